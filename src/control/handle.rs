@@ -1,0 +1,145 @@
+//! What others may ask of `control`: a bounded queue of commands, each with one reply.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::StreamName;
+use crate::model::report::StreamReport;
+use crate::model::snapshot::{Silence, Verdict};
+use crate::model::url::StreamUrl;
+
+/// Commands that may wait.
+const QUEUE: usize = 64;
+
+/// A way to ask. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ControlHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
+
+/// What can be asked.
+#[derive(Debug)]
+pub enum Command {
+    /// Read the configuration again and apply it.
+    Reload {
+        reply: Reply<Reloaded>,
+    },
+    /// Add a stream from a definition shaped like an entry of `streams:`.
+    AddStream {
+        definition: serde_json::Value,
+        reply: Reply<StreamName>,
+    },
+    /// Remove a stream that was added by the API.
+    RemoveStream {
+        name: StreamName,
+        reply: Reply<()>,
+    },
+    Silence {
+        name: StreamName,
+        reason: String,
+        until: Option<SystemTime>,
+        reply: Reply<Arc<Silence>>,
+    },
+    Unsilence {
+        name: StreamName,
+        reply: Reply<()>,
+    },
+    /// Probe a target once, with a module's settings.
+    Probe {
+        target: StreamUrl,
+        module: Box<str>,
+        reply: Reply<OneShot>,
+    },
+}
+
+/// What a reload changed, in streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reloaded {
+    pub started: usize,
+    pub stopped: usize,
+    pub restarted: usize,
+    pub unchanged: usize,
+}
+
+/// The outcome of a one-shot probe.
+#[derive(Debug, Clone)]
+pub struct OneShot {
+    pub report: StreamReport,
+    pub verdict: Verdict,
+    /// What happened when, one line each. Redacted.
+    pub log: Vec<String>,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// One line per error: what and where.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    #[error("stream {0} exists already")]
+    Exists(StreamName),
+    #[error("there is no stream {0}")]
+    NotFound(StreamName),
+    #[error("stream {0} was not added by the API; remove it from the configuration instead")]
+    NotRemovable(StreamName),
+    #[error("there is no probe module {0}")]
+    NoModule(Box<str>),
+    #[error("the target is not on the module's allow-list")]
+    NotAllowed,
+    #[error("too many requests wait already")]
+    Busy,
+    #[error("{0}")]
+    Storage(String),
+    #[error("the monitor is stopping")]
+    Stopping,
+}
+
+impl ControlHandle {
+    /// A handle and the queue it fills.
+    pub fn channel() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, queue) = mpsc::channel(QUEUE);
+        (Self { commands }, queue)
+    }
+
+    async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(make(reply)).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => ControlError::Busy,
+            mpsc::error::TrySendError::Closed(_) => ControlError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(ControlError::Stopping))
+    }
+
+    pub async fn reload(&self) -> Result<Reloaded, ControlError> {
+        self.ask(|reply| Command::Reload { reply }).await
+    }
+
+    pub async fn add_stream(&self, definition: serde_json::Value) -> Result<StreamName, ControlError> {
+        self.ask(|reply| Command::AddStream { definition, reply }).await
+    }
+
+    pub async fn remove_stream(&self, name: StreamName) -> Result<(), ControlError> {
+        self.ask(|reply| Command::RemoveStream { name, reply }).await
+    }
+
+    pub async fn silence(
+        &self,
+        name: StreamName,
+        reason: String,
+        until: Option<SystemTime>,
+    ) -> Result<Arc<Silence>, ControlError> {
+        self.ask(|reply| Command::Silence { name, reason, until, reply }).await
+    }
+
+    pub async fn unsilence(&self, name: StreamName) -> Result<(), ControlError> {
+        self.ask(|reply| Command::Unsilence { name, reply }).await
+    }
+
+    pub async fn probe(&self, target: StreamUrl, module: Box<str>) -> Result<OneShot, ControlError> {
+        self.ask(|reply| Command::Probe { target, module, reply }).await
+    }
+}

@@ -1,0 +1,5 @@
+//! Real-time RTMP stream health monitor and exporter.
+
+pub mod control;
+pub mod model;
+pub mod store;

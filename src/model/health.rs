@@ -1,0 +1,118 @@
+//! Health words: closed sets, because they are metric labels and API values.
+
+use super::closed_enum;
+
+closed_enum! {
+    /// The judged state of a stream.
+    Health {
+        Unknown = "unknown",
+        Up = "up",
+        Degraded = "degraded",
+        Down = "down",
+        /// Absence is intended: off-air schedule, silenced, not its turn. No outage, no alert, no vote.
+        Idle = "idle",
+    }
+}
+
+closed_enum! {
+    /// Why a stream is down: exactly one at a time.
+    DownCause {
+        Dns = "dns",
+        Connect = "connect",
+        Tls = "tls",
+        Handshake = "handshake",
+        Rejected = "rejected",
+        NotFound = "not_found",
+        NoMedia = "no_media",
+        Stalled = "stalled",
+        OriginUnresponsive = "origin_unresponsive",
+        Closed = "closed",
+        Protocol = "protocol",
+    }
+}
+
+closed_enum! {
+    /// Why a stream is degraded: any set.
+    DegradedCause {
+        BitrateLow = "bitrate_low",
+        BitrateHigh = "bitrate_high",
+        FpsLow = "fps_low",
+        FpsHigh = "fps_high",
+        KeyframeInterval = "keyframe_interval",
+        VideoMissing = "video_missing",
+        AudioMissing = "audio_missing",
+        CodecMismatch = "codec_mismatch",
+        ResolutionMismatch = "resolution_mismatch",
+        Timestamps = "timestamps",
+        Drift = "drift",
+        AvSkew = "av_skew",
+        Jitter = "jitter",
+        Black = "black",
+        Frozen = "frozen",
+        Silent = "silent",
+        Undecodable = "undecodable",
+        Flapping = "flapping",
+    }
+}
+
+/// Any cause, as shown in metrics and API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    Down(DownCause),
+    Degraded(DegradedCause),
+}
+
+impl Cause {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Down(c) => c.as_str(),
+            Self::Degraded(c) => c.as_str(),
+        }
+    }
+}
+
+/// A set of [`DegradedCause`], one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct DegradedCauses(u32);
+
+impl DegradedCauses {
+    pub const EMPTY: Self = Self(0);
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub const fn contains(self, cause: DegradedCause) -> bool {
+        self.0 & (1 << cause as u32) != 0
+    }
+
+    pub const fn with(self, cause: DegradedCause) -> Self {
+        Self(self.0 | (1 << cause as u32))
+    }
+
+    pub fn set(&mut self, cause: DegradedCause, on: bool) {
+        if on {
+            self.0 |= 1 << cause as u32;
+        } else {
+            self.0 &= !(1 << cause as u32);
+        }
+    }
+
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = DegradedCause> {
+        DegradedCause::ALL.iter().copied().filter(move |c| self.contains(*c))
+    }
+}
+
+impl FromIterator<DegradedCause> for DegradedCauses {
+    fn from_iter<I: IntoIterator<Item = DegradedCause>>(iter: I) -> Self {
+        iter.into_iter().fold(Self::EMPTY, Self::with)
+    }
+}

@@ -1,0 +1,211 @@
+//! What a probe has measured. Plain facts; judgement happens in `health`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::closed_enum;
+use super::health::DownCause;
+use super::packet::MediaKind;
+
+closed_enum! {
+    /// Steps from nothing to a picture.
+    Phase {
+        Resolve = "resolve",
+        Tcp = "tcp",
+        Tls = "tls",
+        Handshake = "handshake",
+        Connect = "connect",
+        Play = "play",
+        FirstMedia = "first_media",
+        FirstKeyframe = "first_keyframe",
+    }
+}
+
+/// One stream's newest report. Counters are cumulative since the stream was added: they survive reconnects.
+#[derive(Debug, Clone)]
+pub struct StreamReport {
+    /// All that had arrived by this moment has been counted.
+    pub observed_at: Instant,
+    pub connection: Connection,
+    /// Present while there is evidence that the stream is not there.
+    pub fault: Option<Fault>,
+    pub transport: TransportReport,
+    pub media: MediaReport,
+}
+
+/// What the probe is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// Not looking now (between periodic windows).
+    Resting,
+    /// An attempt is under way.
+    Connecting(Phase),
+    /// Play is accepted.
+    Playing { since: Instant },
+    /// Waiting before the next attempt.
+    BackingOff,
+}
+
+impl Connection {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Resting => "resting",
+            Self::Connecting(_) => "connecting",
+            Self::Playing { .. } => "playing",
+            Self::BackingOff => "backing_off",
+        }
+    }
+}
+
+/// Evidence that the stream is not there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    pub cause: DownCause,
+    pub since: Instant,
+    /// For people: log and API only. Redacted.
+    pub detail: Arc<str>,
+}
+
+/// The connection's figures.
+#[derive(Debug, Clone, Default)]
+pub struct TransportReport {
+    pub connect_attempts: u64,
+    /// By [`DownCause`], in declaration order.
+    pub connect_failures: [u64; DownCause::ALL.len()],
+    /// Ends of sessions that had been playing.
+    pub disconnects: [u64; DownCause::ALL.len()],
+    /// Durations of the newest attempt's phases, in the order of [`Phase::ALL`].
+    pub phases: [Option<Duration>; Phase::ALL.len()],
+    pub session_start: Option<Instant>,
+    /// RTMP bytes received (after TLS), all sessions.
+    pub received_bytes: u64,
+    /// Whether the origin has ever answered our ping.
+    pub origin_answers_ping: bool,
+}
+
+/// The analyser's figures.
+#[derive(Debug, Clone, Default)]
+pub struct MediaReport {
+    /// When live media (not the burst of cached frames at connect) was first seen in this session.
+    pub live_since: Option<Instant>,
+    /// Whether rates have been measured over a whole window: only then may thresholds judge.
+    pub warm: bool,
+    /// A medium that is silent beyond the stall timeout.
+    pub stall: Option<Stall>,
+    pub stalls: u64,
+    /// Closed stalls plus the open one so far.
+    pub stall_time: Duration,
+    pub video: VideoReport,
+    pub audio: AudioReport,
+    /// Mean deviation of arrival from media time (RFC 3550 6.4.1 estimator).
+    pub jitter: Option<Duration>,
+    /// Media clock minus wall clock since the baseline, in seconds; positive: media runs fast.
+    pub drift: Option<f64>,
+    /// Audio DTS minus video DTS at the same arrival, in seconds.
+    pub av_skew: Option<f64>,
+    /// Granularity of arrival times that paced reading leaves.
+    pub arrival_resolution: Duration,
+    pub parameter_changes: u64,
+    /// By [`ParseErrorKind`], in declaration order.
+    pub parse_errors: [u64; ParseErrorKind::ALL.len()],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// The silent medium; `None` when all are.
+    pub media: Option<MediaKind>,
+    /// Arrival of the last message before the silence, or start of the session.
+    pub since: Instant,
+}
+
+/// Figures that audio and video share.
+#[derive(Debug, Clone, Default)]
+pub struct MediumReport {
+    /// FLV tag body bytes, sequence headers included.
+    pub bytes: u64,
+    /// Coded frames (no sequence headers, no end of sequence).
+    pub frames: u64,
+    /// Over the rate window; absent before it is full, 0 when stalled.
+    pub bytes_per_second: Option<f64>,
+    /// As the publisher declares (onMetaData). Shown, never judged.
+    pub declared_bytes_per_second: Option<f64>,
+    /// Longest arrival gap within the gap window.
+    pub frame_gap_max: Option<Duration>,
+    pub last_frame: Option<Instant>,
+    /// By [`TimestampAnomaly`], in declaration order.
+    pub anomalies: [u64; TimestampAnomaly::ALL.len()],
+    /// Regressions and jumps within the last minute.
+    pub recent_anomalies: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct VideoReport {
+    pub medium: MediumReport,
+    pub keyframes: u64,
+    /// Over the rate window; absent before it is full, 0 when stalled.
+    pub frames_per_second: Option<f64>,
+    pub declared_frames_per_second: Option<f64>,
+    /// Media time between the two newest keyframes.
+    pub keyframe_interval: Option<Duration>,
+    /// Media time since the newest keyframe, when that is longer than the newest interval.
+    pub keyframe_age: Option<Duration>,
+    /// Frames from one keyframe up to the next, of the newest whole GOP.
+    pub gop_frames: Option<u32>,
+    pub format: Option<VideoFormat>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct AudioReport {
+    pub medium: MediumReport,
+    pub format: Option<AudioFormat>,
+}
+
+/// What the codec's configuration says. Names as ffprobe prints them, in lower case.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct VideoFormat {
+    /// `h264`, `hevc`, `av1`, `vp9`, `vp8`, `h263`, `vp6`, …, or `unknown`.
+    pub codec: Cow<'static, str>,
+    /// E.g. `high`; empty when not known.
+    pub profile: Cow<'static, str>,
+    /// E.g. `3.1`; empty when not known.
+    pub level: Cow<'static, str>,
+    /// Pixels as shown (cropped); `None` when not known.
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    /// Frames per second from the bitstream (VUI), when it is there.
+    pub frame_rate: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AudioFormat {
+    /// `aac`, `mp3`, `opus`, `speex`, …, or `unknown`.
+    pub codec: Cow<'static, str>,
+    /// E.g. `lc`, `he-aac`; empty when not known.
+    pub profile: Cow<'static, str>,
+    /// Hertz.
+    pub sample_rate: Option<u32>,
+    pub channels: Option<u32>,
+}
+
+closed_enum! {
+    /// What is wrong with a timestamp.
+    TimestampAnomaly {
+        /// Goes back a little, and the timeline goes on from where it was.
+        Regression = "regression",
+        /// Leaps ahead of the wall clock.
+        Jump = "jump",
+        /// A new timeline: the publisher restarted.
+        Rebase = "rebase",
+    }
+}
+
+closed_enum! {
+    /// What could not be parsed.
+    ParseErrorKind {
+        Tag = "tag",
+        VideoConfig = "video_config",
+        AudioConfig = "audio_config",
+        Metadata = "metadata",
+    }
+}

@@ -1,0 +1,116 @@
+//! One immutable picture of everything, from which every view is made.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::closed_enum;
+use super::health::{DegradedCauses, DownCause, Health};
+use super::report::StreamReport;
+use super::spec::StreamSpec;
+
+/// The state of the world at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When the store last looked at everything that was due. Awake time.
+    pub taken_at: Instant,
+    /// Number of the fold that made it, from 1.
+    pub generation: u64,
+    /// Whether every configured stream has had its first verdict or its first chance at one.
+    pub complete: bool,
+    /// Sorted by name.
+    pub streams: Arc<[Arc<StreamView>]>,
+    /// Streams that a reload removed and whose last health answer is still kept, sorted by name.
+    pub departed: Arc<[Arc<StreamView>]>,
+}
+
+impl Snapshot {
+    /// A snapshot without streams.
+    pub fn empty(now: Instant) -> Self {
+        Self { taken_at: now, generation: 0, complete: false, streams: Arc::new([]), departed: Arc::new([]) }
+    }
+
+    pub fn stream(&self, name: &str) -> Option<&Arc<StreamView>> {
+        find(&self.streams, name)
+    }
+
+    /// A stream that is configured no more, within the time its answer is kept.
+    pub fn departed(&self, name: &str) -> Option<&Arc<StreamView>> {
+        find(&self.departed, name)
+    }
+}
+
+fn find<'a>(views: &'a [Arc<StreamView>], name: &str) -> Option<&'a Arc<StreamView>> {
+    views.binary_search_by(|v| v.spec.name.as_str().cmp(name)).ok().map(|i| &views[i])
+}
+
+/// One stream in a snapshot.
+#[derive(Debug, Clone)]
+pub struct StreamView {
+    pub spec: Arc<StreamSpec>,
+    pub verdict: Verdict,
+    pub totals: VerdictTotals,
+    /// The newest report; `None` before the first.
+    pub report: Option<Arc<StreamReport>>,
+    /// Operator's silence, when in force.
+    pub silence: Option<Arc<Silence>>,
+    /// What the health endpoints say: derived from the verdict, the policy and what was said before.
+    pub answer: HealthAnswer,
+}
+
+/// The judged state of a stream.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    pub health: Health,
+    /// Set exactly while `health` is down.
+    pub down: Option<DownCause>,
+    /// Non-empty exactly while `health` is degraded.
+    pub degraded: DegradedCauses,
+    /// Wall-clock time since which `health` has held.
+    pub since: SystemTime,
+    /// Why, for people. Redacted.
+    pub detail: Arc<str>,
+    /// Monotonic number of verdict changes of this stream; survives restarts.
+    pub epoch: u64,
+}
+
+/// Cumulative figures of judgement.
+#[derive(Debug, Clone, Default)]
+pub struct VerdictTotals {
+    /// Changes into each state, in the order of [`Health::ALL`].
+    pub changes: [u64; Health::ALL.len()],
+    pub outages: u64,
+    /// Closed outages plus the open one up to the snapshot.
+    pub outage_seconds: f64,
+    /// Degraded causes ever seen: their series stay.
+    pub causes_seen: DegradedCauses,
+    /// Down causes ever seen.
+    pub down_causes_seen: [bool; DownCause::ALL.len()],
+}
+
+/// What a health endpoint answers for one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthAnswer {
+    pub healthy: bool,
+    pub basis: AnswerBasis,
+}
+
+closed_enum! {
+    /// What an answer rests on.
+    AnswerBasis {
+        /// A verdict from fresh evidence.
+        Verdict = "verdict",
+        /// The last answer, kept because there is no fresh evidence.
+        Held = "held",
+        /// The policy for unknown.
+        Unknown = "unknown",
+    }
+}
+
+/// An operator's word that a stream's absence is no outage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Silence {
+    pub reason: String,
+    /// `None`: until it is lifted.
+    pub until: Option<SystemTime>,
+    pub created: SystemTime,
+}

@@ -1,0 +1,353 @@
+//! `rtmp://` and `rtmps://` URLs, in the forms cameras, encoders and servers use.
+//!
+//! | form | application | stream key |
+//! |---|---|---|
+//! | `rtmp://host/live/cam` | `live` | `cam` |
+//! | `rtmp://host/NAME` (as many cameras push) | `NAME` | empty |
+//! | `rtmp://host/app/instance/cam` | `app/instance` | `cam` |
+//! | `rtmp://host/live/cam?token=t` | `live` | `cam?token=t` |
+//!
+//! The last `/` separates application and key; [`StreamUrl::with_app`] overrides that for keys with slashes. Percent-escapes in the
+//! path are decoded, the query is passed on as it is.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+/// Longest accepted URL in bytes.
+pub const MAX_URL: usize = 2048;
+
+/// A validated stream URL. `Debug` and `Display` never show the key, the query or a lone application name.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StreamUrl {
+    inner: Arc<Parts>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Parts {
+    secure: bool,
+    host: Host,
+    port: u16,
+    app: String,
+    key: String,
+}
+
+/// Where a URL points.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    Name(String),
+    Address(IpAddr),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V6(a)) => write!(f, "[{a}]"),
+            Self::Address(a) => write!(f, "{a}"),
+        }
+    }
+}
+
+/// Why a text is no stream URL. Never quotes the text: it may hold a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlError {
+    TooLong,
+    Scheme,
+    UserInfo,
+    Host,
+    Port,
+    MissingApp,
+    Escape,
+    ControlCharacter,
+    Fragment,
+    AppMismatch,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the URL is longer than 2048 bytes",
+            Self::Scheme => "the URL must start with rtmp:// or rtmps://",
+            Self::UserInfo => "user:password@ is not supported in an RTMP URL; put credentials into the query",
+            Self::Host => "the URL's host is missing or invalid",
+            Self::Port => "the URL's port must be a number from 1 to 65535",
+            Self::MissingApp => "the URL needs an application: rtmp://host/app or rtmp://host/app/key",
+            Self::Escape => "the URL's path has an invalid percent-escape",
+            Self::ControlCharacter => "the URL has white space or a control character",
+            Self::Fragment => "the URL has a fragment (#); write %23 for a literal #",
+            Self::AppMismatch => "the URL's path does not start with the given application",
+        })
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+impl StreamUrl {
+    /// Parses `text`; the last `/` of the path separates application and key.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        Self::parse_parts(text, None)
+    }
+
+    /// Parses `text`, taking `app` as the application and the rest of the path as the key.
+    pub fn with_app(text: &str, app: &str) -> Result<Self, UrlError> {
+        Self::parse_parts(text, Some(app))
+    }
+
+    fn parse_parts(text: &str, given_app: Option<&str>) -> Result<Self, UrlError> {
+        if text.len() > MAX_URL {
+            return Err(UrlError::TooLong);
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(UrlError::ControlCharacter);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "rtmp" => false,
+            "rtmps" => true,
+            _ => return Err(UrlError::Scheme),
+        };
+        if rest.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let (host, port) = parse_authority(authority)?;
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let (app, key) = match given_app {
+            Some(app) => {
+                let rest = path.strip_prefix(app).ok_or(UrlError::AppMismatch)?;
+                match rest.strip_prefix('/') {
+                    Some(key) => (app, key),
+                    None if rest.is_empty() => (app, ""),
+                    None => return Err(UrlError::AppMismatch),
+                }
+            }
+            None => path.rsplit_once('/').unwrap_or((path, "")),
+        };
+        let mut app = decode(app)?;
+        let mut key = decode(key)?;
+        if app.is_empty() {
+            return Err(UrlError::MissingApp);
+        }
+        if let Some(query) = query {
+            let target = if key.is_empty() { &mut app } else { &mut key };
+            target.push('?');
+            target.push_str(query);
+        }
+        let port = port.unwrap_or(if secure { 443 } else { 1935 });
+        Ok(Self { inner: Arc::new(Parts { secure, host, port, app, key }) })
+    }
+
+    /// Whether the scheme is `rtmps`.
+    pub fn is_secure(&self) -> bool {
+        self.inner.secure
+    }
+
+    pub fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
+    pub fn port(&self) -> u16 {
+        self.inner.port
+    }
+
+    /// Application, decoded; carries the query when the key is empty. Secret when the key is empty.
+    pub fn app(&self) -> &str {
+        &self.inner.app
+    }
+
+    /// Stream key with its query; may be empty. Secret.
+    pub fn key(&self) -> &str {
+        &self.inner.key
+    }
+
+    /// The `tcUrl` of the connect command: scheme, host, port unless it is the default one, application. Secret.
+    pub fn tc_url(&self) -> String {
+        let p = &*self.inner;
+        let (scheme, default) = if p.secure { ("rtmps", 443) } else { ("rtmp", 1935) };
+        if p.port == default {
+            format!("{scheme}://{}/{}", p.host, p.app)
+        } else {
+            format!("{scheme}://{}:{}/{}", p.host, p.port, p.app)
+        }
+    }
+
+    /// Host and port, which name the origin: `10.0.0.11:1935`.
+    pub fn origin(&self) -> String {
+        format!("{}:{}", self.inner.host, self.inner.port)
+    }
+
+    /// Texts that must never appear in any output: the key, its parts, the query's values, and an application that stands for the key.
+    pub fn secrets(&self) -> Vec<&str> {
+        let p = &*self.inner;
+        let mut found = Vec::new();
+        let with_key = if p.key.is_empty() { &p.app } else { &p.key };
+        let (path, query) = with_key.split_once('?').unwrap_or((with_key, ""));
+        found.push(with_key.as_str());
+        found.push(path);
+        found.extend(query.split('&').filter_map(|pair| pair.split_once('=').map(|(_, v)| v)));
+        found.retain(|s| !s.is_empty());
+        found
+    }
+}
+
+fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), UrlError> {
+    if authority.contains('@') {
+        return Err(UrlError::UserInfo);
+    }
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']').ok_or(UrlError::Host)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| UrlError::Host)?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(port),
+            None if rest.is_empty() => None,
+            None => return Err(UrlError::Host),
+        };
+        (Host::Address(address.into()), port)
+    } else {
+        let (host, port) = match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        };
+        (parse_host(host)?, port)
+    };
+    let port = match port {
+        Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => match text.parse::<u16>() {
+            Ok(port) if port > 0 => Some(port),
+            _ => return Err(UrlError::Port),
+        },
+        Some(_) => return Err(UrlError::Port),
+        None => None,
+    };
+    Ok((host, port))
+}
+
+fn parse_host(text: &str) -> Result<Host, UrlError> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Host::Address(address));
+    }
+    let valid = !text.is_empty()
+        && text.len() <= 253
+        && text.trim_end_matches('.').split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        });
+    // Four numbers with a wrong value are a typing error, not a host name.
+    let looks_numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if valid && !looks_numeric { Ok(Host::Name(text.to_ascii_lowercase())) } else { Err(UrlError::Host) }
+}
+
+fn decode(text: &str) -> Result<String, UrlError> {
+    if !text.contains('%') {
+        return Ok(text.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or(UrlError::Escape);
+        let value = digit()? * 16 + digit()?;
+        bytes.push(value as u8);
+    }
+    let decoded = String::from_utf8(bytes).map_err(|_| UrlError::Escape)?;
+    if decoded.chars().any(char::is_control) { Err(UrlError::ControlCharacter) } else { Ok(decoded) }
+}
+
+impl fmt::Display for StreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let p = &*self.inner;
+        let scheme = if p.secure { "rtmps" } else { "rtmp" };
+        write!(f, "{scheme}://{}:{}/", p.host, p.port)?;
+        match p.app.split(['/', '?']).next() {
+            Some(first) if !p.key.is_empty() => write!(f, "{first}/***"),
+            _ => f.write_str("***"),
+        }
+    }
+}
+
+impl fmt::Debug for StreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_in_the_field() {
+        // text, secure, host, port, app, key, tcUrl, shown
+        #[rustfmt::skip]
+        let table = [
+            ("rtmp://h/live/cam", false, "h", 1935, "live", "cam", "rtmp://h/live", "rtmp://h:1935/live/***"),
+            ("rtmp://10.0.0.11:1936/NAME", false, "10.0.0.11", 1936, "NAME", "", "rtmp://10.0.0.11:1936/NAME", "rtmp://10.0.0.11:1936/***"),
+            ("rtmp://h/live/", false, "h", 1935, "live", "", "rtmp://h/live", "rtmp://h:1935/***"),
+            ("RTMPS://H.Example/app/inst/cam", true, "h.example", 443, "app/inst", "cam", "rtmps://h.example/app/inst", "rtmps://h.example:443/app/***"),
+            ("rtmp://[::1]:19350/live/cam", false, "[::1]", 19350, "live", "cam", "rtmp://[::1]:19350/live", "rtmp://[::1]:19350/live/***"),
+            ("rtmp://[fe80::2]/live/cam", false, "[fe80::2]", 1935, "live", "cam", "rtmp://[fe80::2]/live", "rtmp://[fe80::2]:1935/live/***"),
+            ("rtmp://h/live/cam?token=a/b&x=1", false, "h", 1935, "live", "cam?token=a/b&x=1", "rtmp://h/live", "rtmp://h:1935/live/***"),
+            ("rtmp://h/NAME?token=t", false, "h", 1935, "NAME?token=t", "", "rtmp://h/NAME?token=t", "rtmp://h:1935/***"),
+            ("rtmp://h/live/a%20b%2Fc", false, "h", 1935, "live", "a b/c", "rtmp://h/live", "rtmp://h:1935/live/***"),
+        ];
+        for (text, secure, host, port, app, key, tc_url, shown) in table {
+            let url = StreamUrl::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(url.is_secure(), secure, "{text}");
+            assert_eq!(url.host().to_string(), host, "{text}");
+            assert_eq!((url.port(), url.app(), url.key()), (port, app, key), "{text}");
+            assert_eq!(url.tc_url(), tc_url, "{text}");
+            assert_eq!(url.to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_application_can_be_given() {
+        let url = StreamUrl::with_app("rtmp://h/live/site/cam", "live").unwrap();
+        assert_eq!((url.app(), url.key()), ("live", "site/cam"));
+        assert_eq!(StreamUrl::with_app("rtmp://h/live2/cam", "live"), Err(UrlError::AppMismatch));
+    }
+
+    #[test]
+    fn refused_forms() {
+        for (text, error) in [
+            ("http://h/live/cam", UrlError::Scheme),
+            ("h/live/cam", UrlError::Scheme),
+            ("rtmp://h", UrlError::MissingApp),
+            ("rtmp://h/", UrlError::MissingApp),
+            ("rtmp://h//key", UrlError::MissingApp),
+            ("rtmp:///live/cam", UrlError::Host),
+            ("rtmp://10.0.0.300/live/cam", UrlError::Host),
+            ("rtmp://-h/live/cam", UrlError::Host),
+            ("rtmp://[::1/live/cam", UrlError::Host),
+            ("rtmp://h:0/live/cam", UrlError::Port),
+            ("rtmp://h:70000/live/cam", UrlError::Port),
+            ("rtmp://h:x/live/cam", UrlError::Port),
+            ("rtmp://u:p@h/live/cam", UrlError::UserInfo),
+            ("rtmp://h/live/c%zz", UrlError::Escape),
+            ("rtmp://h/live/c%0a", UrlError::ControlCharacter),
+            ("rtmp://h/live/c am", UrlError::ControlCharacter),
+            ("rtmp://h/live/cam#1", UrlError::Fragment),
+        ] {
+            assert_eq!(StreamUrl::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_named_and_not_shown() {
+        let url = StreamUrl::parse("rtmp://h/live/S3CRET?token=T0KEN&u=1").unwrap();
+        assert_eq!(url.secrets(), ["S3CRET?token=T0KEN&u=1", "S3CRET", "T0KEN", "1"]);
+        for shown in [url.to_string(), format!("{url:?}")] {
+            assert!(!shown.contains("S3CRET") && !shown.contains("T0KEN"), "{shown}");
+        }
+    }
+}

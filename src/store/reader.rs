@@ -1,0 +1,29 @@
+//! The read side: what views get.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::model::clock::Clock;
+use crate::model::snapshot::Snapshot;
+
+use super::events::EventLog;
+
+/// Gives every view the same newest snapshot. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StoreReader {
+    pub clock: Clock,
+    pub events: Arc<EventLog>,
+    current: Arc<ArcSwap<Snapshot>>,
+}
+
+impl StoreReader {
+    pub fn new(clock: Clock, events: Arc<EventLog>, current: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { clock, events, current }
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+}
