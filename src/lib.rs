@@ -1,5 +1,46 @@
 //! Real-time RTMP stream health monitor and exporter.
+//!
+//! Layers, from top to bottom; a module imports only from layers below its own:
+//!
+//! | layer | modules | hold |
+//! |---|---|---|
+//! | 5 | [`app`], [`cli`] | composition root, commands |
+//! | 4 | [`serve`] | pure views of a snapshot: metrics, health answers, HTTP API, page |
+//! | 3 | [`store`], [`control`] | fold of reports into snapshots; desired state, plan, supervisor |
+//! | 2 | [`config`], [`state`], [`probe`], [`sim`] | file to typed specs; what survives a restart; the I/O; a simulated origin |
+//! | 1 | [`rtmp`], [`media`], [`health`] | sans-IO cores: no clock, no runtime, no randomness |
+//! | 0 | [`model`] | words all layers share |
+//!
+//! ```text
+//! socket -> probe::rtmp -> rtmp::PlaySession -> media::StreamAnalyzer -> ReportBoard (latest report of each stream)
+//!                                                                            |
+//! config, API, discovery -> control -> Desired ---------------------------> store (the only writer)
+//!                              |                                             |
+//!                          supervisor (starts and stops probes)        Arc<Snapshot> -> serve
+//! ```
+//!
+//! Invariants: time is an argument below layer 2; reports are cumulative and latest wins; every view reads one snapshot; evidence
+//! that is too old is `unknown`, never `up`; nothing a peer sends can panic a task for good or grow memory without bound.
 
+#![warn(
+    missing_debug_implementations,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::dbg_macro,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+pub mod config;
 pub mod control;
+pub mod health;
+pub mod media;
 pub mod model;
+pub mod probe;
+pub mod rtmp;
+pub mod sim;
+pub mod state;
 pub mod store;

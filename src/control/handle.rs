@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::status::ControlStatus;
 use crate::model::StreamName;
-use crate::model::report::StreamReport;
-use crate::model::snapshot::{Silence, Verdict};
+use crate::model::snapshot::Silence;
 use crate::model::url::StreamUrl;
+pub use crate::probe::once::OneShot;
 
 /// Commands that may wait.
 const QUEUE: usize = 64;
@@ -17,6 +18,7 @@ const QUEUE: usize = 64;
 #[derive(Debug, Clone)]
 pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
+    status: Arc<ControlStatus>,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
@@ -65,15 +67,6 @@ pub struct Reloaded {
     pub unchanged: usize,
 }
 
-/// The outcome of a one-shot probe.
-#[derive(Debug, Clone)]
-pub struct OneShot {
-    pub report: StreamReport,
-    pub verdict: Verdict,
-    /// What happened when, one line each. Redacted.
-    pub log: Vec<String>,
-}
-
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -100,9 +93,14 @@ pub enum ControlError {
 
 impl ControlHandle {
     /// A handle and the queue it fills.
-    pub fn channel() -> (Self, mpsc::Receiver<Command>) {
+    pub fn channel(status: Arc<ControlStatus>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, queue) = mpsc::channel(QUEUE);
-        (Self { commands }, queue)
+        (Self { commands, status }, queue)
+    }
+
+    /// Figures of the supervisor and of reloads.
+    pub fn status(&self) -> &ControlStatus {
+        &self.status
     }
 
     async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControlError> {

@@ -1,5 +1,382 @@
 //! Layer 3: makes what runs match what is wanted.
+//!
+//! What is wanted is one value, [`Desired`]: the file's streams, those added by the API and those discovered, with the operator's
+//! silences. [`Control::run`] remakes it whenever one of its sources changes, publishes it to the store, and has the supervisor apply
+//! the difference.
 
+mod backoff;
+mod discovery;
+mod fingerprint;
 pub mod handle;
+mod plan;
+pub mod pool;
+pub mod status;
+mod stream;
+mod supervisor;
 
-pub use handle::{Command, ControlError, ControlHandle};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config, ConfigErrors, Loaded};
+use crate::model::server::{ProbeModule, ServerSpec};
+use crate::model::snapshot::Silence;
+use crate::model::spec::{Desired, ProbeSpec, StreamSpec, Watch};
+use crate::model::url::{Host, StreamUrl};
+use crate::model::{StreamName, closed_enum};
+use crate::probe::{ProbeEnvironment, ReportBoard, once};
+use crate::state::{StateError, StateFile};
+
+use discovery::Discovery;
+use fingerprint::Fingerprint;
+pub use handle::{Command, ControlError, ControlHandle, OneShot, Reloaded};
+pub use plan::{Action, plan};
+pub use pool::ProbePool;
+pub use status::ControlStatus;
+use supervisor::Supervisor;
+
+/// How often watched files are looked at. Asking the file system works for renames, symlink swaps and network mounts alike.
+const FILE_POLL: Duration = Duration::from_secs(1);
+
+closed_enum! {
+    /// Who asked for a reload.
+    ReloadReason {
+        Request = "request",
+        FileChange = "file change",
+    }
+}
+
+/// The control task.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+    environment: BTreeMap<String, String>,
+    config: Arc<Config>,
+    fingerprint: Fingerprint,
+    added: BTreeMap<StreamName, StreamSpec>,
+    discovery: Discovery,
+    silences: BTreeMap<StreamName, Arc<Silence>>,
+    state: Arc<StateFile>,
+    status: Arc<ControlStatus>,
+    desired: watch::Sender<Desired>,
+    server: watch::Sender<Arc<ServerSpec>>,
+    commands: mpsc::Receiver<Command>,
+    shared: Arc<stream::Shared>,
+    pool: Arc<ProbePool>,
+    supervisor: Supervisor,
+}
+
+/// What control gives to those who look at its work.
+#[derive(Debug)]
+pub struct Outlets {
+    pub handle: ControlHandle,
+    pub desired: watch::Receiver<Desired>,
+    pub server: watch::Receiver<Arc<ServerSpec>>,
+}
+
+impl Control {
+    /// Control over the configuration `loaded` from `path`. Nothing runs yet.
+    pub fn new(
+        path: PathBuf,
+        environment: BTreeMap<String, String>,
+        loaded: Loaded,
+        env: ProbeEnvironment,
+        board: Arc<ReportBoard>,
+        state: Arc<StateFile>,
+        pool: Arc<ProbePool>,
+    ) -> (Self, Outlets) {
+        let status = Arc::new(ControlStatus::default());
+        status.note_reload(true);
+        let (handle, commands) = ControlHandle::channel(Arc::clone(&status));
+        let config = Arc::new(loaded.config);
+        let shared = Arc::new(stream::Shared {
+            env,
+            board,
+            limiter: backoff::OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
+            status: Arc::clone(&status),
+            backoff_max: config.supervisor.backoff_max,
+        });
+        let wall = SystemTime::now();
+        let silences = state.silences().into_iter().filter(|(_, s)| s.until.is_none_or(|until| until > wall)).collect();
+        let (desired, desired_receiver) = watch::channel(Desired::default());
+        let (server, server_receiver) = watch::channel(Arc::new(config.server.clone()));
+        let mut control = Self {
+            path,
+            environment,
+            fingerprint: Fingerprint::of(&loaded.watched_files),
+            added: BTreeMap::new(),
+            discovery: Discovery::default(),
+            silences,
+            state,
+            status,
+            desired,
+            server,
+            commands,
+            supervisor: Supervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
+            shared,
+            pool,
+            config,
+        };
+        control.read_added_streams();
+        control.discovery.follow(&control.config.discover);
+        // The store folds this before it answers anything, so that no configured stream is ever an unknown name.
+        control.desired.send_replace(control.merge());
+        (control, Outlets { handle, desired: desired_receiver, server: server_receiver })
+    }
+
+    /// Runs until `shutdown`, then stops all sessions.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        self.apply();
+        let mut poll = tokio::time::interval(FILE_POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => break,
+                },
+                found = self.discovery.next() => {
+                    if self.discovery.accept(found) {
+                        self.apply();
+                    }
+                }
+                _ = poll.tick() => if self.fingerprint.changed() {
+                    // The outcome is logged and shown in the metrics.
+                    let _ = self.reload(ReloadReason::FileChange).await;
+                },
+            }
+        }
+        self.supervisor.stop(self.config.shutdown_timeout).await;
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Reload { reply } => answer(reply, self.reload(ReloadReason::Request).await),
+            Command::AddStream { definition, reply } => answer(reply, self.add_stream(definition)),
+            Command::RemoveStream { name, reply } => answer(reply, self.remove_stream(&name)),
+            Command::Silence { name, reason, until, reply } => answer(reply, self.silence(name, reason, until)),
+            Command::Unsilence { name, reply } => answer(reply, self.unsilence(&name)),
+            Command::Probe { target, module, reply } => self.probe(target, &module, reply),
+        }
+    }
+
+    /// Reads everything again; applies it only when all of it is right.
+    async fn reload(&mut self, reason: ReloadReason) -> Result<Reloaded, ControlError> {
+        let (path, environment) = (self.path.clone(), self.environment.clone());
+        let result = tokio::task::spawn_blocking(move || {
+            let result = config::load(&path, &environment);
+            let files = result.as_ref().map(|l| l.watched_files.clone()).unwrap_or_else(|_| BTreeSet::from([path]));
+            (result, files)
+        });
+        let (result, files) = result.await.map_err(|e| ControlError::Storage(e.to_string()))?;
+        match result {
+            Ok(loaded) => {
+                self.fingerprint = Fingerprint::of(&files);
+                for warning in &loaded.config.warnings {
+                    tracing::warn!("{warning}");
+                }
+                self.warn_of_what_needs_a_restart(&loaded.config);
+                self.config = Arc::new(loaded.config);
+                self.server.send_replace(Arc::new(self.config.server.clone()));
+                self.read_added_streams();
+                self.discovery.follow(&self.config.discover);
+                let done = self.apply();
+                self.status.note_reload(true);
+                let Reloaded { started, stopped, restarted, unchanged } = done;
+                tracing::info!(%reason, started, stopped, restarted, unchanged, "configuration reloaded");
+                Ok(done)
+            }
+            Err(errors) => {
+                // Files that were watched stay watched: the mended one may be any of them.
+                self.fingerprint.accept_present();
+                self.status.note_reload(false);
+                for line in errors.lines() {
+                    tracing::error!(%reason, "{line}");
+                }
+                tracing::error!(%reason, errors = errors.0.len(), "configuration not reloaded; the running one stays");
+                Err(invalid(&errors))
+            }
+        }
+    }
+
+    fn warn_of_what_needs_a_restart(&self, new: &Config) {
+        let (old, new_server) = (&self.config.server, &new.server);
+        let differs = [
+            ("server.listen", old.listen != new_server.listen),
+            ("server.health_listen", old.health_listen != new_server.health_listen),
+            ("state_file", self.config.state_file != new.state_file),
+            ("log", self.config.log != new.log),
+            ("supervisor", self.config.supervisor != new.supervisor),
+        ];
+        for (key, _) in differs.into_iter().filter(|(_, differs)| *differs) {
+            tracing::warn!(key, "this change takes effect at the next start");
+        }
+    }
+
+    /// Makes specs of the definitions in the state file, with the present defaults.
+    fn read_added_streams(&mut self) {
+        self.added.clear();
+        for definition in self.state.added_streams() {
+            match self.config.stream_from_json(definition) {
+                Ok(spec) => drop(self.added.insert(spec.name.clone(), spec)),
+                Err(errors) => {
+                    for line in errors.lines() {
+                        tracing::error!("a stream added by the API cannot be watched any more: {line}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_stream(&mut self, definition: Value) -> Result<StreamName, ControlError> {
+        let spec = self.config.stream_from_json(definition.clone()).map_err(|e| invalid(&e))?;
+        let name = spec.name.clone();
+        if self.is_wanted(&name) {
+            return Err(ControlError::Exists(name));
+        }
+        self.state.add_stream(&name, definition).map_err(storage)?;
+        self.added.insert(name.clone(), spec);
+        self.apply();
+        Ok(name)
+    }
+
+    fn remove_stream(&mut self, name: &StreamName) -> Result<(), ControlError> {
+        if !self.added.contains_key(name) {
+            let known = self.is_wanted(name);
+            return Err(if known { ControlError::NotRemovable } else { ControlError::NotFound }(name.clone()));
+        }
+        self.state.remove_added_stream(name).map_err(storage)?;
+        self.added.remove(name);
+        self.apply();
+        Ok(())
+    }
+
+    fn silence(
+        &mut self,
+        name: StreamName,
+        reason: String,
+        until: Option<SystemTime>,
+    ) -> Result<Arc<Silence>, ControlError> {
+        if !self.is_wanted(&name) {
+            return Err(ControlError::NotFound(name));
+        }
+        let silence = Arc::new(Silence { reason, until, created: SystemTime::now() });
+        self.state.set_silence(&name, Some(&silence)).map_err(storage)?;
+        self.silences.insert(name, Arc::clone(&silence));
+        self.apply();
+        Ok(silence)
+    }
+
+    fn unsilence(&mut self, name: &StreamName) -> Result<(), ControlError> {
+        if self.silences.remove(name).is_none() {
+            return Err(ControlError::NotFound(name.clone()));
+        }
+        self.state.set_silence(name, None).map_err(storage)?;
+        self.apply();
+        Ok(())
+    }
+
+    fn probe(&self, target: StreamUrl, module: &str, reply: oneshot::Sender<Result<OneShot, ControlError>>) {
+        let Some(module) = self.config.server.modules.iter().find(|m| *m.name == *module).cloned() else {
+            return answer(reply, Err(ControlError::NoModule(module.into())));
+        };
+        if !allows(&module, &target) {
+            return answer(reply, Err(ControlError::NotAllowed));
+        }
+        let shared = Arc::clone(&self.shared);
+        self.pool.spawn(async move {
+            let spec = ProbeSpec {
+                url: target,
+                timeouts: module.timeouts,
+                tls: module.tls.clone(),
+                watch: Watch::Always,
+            };
+            // A target on the list may not send us to one that is not.
+            let may_redirect = |url: &StreamUrl| allows(&module, url);
+            let mut reply = reply;
+            let result = tokio::select! {
+                result = once::observe(&shared.env, &spec, &module.policy, module.duration, &may_redirect, &|_| {}) => result,
+                // Nobody waits for it any more.
+                () = reply.closed() => return,
+            };
+            answer(reply, Ok(result));
+        });
+    }
+
+    fn is_wanted(&self, name: &StreamName) -> bool {
+        self.desired.borrow().streams.binary_search_by(|s| s.name.cmp(name)).is_ok()
+    }
+
+    /// Publishes what is wanted and makes it so. The store hears of it first: a report of a stream it does not know would be dropped.
+    fn apply(&mut self) -> Reloaded {
+        let desired = self.merge();
+        self.desired.send_replace(desired.clone());
+        self.supervisor.apply(&desired)
+    }
+
+    /// One set from all sources. The file wins over the API, both win over discovery.
+    fn merge(&self) -> Desired {
+        let mut streams: BTreeMap<&StreamName, &StreamSpec> = BTreeMap::new();
+        let sources = self.config.streams.iter().chain(self.added.values()).chain(self.discovery.streams());
+        for spec in sources {
+            match streams.get(&spec.name) {
+                Some(first) => {
+                    tracing::warn!(stream = %spec.name, kept = %first.source, ignored = %spec.source,
+                        "two sources name the same stream");
+                }
+                None => drop(streams.insert(&spec.name, spec)),
+            }
+        }
+        // Unchanged streams keep their identity, so that caches keyed by it stay warm.
+        let before = self.desired.borrow();
+        let keep = |spec: &StreamSpec| {
+            let old = before.streams.binary_search_by(|s| s.name.cmp(&spec.name)).ok().and_then(|i| before.streams.get(i));
+            old.filter(|old| ***old == *spec).cloned().unwrap_or_else(|| Arc::new(spec.clone()))
+        };
+        Desired { streams: streams.values().map(|s| keep(s)).collect(), silences: Arc::new(self.silences.clone()) }
+    }
+}
+
+/// Whether a module may reach a target. A name is compared as a name, whatever it resolves to.
+fn allows(module: &ProbeModule, target: &StreamUrl) -> bool {
+    use crate::model::server::HostPattern;
+    module.allow.iter().any(|pattern| {
+        let host = match (&pattern.host, target.host()) {
+            (HostPattern::Name(name), Host::Name(host)) => **name == **host,
+            (HostPattern::Suffix(suffix), Host::Name(host)) => host.ends_with(&**suffix),
+            (HostPattern::Network(network, prefix), Host::Address(address)) => contains(*network, *prefix, *address),
+            _ => false,
+        };
+        host && pattern.port.is_none_or(|port| port == target.port())
+    })
+}
+
+fn contains(network: std::net::IpAddr, prefix: u8, address: std::net::IpAddr) -> bool {
+    use std::net::IpAddr::{V4, V6};
+    let (network, address, width) = match (network, address.to_canonical()) {
+        (V4(n), V4(a)) => (u128::from(n.to_bits()), u128::from(a.to_bits()), 32),
+        (V6(n), V6(a)) => (n.to_bits(), a.to_bits(), 128),
+        _ => return false,
+    };
+    let shift = width - u32::from(prefix).min(width);
+    network.checked_shr(shift).unwrap_or(0) == address.checked_shr(shift).unwrap_or(0)
+}
+
+fn answer<T>(reply: oneshot::Sender<Result<T, ControlError>>, result: Result<T, ControlError>) {
+    // Whoever asked may have gone away.
+    let _ = reply.send(result);
+}
+
+fn invalid(errors: &ConfigErrors) -> ControlError {
+    ControlError::Invalid(errors.lines())
+}
+
+fn storage(error: StateError) -> ControlError {
+    ControlError::Storage(error.to_string())
+}

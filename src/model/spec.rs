@@ -1,5 +1,6 @@
 //! What is wanted: one stream's probe, its thresholds and its labels.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use super::health::DegradedCauses;
 use super::packet::MediaKind;
 use super::report::Phase;
+use super::snapshot::Silence;
 use super::units::BitRate;
 use super::url::StreamUrl;
 use super::{StreamName, closed_enum};
@@ -21,6 +23,14 @@ pub struct StreamSpec {
     pub policy: Arc<StreamPolicy>,
     pub labels: Labels,
     pub source: SpecSource,
+}
+
+/// Everything wanted of the monitor at one moment: file, API and discovery merged, with the operator's word beside it.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// Sorted by name, names unique.
+    pub streams: Arc<[Arc<StreamSpec>]>,
+    pub silences: Arc<BTreeMap<StreamName, Arc<Silence>>>,
 }
 
 closed_enum! {

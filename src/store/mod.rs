@@ -1,7 +1,125 @@
 //! Layer 3: folds reports into one immutable [`Snapshot`](crate::model::snapshot::Snapshot). The only writer.
+//!
+//! [`Store::run`] is woken by reports or by the evaluators' next deadline; it folds what is dirty, at most every
+//! [`MIN_INTERVAL`], and publishes the result with one pointer swap.
 
 pub mod events;
+mod fold;
+mod journal;
 pub mod reader;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::model::clock::Clock;
+use crate::model::snapshot::Snapshot;
+use crate::model::spec::Desired;
+use crate::probe::ReportBoard;
+use crate::state::StateFile;
+
 pub use events::EventLog;
+pub use fold::{Fold, KEEP_DEPARTED, Outcome};
+use journal::Journal;
 pub use reader::StoreReader;
+
+/// Least time between two folds.
+pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// Reports that change nothing gather this long.
+const GATHER: Duration = Duration::from_millis(200);
+/// Most time between two folds, so that a snapshot's age tells whether the store lives.
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
+/// Memory for the event history.
+const EVENT_BUDGET: usize = 4 * 1024 * 1024;
+
+/// The store's task.
+#[derive(Debug)]
+pub struct Store {
+    clock: Clock,
+    board: Arc<ReportBoard>,
+    desired: watch::Receiver<Desired>,
+    state: Arc<StateFile>,
+    events: Arc<EventLog>,
+    current: Arc<ArcSwap<Snapshot>>,
+    fold: Fold,
+    journal: Journal,
+}
+
+impl Store {
+    pub fn new(
+        clock: Clock,
+        board: Arc<ReportBoard>,
+        desired: watch::Receiver<Desired>,
+        state: Arc<StateFile>,
+    ) -> (Self, StoreReader) {
+        let events = Arc::new(EventLog::new(EVENT_BUDGET));
+        let current = Arc::new(ArcSwap::from_pointee(Snapshot::empty(clock.now())));
+        let reader = StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current));
+        let fold = Fold::default();
+        let mut store = Self { clock, board, desired, state, events, current, fold, journal: Journal::default() };
+        // The first answers come from what is remembered.
+        store.fold_once(true);
+        (store, reader)
+    }
+
+    /// Folds until the desired state's owner is gone.
+    pub async fn run(mut self) {
+        loop {
+            let last = self.clock.now();
+            let deadline = self.fold.poll_timeout().unwrap_or(last + MAX_INTERVAL).min(last + MAX_INTERVAL);
+            let mut desired_changed = false;
+            tokio::select! {
+                biased;
+                () = self.board.urgent.notified() => {}
+                changed = self.desired.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    desired_changed = true;
+                }
+                () = sleep_until(&self.clock, deadline) => {}
+                () = self.board.filled.notified() => {
+                    // Ordinary reports gather, unless something urgent comes.
+                    let gathered = deadline.min(self.clock.now() + GATHER);
+                    tokio::select! {
+                        () = self.board.urgent.notified() => {}
+                        () = sleep_until(&self.clock, gathered) => {}
+                    }
+                }
+            }
+            self.fold_once(desired_changed);
+            tokio::time::sleep(MIN_INTERVAL).await;
+        }
+    }
+
+    fn fold_once(&mut self, desired_changed: bool) {
+        let now = self.clock.now();
+        let wall = SystemTime::now();
+        let mut outcome = Outcome::default();
+        if desired_changed {
+            let desired = self.desired.borrow_and_update().clone();
+            let state = Arc::clone(&self.state);
+            self.fold.set_desired(now, wall, &desired, |name| state.remembered(name), &mut outcome);
+        }
+        self.fold.take_reports(now, wall, self.board.take(), &mut outcome);
+        self.fold.handle_timeout(now, wall, &mut outcome);
+        self.current.store(Arc::new(self.fold.snapshot(now)));
+        for event in outcome.events {
+            let event = self.events.push(event);
+            self.journal.note(now, &event);
+        }
+        self.journal.flush(now);
+        for (name, judgement) in &outcome.remember {
+            self.state.remember(name, judgement);
+        }
+        for name in &outcome.forget {
+            self.state.forget(name);
+        }
+    }
+}
+
+async fn sleep_until(clock: &Clock, deadline: Instant) {
+    tokio::time::sleep_until(clock.real(deadline).into()).await;
+}

@@ -1,0 +1,46 @@
+# Targets say what they do with `make help`.
+SHELL := /bin/sh
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+CARGO ?= cargo
+FUZZ_SECONDS ?= 20
+FUZZ_TARGETS := rtmp_session amf flv_tag codec_header
+
+.PHONY: help run test lint format bench fuzz build
+
+help: ## show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## install what is missing, build, and run the monitor on an embedded demo origin
+	@.ci/install build
+	$(CARGO) build --release --locked
+	target/release/rtmp-hmonitor demo
+
+build: ## build the release binary
+	@.ci/install build
+	$(CARGO) build --release --locked
+
+test: ## install what is missing and run all tests
+	@.ci/install test
+	$(CARGO) test --locked
+
+lint: ## check formatting, lints and docs
+	@.ci/install build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+
+format: ## format the code
+	$(CARGO) fmt
+
+bench: ## measure cost and detection time, side by side with alternatives (about 20 minutes)
+	@.ci/install test
+	$(CARGO) bench --locked --bench cost
+	$(CARGO) bench --locked --bench detection
+
+# libFuzzer needs nightly features; RUSTC_BOOTSTRAP lets the installed stable compiler provide them.
+fuzz: ## run every fuzz target for FUZZ_SECONDS (default 20)
+	@.ci/install build
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { .ci/install build; echo "installing cargo-fuzz"; $(CARGO) install --locked cargo-fuzz; }
+	@for target in $(FUZZ_TARGETS); do \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=512 || exit 1; \
+	done

@@ -1,0 +1,54 @@
+//! What `control` tells of itself: read by the self metrics.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use crate::model::health::DownCause;
+
+/// Figures of the supervisor and of reloads.
+#[derive(Debug, Default)]
+pub struct ControlStatus {
+    restarts: [AtomicU64; DownCause::ALL.len()],
+    panics: AtomicU64,
+    reload_failed: AtomicBool,
+    last_success: Mutex<Option<SystemTime>>,
+}
+
+impl ControlStatus {
+    pub fn count_restart(&self, cause: DownCause) {
+        if let Some(count) = self.restarts.get(cause as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn count_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn note_reload(&self, success: bool) {
+        self.reload_failed.store(!success, Ordering::Relaxed);
+        if success {
+            *self.last_success.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+        }
+    }
+
+    /// Sessions that ended and were tried again, by why they ended.
+    pub fn restarts(&self) -> impl Iterator<Item = (DownCause, u64)> {
+        DownCause::ALL.iter().zip(&self.restarts).map(|(cause, n)| (*cause, n.load(Ordering::Relaxed)))
+    }
+
+    /// Probe tasks that panicked.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    pub fn last_reload_successful(&self) -> bool {
+        !self.reload_failed.load(Ordering::Relaxed)
+    }
+
+    pub fn last_reload_success(&self) -> Option<SystemTime> {
+        *self.last_success.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

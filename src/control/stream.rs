@@ -1,0 +1,124 @@
+//! One stream's life: run the probe, and when it ends wait and run it again.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+
+use super::backoff::{Backoff, OriginLimiter};
+use super::status::ControlStatus;
+use crate::model::StreamName;
+use crate::model::health::DownCause;
+use crate::model::report::{Connection, StreamReport};
+use crate::model::spec::{ProbeSpec, StreamPolicy, Watch};
+use crate::probe::pace::Pace;
+use crate::probe::rtmp::{self, REPORT_PERIOD};
+use crate::probe::{ProbeContext, ProbeEnvironment, ProbeExit, ReportBoard, StreamTally};
+
+/// Media for this long makes the next failure a first one.
+const SUSTAINED: Duration = Duration::from_secs(10);
+
+/// What all stream tasks share.
+#[derive(Debug)]
+pub struct Shared {
+    pub env: ProbeEnvironment,
+    pub board: Arc<ReportBoard>,
+    pub limiter: OriginLimiter,
+    pub status: Arc<ControlStatus>,
+    pub backoff_max: Duration,
+}
+
+/// Watches one stream until dropped. `tally` continues what is known of it.
+pub async fn watch(
+    shared: &Shared,
+    name: &StreamName,
+    probe: &ProbeSpec,
+    policy: watch::Receiver<Arc<StreamPolicy>>,
+    tally: &mut StreamTally,
+) {
+    let mut backoff = Backoff::new(shared.backoff_max);
+    let publish = |report: StreamReport, urgent: bool| shared.board.publish(name, report, urgent);
+    let listen = match probe.watch {
+        Watch::Always => None,
+        Watch::Periodic { listen, .. } => Some(listen),
+    };
+    let mut ctx = ProbeContext {
+        env: &shared.env,
+        spec: probe,
+        policy,
+        pace: Pace::new(shared.env.pace_origin, name),
+        publish: &publish,
+        listen,
+        may_redirect_to: &|_| true,
+    };
+    let origin = probe.url.origin();
+    loop {
+        let now = shared.env.clock.now();
+        let start = shared.limiter.book(&origin, now);
+        wait(&mut ctx, tally, start, Connection::BackingOff).await;
+
+        let start = shared.env.clock.now();
+        let frames = frames(tally, start);
+        let exit = AssertUnwindSafe(rtmp::run(&mut ctx, tally)).catch_unwind().await;
+        let now = shared.env.clock.now();
+        let sustained = frames_since(tally, now, frames) && now.saturating_duration_since(start) >= SUSTAINED;
+        match exit {
+            Ok(ProbeExit::Listened) => {
+                backoff.reset();
+                if let Watch::Periodic { every, .. } = probe.watch {
+                    wait(&mut ctx, tally, start + every, Connection::Resting).await;
+                }
+            }
+            Ok(ProbeExit::Failed { cause, detail }) => {
+                shared.status.count_restart(cause);
+                if sustained {
+                    backoff.reset();
+                }
+                tracing::debug!(stream = %name, %cause, %detail, "session ended");
+                let until = now + backoff.next(fastrand::f64());
+                wait(&mut ctx, tally, until, Connection::BackingOff).await;
+            }
+            Err(_) => {
+                // The panic hook has logged message and place.
+                shared.status.count_panic();
+                tracing::error!(stream = %name, "the probe panicked; this is a defect of the monitor");
+                *tally = StreamTally::new(&ctx.policy.borrow());
+                tally.set_fault(now, DownCause::Protocol, "the probe failed on what the origin sent");
+                let until = now + shared.backoff_max;
+                wait(&mut ctx, tally, until, Connection::BackingOff).await;
+            }
+        }
+    }
+}
+
+fn frames(tally: &StreamTally, now: Instant) -> u64 {
+    let media = tally.analyzer.report(now);
+    media.video.medium.frames + media.audio.medium.frames
+}
+
+fn frames_since(tally: &StreamTally, now: Instant, before: u64) -> bool {
+    frames(tally, now) > before
+}
+
+/// Waits until `until`, refreshing the report so that a stream that is known to be down does not look unobserved.
+async fn wait(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, until: Instant, connection: Connection) {
+    loop {
+        let now = ctx.env.clock.now();
+        if now >= until {
+            return;
+        }
+        (ctx.publish)(tally.report(now, connection), false);
+        tokio::select! {
+            () = ctx.env.sleep_until(until.min(now + REPORT_PERIOD)) => {}
+            changed = ctx.policy.changed() => if changed.is_ok() {
+                let policy = Arc::clone(&ctx.policy.borrow_and_update());
+                tally.set_policy(&policy);
+            } else {
+                // Stopping: whoever holds the sender drops this task.
+                std::future::pending::<()>().await;
+            },
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! One stream's judgement over time: rise, fall, flapping, outages, and the answer when nothing is known.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::evidence::{Evidence, REPORT_MAX_AGE, assess};
+use super::recent::Recent;
+use crate::model::health::{DegradedCause, DegradedCauses, DownCause, Health};
+use crate::model::report::StreamReport;
+use crate::model::snapshot::{AnswerBasis, HealthAnswer, Verdict, VerdictTotals};
+use crate::model::spec::{DegradedAnswer, StreamPolicy, UnknownAnswer};
+
+/// Everything a judgement depends on besides its own past.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    pub now: Instant,
+    pub wall: SystemTime,
+    pub report: Option<&'a StreamReport>,
+    pub policy: &'a StreamPolicy,
+    /// An operator has said that absence is no outage.
+    pub silenced: bool,
+}
+
+/// What survives a restart of the monitor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remembered {
+    pub health: Health,
+    pub down: Option<DownCause>,
+    pub since: SystemTime,
+    pub epoch: u64,
+    pub healthy_answer: Option<bool>,
+}
+
+/// What an evaluation changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    Health {
+        from: Health,
+        to: Health,
+    },
+    /// Same health, other causes.
+    Causes {
+        health: Health,
+    },
+}
+
+/// Judges one stream.
+#[derive(Debug, Clone)]
+pub struct StreamEvaluator {
+    verdict: Verdict,
+    totals: VerdictTotals,
+    /// The last judgement that rested on evidence: what staleness returns to.
+    settled: Option<Settled>,
+    last_answer: Option<bool>,
+    /// Since when live evidence has held while down.
+    rising: Option<Instant>,
+    /// When each degraded cause was last found without interruption, or last absent, in the order of the enum.
+    found_since: [Option<Instant>; DegradedCause::ALL.len()],
+    clear_since: [Option<Instant>; DegradedCause::ALL.len()],
+    active: DegradedCauses,
+    downs: Recent,
+    outage_counted_to: Option<Instant>,
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    Healthy,
+    Down,
+}
+
+impl StreamEvaluator {
+    /// An evaluator that knows nothing, or what the state file remembers.
+    pub fn new(wall: SystemTime, remembered: Option<Remembered>) -> Self {
+        let (settled, last_answer, epoch) = match &remembered {
+            Some(r) => (
+                match r.health {
+                    Health::Down => Some(Settled::Down),
+                    Health::Up | Health::Degraded => Some(Settled::Healthy),
+                    Health::Unknown | Health::Idle => None,
+                },
+                r.healthy_answer,
+                // Changes of the last moments before a crash may not have reached the file; epochs never go back.
+                r.epoch + 1000,
+            ),
+            None => (None, None, 0),
+        };
+        let detail = if remembered.is_some() { "not seen since the monitor started" } else { "not seen yet" };
+        Self {
+            verdict: Verdict {
+                health: Health::Unknown,
+                down: None,
+                degraded: DegradedCauses::EMPTY,
+                since: wall,
+                detail: detail.into(),
+                epoch,
+            },
+            totals: VerdictTotals::default(),
+            settled,
+            last_answer,
+            rising: None,
+            found_since: Default::default(),
+            clear_since: Default::default(),
+            active: DegradedCauses::EMPTY,
+            downs: Recent::default(),
+            outage_counted_to: None,
+            deadline: None,
+        }
+    }
+
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    pub fn totals(&self) -> &VerdictTotals {
+        &self.totals
+    }
+
+    /// When to evaluate again even if nothing new arrives.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What to write to the state file.
+    pub fn remember(&self) -> Remembered {
+        Remembered {
+            health: match (self.verdict.health, self.settled) {
+                (Health::Unknown, Some(Settled::Down)) => Health::Down,
+                (Health::Unknown, Some(Settled::Healthy)) => Health::Up,
+                (health, _) => health,
+            },
+            down: self.verdict.down,
+            since: self.verdict.since,
+            epoch: self.verdict.epoch,
+            healthy_answer: self.last_answer,
+        }
+    }
+
+    /// Judges the situation. Returns what changed.
+    pub fn evaluate(&mut self, s: Situation<'_>) -> Option<Change> {
+        self.deadline = None;
+        let (health, down, detail) = self.judge(&s);
+        self.count_outage(s.now, health);
+        self.apply(&s, health, down, detail)
+    }
+
+    /// What health endpoints say for the present verdict.
+    pub fn answer(&mut self, policy: &StreamPolicy) -> HealthAnswer {
+        let healthy = match self.verdict.health {
+            Health::Up | Health::Idle => true,
+            Health::Degraded => policy.degraded == DegradedAnswer::Pass,
+            Health::Down => false,
+            Health::Unknown => {
+                return match (policy.unknown, self.last_answer) {
+                    (UnknownAnswer::Hold, Some(healthy)) => HealthAnswer { healthy, basis: AnswerBasis::Held },
+                    (UnknownAnswer::Hold | UnknownAnswer::Pass, _) => {
+                        HealthAnswer { healthy: true, basis: AnswerBasis::Unknown }
+                    }
+                    (UnknownAnswer::Fail, _) => HealthAnswer { healthy: false, basis: AnswerBasis::Unknown },
+                };
+            }
+        };
+        self.last_answer = Some(healthy);
+        HealthAnswer { healthy, basis: AnswerBasis::Verdict }
+    }
+
+    fn judge(&mut self, s: &Situation<'_>) -> (Health, Option<DownCause>, Arc<str>) {
+        if let Some(why) = intended_absence(s) {
+            self.wake_with_wall_clock(s);
+            self.forget_evidence();
+            self.settled = None;
+            return (Health::Idle, None, why.into());
+        }
+        self.wake_with_wall_clock(s);
+        let evidence = assess(s.now, s.report, s.policy);
+        if let Some(report) = s.report.filter(|_| evidence != Evidence::Stale) {
+            // Just past the age: at the exact age the report still counts.
+            self.wake_at(report.observed_at + REPORT_MAX_AGE + Duration::from_millis(1));
+        }
+        match evidence {
+            Evidence::Stale => {
+                self.forget_evidence();
+                let why = if s.report.is_some() { "no fresh report from the probe" } else { &*self.verdict.detail };
+                (Health::Unknown, None, why.into())
+            }
+            Evidence::Pending => {
+                self.rising = None;
+                match self.settled {
+                    // Back from staleness or a restart, still without anything to judge by.
+                    Some(Settled::Down) if self.verdict.health == Health::Down => self.unchanged(),
+                    Some(Settled::Healthy) if matches!(self.verdict.health, Health::Up | Health::Degraded) => {
+                        self.unchanged()
+                    }
+                    _ => (Health::Unknown, None, "waiting for the first evidence".into()),
+                }
+            }
+            Evidence::Down { cause, since, detail } => {
+                self.rising = None;
+                let counts_at = since + s.policy.fall;
+                if self.verdict.health == Health::Down || s.now >= counts_at {
+                    self.settled = Some(Settled::Down);
+                    return (Health::Down, Some(cause), detail);
+                }
+                self.wake_at(counts_at);
+                match self.verdict.health {
+                    Health::Up | Health::Degraded => self.unchanged(),
+                    _ => (Health::Unknown, None, detail),
+                }
+            }
+            Evidence::Live { judged, found } => self.judge_live(s, judged, found),
+        }
+    }
+
+    fn judge_live(
+        &mut self,
+        s: &Situation<'_>,
+        judged: DegradedCauses,
+        found: DegradedCauses,
+    ) -> (Health, Option<DownCause>, Arc<str>) {
+        if self.settled == Some(Settled::Down) {
+            let rising = *self.rising.get_or_insert(s.now);
+            let up_at = rising + s.policy.rise;
+            if s.now < up_at {
+                self.wake_at(up_at);
+                return match self.verdict.health {
+                    Health::Down => (Health::Down, self.verdict.down, "media is back; waiting for it to last".into()),
+                    _ => (Health::Unknown, None, "media is back; waiting for it to last".into()),
+                };
+            }
+        }
+        self.rising = None;
+        self.settled = Some(Settled::Healthy);
+        self.update_causes(s, judged, found);
+        if self.active.is_empty() { (Health::Up, None, "".into()) } else { (Health::Degraded, None, "".into()) }
+    }
+
+    /// Moves causes in after `fall` and out after `rise`; those that could not be judged now stay as they are.
+    fn update_causes(&mut self, s: &Situation<'_>, judged: DegradedCauses, found: DegradedCauses) {
+        for cause in judged.iter() {
+            let i = cause as usize;
+            if found.contains(cause) {
+                self.clear_since[i] = None;
+                let at = *self.found_since[i].get_or_insert(s.now) + s.policy.fall;
+                if s.now >= at {
+                    self.active.set(cause, true);
+                } else {
+                    self.wake_at(at);
+                }
+            } else {
+                self.found_since[i] = None;
+                if self.active.contains(cause) {
+                    let at = *self.clear_since[i].get_or_insert(s.now) + s.policy.rise;
+                    if s.now >= at {
+                        self.active.set(cause, false);
+                        self.clear_since[i] = None;
+                    } else {
+                        self.wake_at(at);
+                    }
+                }
+            }
+        }
+        // A cause whose threshold was removed from the policy is no cause any more.
+        let enabled = crate::model::spec::enabled_causes(s.policy);
+        self.active = self.active.minus(self.active.minus(enabled));
+
+        let limits = s.policy.flapping;
+        let flapping = self.downs.crowded_until(s.now, limits.changes as usize, limits.window);
+        self.active.set(DegradedCause::Flapping, flapping.is_some());
+        if let Some(end) = flapping {
+            self.wake_at(end);
+        }
+    }
+
+    fn unchanged(&self) -> (Health, Option<DownCause>, Arc<str>) {
+        (self.verdict.health, self.verdict.down, Arc::clone(&self.verdict.detail))
+    }
+
+    /// Interrupted evidence has no duration: rise and fall start anew.
+    fn forget_evidence(&mut self) {
+        self.rising = None;
+        self.found_since = Default::default();
+        self.clear_since = Default::default();
+    }
+
+    fn apply(
+        &mut self,
+        s: &Situation<'_>,
+        health: Health,
+        down: Option<DownCause>,
+        detail: Arc<str>,
+    ) -> Option<Change> {
+        let degraded = match health {
+            Health::Degraded => self.active,
+            _ => DegradedCauses::EMPTY,
+        };
+        let from = self.verdict.health;
+        let causes_changed = down != self.verdict.down || degraded != self.verdict.degraded;
+        self.totals.causes_seen = self.totals.causes_seen.union(degraded);
+        if let Some(seen) = down.and_then(|c| self.totals.down_causes_seen.get_mut(c as usize)) {
+            *seen = true;
+        }
+        self.verdict.down = down;
+        self.verdict.degraded = degraded;
+        self.verdict.detail = detail;
+        if health == from {
+            return causes_changed.then_some(Change::Causes { health });
+        }
+        self.verdict.health = health;
+        self.verdict.since = s.wall;
+        self.verdict.epoch += 1;
+        self.totals.changes[health as usize] += 1;
+        if health == Health::Down {
+            self.downs.note(s.now, s.policy.flapping.changes as usize);
+            self.active = DegradedCauses::EMPTY;
+            self.forget_evidence();
+        }
+        Some(Change::Health { from, to: health })
+    }
+
+    /// An outage lasts from down to healthy or idle, over changes of cause and over unknown.
+    fn count_outage(&mut self, now: Instant, health: Health) {
+        if let Some(counted) = self.outage_counted_to {
+            self.totals.outage_seconds += now.saturating_duration_since(counted).as_secs_f64();
+            let ends = matches!(health, Health::Up | Health::Degraded | Health::Idle);
+            self.outage_counted_to = (!ends).then_some(now);
+        } else if health == Health::Down {
+            self.totals.outages += 1;
+            self.outage_counted_to = Some(now);
+        }
+    }
+
+    fn wake_at(&mut self, at: Instant) {
+        self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
+    }
+
+    /// Schedules and silences change with the wall clock, by whole seconds at the finest.
+    fn wake_with_wall_clock(&mut self, s: &Situation<'_>) {
+        if s.policy.schedule.is_some() || s.silenced {
+            self.wake_at(s.now + Duration::from_secs(1));
+        }
+    }
+}
+
+fn intended_absence(s: &Situation<'_>) -> Option<&'static str> {
+    if s.silenced {
+        return Some("silenced by an operator");
+    }
+    let unix = s.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let schedule = s.policy.schedule.as_ref()?;
+    (!schedule.is_on_air(i64::try_from(unix).unwrap_or(i64::MAX))).then_some("off air by schedule")
+}

@@ -1,0 +1,143 @@
+//! What one report shows, judged against a policy. No memory.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::health::{DegradedCause, DegradedCauses, DownCause};
+use crate::model::packet::MediaKind;
+use crate::model::report::{Connection, MediaReport, MediumReport, StreamReport};
+use crate::model::spec::{Presence, Range, StreamPolicy, VideoExpect};
+use crate::model::units::BitRate;
+
+/// A report older than this says nothing about the present. Probes report at least twice a second.
+pub const REPORT_MAX_AGE: Duration = Duration::from_secs(3);
+
+/// What is shown at this moment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Evidence {
+    /// Nothing fresh.
+    Stale,
+    /// Fresh, but nothing to judge by yet, or nobody is looking on purpose: the last verdict holds.
+    Pending,
+    /// The stream is not there.
+    Down { cause: DownCause, since: Instant, detail: Arc<str> },
+    /// Live media flows. `judged` are the degraded causes that could be judged, `found` those that apply.
+    Live { judged: DegradedCauses, found: DegradedCauses },
+}
+
+/// Reads `report` against `policy`.
+pub fn assess(now: Instant, report: Option<&StreamReport>, policy: &StreamPolicy) -> Evidence {
+    let Some(report) = report else { return Evidence::Stale };
+    if now.saturating_duration_since(report.observed_at) > REPORT_MAX_AGE {
+        return Evidence::Stale;
+    }
+    if let Some(fault) = &report.fault {
+        return Evidence::Down { cause: fault.cause, since: fault.since, detail: Arc::clone(&fault.detail) };
+    }
+    let Connection::Playing { since: session } = report.connection else { return Evidence::Pending };
+    if let Some(stall) = report.media.stall {
+        let detail = match stall.media {
+            Some(media) => format!("no {media} for {:.1} s", silence(now, stall.since)),
+            None => format!("no media for {:.1} s", silence(now, stall.since)),
+        };
+        // The silence became a stall when it reached the timeout, not when it began.
+        let since = (stall.since + policy.stall_timeout).min(report.observed_at);
+        return Evidence::Down { cause: DownCause::Stalled, since, detail: detail.into() };
+    }
+    let Some(live) = report.media.live_since else { return Evidence::Pending };
+    let (judged, found) = degraded(now, session, live, &report.media, policy);
+    Evidence::Live { judged, found }
+}
+
+fn silence(now: Instant, since: Instant) -> f64 {
+    now.saturating_duration_since(since).as_secs_f64()
+}
+
+fn degraded(
+    now: Instant,
+    session: Instant,
+    live: Instant,
+    media: &MediaReport,
+    policy: &StreamPolicy,
+) -> (DegradedCauses, DegradedCauses) {
+    use DegradedCause as C;
+    let mut sheet = Sheet::default();
+    let expect = &policy.expect;
+
+    let long_enough = now.saturating_duration_since(live) >= policy.stall_timeout;
+    for (kind, medium, cause) in [
+        (MediaKind::Video, &media.video.medium, C::VideoMissing),
+        (MediaKind::Audio, &media.audio.medium, C::AudioMissing),
+    ] {
+        let seen = medium.last_frame.is_some_and(|at| at >= session);
+        if expect.presence(kind) == Presence::Required && (seen || long_enough) {
+            sheet.judge(cause, !seen);
+        }
+    }
+
+    let video = media.video.format.as_ref();
+    let audio = media.audio.format.as_ref();
+    let codecs = [
+        video.zip(expect.video.codec.as_deref()).map(|(f, wanted)| f.codec != wanted),
+        audio.zip(expect.audio.codec.as_deref()).map(|(f, wanted)| f.codec != wanted),
+    ];
+    if codecs.iter().any(Option::is_some) {
+        sheet.judge(C::CodecMismatch, codecs.contains(&Some(true)));
+    }
+    if let Some((width, height)) = video.and_then(|f| f.width.zip(f.height)) {
+        let VideoExpect { width: w, height: h, .. } = expect.video;
+        if w.is_some() || h.is_some() {
+            sheet.judge(C::ResolutionMismatch, w.is_some_and(|w| w != width) || h.is_some_and(|h| h != height));
+        }
+    }
+
+    if media.warm {
+        let rates = [(&media.video.medium, expect.video.bitrate), (&media.audio.medium, expect.audio.bitrate)];
+        if rates.iter().any(|(_, r)| r.min.is_some()) {
+            sheet.judge(C::BitrateLow, rates.iter().any(|(m, r)| below(m, *r)));
+        }
+        if rates.iter().any(|(_, r)| r.max.is_some()) {
+            sheet.judge(C::BitrateHigh, rates.iter().any(|(m, r)| above(m, *r)));
+        }
+        if let Some(fps) = media.video.frames_per_second {
+            sheet.limit(C::FpsLow, expect.video.fps.min.map(|min| fps < min));
+            sheet.limit(C::FpsHigh, expect.video.fps.max.map(|max| fps > max));
+        }
+        let interval = media.video.keyframe_age.max(media.video.keyframe_interval);
+        sheet.limit(C::KeyframeInterval, interval.zip(expect.video.keyframe_interval_max).map(|(i, max)| i > max));
+        let anomalies = media.video.medium.recent_anomalies.saturating_add(media.audio.medium.recent_anomalies);
+        sheet.limit(C::Timestamps, expect.timestamp_anomalies_max.map(|max| anomalies > max));
+        sheet.limit(C::Drift, media.drift.zip(expect.drift_max).map(|(d, max)| d.abs() > max.as_secs_f64()));
+        sheet.limit(C::AvSkew, media.av_skew.zip(expect.av_skew_max).map(|(s, max)| s.abs() > max.as_secs_f64()));
+        sheet.limit(C::Jitter, media.jitter.zip(expect.jitter_max).map(|(j, max)| j > max));
+    }
+    (sheet.judged, sheet.found)
+}
+
+fn below(medium: &MediumReport, range: Range<BitRate>) -> bool {
+    medium.bytes_per_second.zip(range.min).is_some_and(|(rate, min)| rate < min.bytes_per_second())
+}
+
+fn above(medium: &MediumReport, range: Range<BitRate>) -> bool {
+    medium.bytes_per_second.zip(range.max).is_some_and(|(rate, max)| rate > max.bytes_per_second())
+}
+
+#[derive(Default)]
+struct Sheet {
+    judged: DegradedCauses,
+    found: DegradedCauses,
+}
+
+impl Sheet {
+    fn judge(&mut self, cause: DegradedCause, found: bool) {
+        self.judged.set(cause, true);
+        self.found.set(cause, found);
+    }
+
+    /// Judges a limit when both the limit and the measurement are there.
+    fn limit(&mut self, cause: DegradedCause, exceeded: Option<bool>) {
+        if let Some(found) = exceeded {
+            self.judge(cause, found);
+        }
+    }
+}

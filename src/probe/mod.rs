@@ -1,0 +1,17 @@
+//! Layer 2: the I/O of watching. One file per protocol; a probe runs once and says how it ended.
+
+pub mod board;
+pub mod dial;
+pub mod environment;
+mod low_water;
+pub mod once;
+pub mod pace;
+pub mod resolve;
+pub mod rtmp;
+pub mod tally;
+pub mod transport;
+
+pub use environment::ProbeEnvironment;
+pub use board::ReportBoard;
+pub use rtmp::{ProbeContext, ProbeExit};
+pub use tally::StreamTally;

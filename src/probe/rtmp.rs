@@ -1,0 +1,434 @@
+//! One RTMP session from name to end: the I/O around [`PlaySession`] and [`StreamAnalyzer`](crate::media::StreamAnalyzer).
+//!
+//! Runs once and says how it ended; retrying is the supervisor's business.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::dial;
+use super::environment::ProbeEnvironment;
+use super::pace::Pace;
+use super::tally::StreamTally;
+use super::transport::Transport;
+use crate::model::health::DownCause;
+use crate::model::report::{Connection, Phase, StreamReport};
+use crate::model::spec::{ProbeSpec, StreamPolicy};
+use crate::model::url::{Host, StreamUrl};
+use crate::rtmp::{Output, PlayConfig, PlaySession, SessionError, SessionEvent};
+
+/// Longest time between two reports of a running probe.
+pub const REPORT_PERIOD: Duration = Duration::from_millis(500);
+/// Redirects followed within one attempt.
+const MAX_REDIRECTS: usize = 3;
+/// One read from the socket. Shared by all sessions of a thread.
+const READ_BUFFER: usize = 64 * 1024;
+/// Reads of one session in a row before others get their turn.
+const MAX_READS: usize = 16;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
+}
+
+/// What a run needs besides the tally it continues.
+pub struct ProbeContext<'a> {
+    pub env: &'a ProbeEnvironment,
+    pub spec: &'a ProbeSpec,
+    pub policy: watch::Receiver<Arc<StreamPolicy>>,
+    pub pace: Pace,
+    /// Takes reports; the flag says that something changed that must be judged at once.
+    pub publish: &'a (dyn Fn(StreamReport, bool) + Send + Sync),
+    /// Look for this long after live media was first seen; `None`: until the session ends.
+    pub listen: Option<Duration>,
+    /// Which redirect targets may be followed.
+    pub may_redirect_to: &'a (dyn Fn(&StreamUrl) -> bool + Send + Sync),
+}
+
+impl std::fmt::Debug for ProbeContext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProbeContext").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProbeExit {
+    /// The time to listen is over.
+    Listened,
+    Failed { cause: DownCause, detail: Arc<str> },
+}
+
+/// Why an attempt or a session ended, before it is put into words.
+enum End {
+    Listened,
+    Redirect(StreamUrl),
+    Failed(DownCause, String),
+}
+
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Redirect { url } => Self::Redirect(url),
+            other => Self::Failed(other.cause(), other.to_string()),
+        }
+    }
+}
+
+/// Connects, plays and watches until the session ends. Counts into `tally`, publishes as it goes and once at the end.
+pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeExit {
+    tally.begin_attempt();
+    let mut url = ctx.spec.url.clone();
+    let mut redirects = 0;
+    let end = loop {
+        match attempt(ctx, tally, &url).await {
+            End::Redirect(target) if redirects < MAX_REDIRECTS && (ctx.may_redirect_to)(&target) => {
+                redirects += 1;
+                url = target;
+            }
+            End::Redirect(_) => break End::Failed(DownCause::Rejected, "redirected too often or to a target that is not allowed".into()),
+            end => break end,
+        }
+    };
+    let now = ctx.env.clock.now();
+    let played = tally.transport.session_start.take().is_some();
+    tally.analyzer.end_session(now);
+    match end {
+        End::Failed(cause, detail) => {
+            let counters =
+                if played { &mut tally.transport.disconnects } else { &mut tally.transport.connect_failures };
+            if let Some(count) = counters.get_mut(cause as usize) {
+                *count += 1;
+            }
+            let detail: Arc<str> = detail.into();
+            tally.set_fault(now, cause, Arc::clone(&detail));
+            (ctx.publish)(tally.report(now, Connection::BackingOff), true);
+            ProbeExit::Failed { cause, detail }
+        }
+        End::Listened | End::Redirect(_) => {
+            (ctx.publish)(tally.report(now, Connection::Resting), true);
+            ProbeExit::Listened
+        }
+    }
+}
+
+async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &StreamUrl) -> End {
+    let env = ctx.env;
+    let start = env.clock.now();
+    let total = start + ctx.spec.timeouts.connect_total;
+
+    let resolve = env.resolver.resolve(url.host(), || env.clock.now());
+    let addresses = match phase(ctx, tally, Phase::Resolve, total, resolve).await {
+        Some(Ok(addresses)) => addresses,
+        Some(Err(error)) => return End::Failed(DownCause::Dns, format!("cannot resolve {}: {error}", url.host())),
+        None => return End::Failed(DownCause::Dns, format!("no answer from the resolver for {}", url.host())),
+    };
+    let socket = match phase(ctx, tally, Phase::Tcp, total, dial::connect(&addresses, url.port())).await {
+        Some(Ok(socket)) => socket,
+        Some(Err(error)) => return End::Failed(DownCause::Connect, format!("cannot connect to {}: {error}", url.origin())),
+        None => return End::Failed(DownCause::Connect, format!("no answer from {} to the TCP connect", url.origin())),
+    };
+    let transport = if url.is_secure() {
+        let secured = async {
+            let config = env.tls_config(&ctx.spec.tls)?;
+            let name = server_name(ctx.spec.tls.server_name.as_deref(), url.host())?;
+            Transport::secure(socket, config, name).await
+        };
+        match phase(ctx, tally, Phase::Tls, total, secured).await {
+            Some(Ok(transport)) => transport,
+            Some(Err(error)) => return End::Failed(DownCause::Tls, format!("TLS with {}: {error}", url.origin())),
+            None => return End::Failed(DownCause::Tls, format!("{} does not complete the TLS handshake", url.origin())),
+        }
+    } else {
+        Transport::plain(socket)
+    };
+    let now = env.clock.now();
+    let config = PlayConfig { url: url.clone(), timeouts: ctx.spec.timeouts };
+    let session = match PlaySession::new(now, config, total) {
+        Ok(session) => session,
+        Err(error) => return error.into(),
+    };
+    let received_before = tally.transport.received_bytes;
+    let playing = Playing {
+        phase_start: now,
+        received_before,
+        started: None,
+        live: None,
+        published: now,
+        heard: now,
+        asked: now,
+        transport,
+        session,
+        tally,
+    };
+    playing.run(ctx).await
+}
+
+fn server_name(given: Option<&str>, host: &Host) -> io::Result<rustls::pki_types::ServerName<'static>> {
+    use rustls::pki_types::ServerName;
+    match (given, host) {
+        (None, Host::Address(address)) => Ok(ServerName::IpAddress((*address).into())),
+        (None, Host::Name(name)) => ServerName::try_from(name.clone()).map_err(io::Error::other),
+        (Some(name), _) => ServerName::try_from(name.to_owned()).map_err(io::Error::other),
+    }
+}
+
+/// Runs one step of the attempt under its deadline, reporting meanwhile so that the stream does not look unobserved. `None`: too
+/// late.
+async fn phase<T>(
+    ctx: &ProbeContext<'_>,
+    tally: &mut StreamTally,
+    phase: Phase,
+    total: Instant,
+    step: impl Future<Output = T>,
+) -> Option<T> {
+    let env = ctx.env;
+    let start = env.clock.now();
+    let deadline = total.min(start + ctx.spec.timeouts.of(phase));
+    tokio::pin!(step);
+    loop {
+        let now = env.clock.now();
+        (ctx.publish)(tally.report(now, Connection::Connecting(phase)), false);
+        tokio::select! {
+            biased;
+            result = &mut step => {
+                tally.record_phase(phase, env.clock.now().saturating_duration_since(start));
+                return Some(result);
+            }
+            () = env.sleep_until(deadline.min(now + REPORT_PERIOD)) => {
+                if env.clock.now() >= deadline {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// A session over a connected transport.
+struct Playing<'t> {
+    /// When the phase that is under way began.
+    phase_start: Instant,
+    /// Bytes of earlier sessions.
+    received_before: u64,
+    /// When play was accepted.
+    started: Option<Instant>,
+    /// When live media was first seen, for the time to listen.
+    live: Option<Instant>,
+    published: Instant,
+    /// When bytes last arrived.
+    heard: Instant,
+    /// When the newest ping was sent.
+    asked: Instant,
+    transport: Transport,
+    session: PlaySession,
+    tally: &'t mut StreamTally,
+}
+
+impl Playing<'_> {
+    async fn run(mut self, ctx: &mut ProbeContext<'_>) -> End {
+        let env = ctx.env;
+        let mut pauses = env.clock.pauses();
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        loop {
+            let unsent = match self.send() {
+                Ok(unsent) => unsent,
+                Err(error) => return self.broken(&error),
+            };
+            let now = env.clock.now();
+            timer.as_mut().reset(env.clock.real(self.next_wake(ctx, now)).into());
+            tokio::select! {
+                () = &mut timer => {}
+                ready = self.transport.readable() => if let Err(error) = ready { return self.broken(&error) },
+                ready = self.transport.writable(), if unsent => if let Err(error) = ready { return self.broken(&error) },
+                changed = ctx.policy.changed() => if changed.is_ok() {
+                    let policy = Arc::clone(&ctx.policy.borrow_and_update());
+                    self.tally.set_policy(&policy);
+                } else {
+                    return End::Listened;
+                },
+            }
+            // Deadlines judge only after the socket has been drained.
+            let now = env.clock.now();
+            let drained = match self.receive(now) {
+                Ok(drained) => drained,
+                Err(end) => return end,
+            };
+            if env.clock.pauses() != pauses {
+                pauses = env.clock.pauses();
+                self.tally.analyzer.handle_pause(now);
+            }
+            if !drained {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if let Err(end) = self.judge(ctx, now) {
+                return end;
+            }
+        }
+    }
+
+    fn next_wake(&self, ctx: &ProbeContext<'_>, now: Instant) -> Instant {
+        let report = self.published + REPORT_PERIOD;
+        let deadlines = [self.session.poll_timeout(), self.started.and_then(|_| self.tally.analyzer.poll_timeout())];
+        let next = deadlines.into_iter().flatten().fold(report, Instant::min);
+        if self.started.is_some() { next.min(ctx.pace.next(now)) } else { next }
+    }
+
+    /// Sends what waits. `true`: the socket does not take everything now.
+    fn send(&mut self) -> io::Result<bool> {
+        self.transport.flush()?;
+        while !self.session.transmit().is_empty() {
+            match self.transport.write(self.session.transmit()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => self.session.transmitted(n),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(self.transport.wants_write())
+    }
+
+    /// Reads and counts what has arrived. `true`: the socket is drained.
+    fn receive(&mut self, now: Instant) -> Result<bool, End> {
+        BUFFER.with_borrow_mut(|buffer| {
+            for _ in 0..MAX_READS {
+                let length = match self.transport.read(buffer) {
+                    Ok(0) => return Err(self.session.handle_eof().into()),
+                    Ok(length) => length,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(true),
+                    Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                    Err(e) => return Err(self.broken(&e)),
+                };
+                self.heard = now;
+                let bytes = buffer.get(..length).unwrap_or_default();
+                let result = self.feed(now, bytes);
+                self.tally.transport.received_bytes = self.received_before + self.session.received_bytes();
+                result?;
+                // A short read has emptied the socket; the next tick asks again.
+                if length < READ_BUFFER && !self.transport.is_secure() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    fn feed(&mut self, now: Instant, mut bytes: &[u8]) -> Result<(), End> {
+        while let Some(output) = self.session.advance(now, &mut bytes)? {
+            let event = match output {
+                Output::Media(packet) => {
+                    self.tally.analyzer.handle_packet(now, &packet);
+                    continue;
+                }
+                Output::Event(event) => event,
+            };
+            match event {
+                SessionEvent::PhaseDone(phase) => {
+                    self.tally.record_phase(phase, now.saturating_duration_since(self.phase_start));
+                    self.phase_start = now;
+                    if phase == Phase::Play {
+                        self.begin_play(now).map_err(|e| self.broken(&e))?;
+                    }
+                }
+                SessionEvent::Pong { .. } => self.tally.transport.origin_answers_ping = true,
+                SessionEvent::Unpublished { .. } => self.tally.analyzer.handle_unpublished(now),
+                SessionEvent::NoMedia => {
+                    self.tally.set_fault(now, DownCause::NoMedia, "play was accepted, but no media came");
+                }
+                SessionEvent::Published => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_play(&mut self, now: Instant) -> io::Result<()> {
+        self.started = Some(now);
+        self.tally.transport.session_start = Some(now);
+        self.tally.analyzer.start_session(now);
+        // Learn early whether this origin answers pings: only then does a missing pong mean something.
+        self.session.send_ping(now);
+        self.transport.hold_back()
+    }
+
+    /// Looks at all deadlines and publishes what is due. The socket has been drained.
+    fn judge(&mut self, ctx: &ProbeContext<'_>, now: Instant) -> Result<(), End> {
+        let fault_before = self.tally.fault.as_ref().map(|f| f.cause);
+        self.session.handle_timeout(now)?;
+        let Some(started) = self.started else {
+            self.publish(ctx, now, false);
+            return Ok(());
+        };
+        self.tally.analyzer.handle_timeout(now);
+        self.note_first(Phase::FirstMedia, started, self.tally.analyzer.first_media_at());
+        self.note_first(Phase::FirstKeyframe, started, self.tally.analyzer.first_keyframe_at());
+        let policy = Arc::clone(&ctx.policy.borrow());
+        let may_ask = self.session.ping_outstanding().is_none()
+            && now.saturating_duration_since(self.asked) >= policy.stall_timeout / 2;
+        if may_ask && self.tally.analyzer.wants_ping(now) {
+            self.asked = now;
+            self.session.send_ping(now);
+        }
+        let urgent = self.tally.analyzer.take_urgent();
+        let silence = self.tally.analyzer.silence(now);
+        if self.origin_is_dead(now, silence, policy.stall_timeout) {
+            let detail = format!("no pong and no byte for {:.1} s", now.saturating_duration_since(self.heard).as_secs_f64());
+            return Err(End::Failed(DownCause::OriginUnresponsive, detail));
+        }
+        if self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled() {
+            self.tally.fault = None;
+            let live = *self.live.get_or_insert(now);
+            if ctx.listen.is_some_and(|time| now.saturating_duration_since(live) >= time) {
+                return Err(End::Listened);
+            }
+        }
+        let urgent = urgent || fault_before != self.tally.fault.as_ref().map(|f| f.cause);
+        self.publish(ctx, now, urgent);
+        // An origin may not attach us to a publication that comes back, or it comes back elsewhere: ask anew now and then.
+        if silence >= policy.stall_timeout + ctx.spec.timeouts.first_media * 2 {
+            let (cause, detail) = match &self.tally.fault {
+                Some(fault) => (fault.cause, fault.detail.to_string()),
+                None => (DownCause::Stalled, format!("no media for {:.1} s", silence.as_secs_f64())),
+            };
+            return Err(End::Failed(cause, detail));
+        }
+        Ok(())
+    }
+
+    /// Whether an origin that has answered pings before leaves one unanswered while all is silent.
+    fn origin_is_dead(&self, now: Instant, silence: Duration, stall_timeout: Duration) -> bool {
+        let Some(asked) = self.session.ping_outstanding() else { return false };
+        // The ping of the half-way mark has had nearly half of the timeout when the timeout ends.
+        let patience = stall_timeout * 2 / 5;
+        self.tally.transport.origin_answers_ping
+            && silence >= stall_timeout
+            && self.heard <= asked
+            && now.saturating_duration_since(asked) >= patience
+    }
+
+    fn note_first(&mut self, phase: Phase, started: Instant, at: Option<Instant>) {
+        if let Some(at) = at.filter(|_| self.tally.transport.phases.get(phase as usize) == Some(&None)) {
+            self.tally.record_phase(phase, at.saturating_duration_since(started));
+        }
+    }
+
+    fn publish(&mut self, ctx: &ProbeContext<'_>, now: Instant, urgent: bool) {
+        if !urgent && now.saturating_duration_since(self.published) < REPORT_PERIOD {
+            return;
+        }
+        self.published = now;
+        let connection = match self.started {
+            Some(since) => Connection::Playing { since },
+            None => Connection::Connecting(self.session.phase()),
+        };
+        (ctx.publish)(self.tally.report(now, connection), urgent);
+    }
+
+    fn broken(&mut self, error: &io::Error) -> End {
+        let end = self.session.handle_eof();
+        End::Failed(end.cause(), format!("connection lost: {error}"))
+    }
+}

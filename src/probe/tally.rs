@@ -1,0 +1,69 @@
+//! What is known of a stream across its sessions: counters, the analyser, the present fault.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::media::{AnalyzerSettings, StreamAnalyzer};
+use crate::model::health::DownCause;
+use crate::model::report::{Connection, Fault, Phase, StreamReport, TransportReport};
+use crate::model::spec::{Presence, StreamPolicy};
+
+use super::pace;
+
+/// Lives as long as the stream is wanted; every session continues it.
+#[derive(Debug)]
+pub struct StreamTally {
+    pub analyzer: StreamAnalyzer,
+    pub transport: TransportReport,
+    pub fault: Option<Fault>,
+}
+
+impl StreamTally {
+    pub fn new(policy: &StreamPolicy) -> Self {
+        Self { analyzer: StreamAnalyzer::new(settings(policy)), transport: TransportReport::default(), fault: None }
+    }
+
+    /// Applies new thresholds without losing a count.
+    pub fn set_policy(&mut self, policy: &StreamPolicy) {
+        self.analyzer.set_settings(settings(policy));
+    }
+
+    /// Starts an attempt: its phase timings begin empty.
+    pub fn begin_attempt(&mut self) {
+        self.transport.connect_attempts += 1;
+        self.transport.phases = Default::default();
+        self.transport.session_start = None;
+    }
+
+    pub fn record_phase(&mut self, phase: Phase, took: Duration) {
+        if let Some(slot) = self.transport.phases.get_mut(phase as usize) {
+            *slot = Some(took);
+        }
+    }
+
+    /// Notes evidence that the stream is not there. One fault keeps its beginning while its cause changes.
+    pub fn set_fault(&mut self, now: Instant, cause: DownCause, detail: impl Into<Arc<str>>) {
+        let since = self.fault.as_ref().map_or(now, |f| f.since);
+        self.fault = Some(Fault { cause, since, detail: detail.into() });
+    }
+
+    /// The report for `now`; everything that had arrived must have been counted.
+    pub fn report(&self, now: Instant, connection: Connection) -> StreamReport {
+        StreamReport {
+            observed_at: now,
+            connection,
+            fault: self.fault.clone(),
+            transport: self.transport.clone(),
+            media: self.analyzer.report(now),
+        }
+    }
+}
+
+fn settings(policy: &StreamPolicy) -> AnalyzerSettings {
+    AnalyzerSettings {
+        stall_timeout: policy.stall_timeout,
+        expect_video: policy.expect.video.presence == Presence::Required,
+        expect_audio: policy.expect.audio.presence == Presence::Required,
+        arrival_resolution: pace::PERIOD,
+    }
+}

@@ -1,0 +1,124 @@
+//! The state file's format: JSON, version 1. Unknown members are ignored, so that an older monitor reads a newer file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::health::Remembered;
+use crate::model::snapshot::Silence;
+use crate::model::{DownCause, Health, StreamName};
+
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Document {
+    version: u32,
+    #[serde(default)]
+    streams: BTreeMap<String, StreamMemory>,
+    /// Definitions as they were posted.
+    #[serde(default)]
+    pub added: BTreeMap<String, Value>,
+    #[serde(default)]
+    silences: BTreeMap<String, SilenceMemory>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StreamMemory {
+    health: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    /// Unix time in milliseconds.
+    since_ms: u64,
+    epoch: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthy_answer: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SilenceMemory {
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    created_ms: u64,
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self { version: VERSION, streams: BTreeMap::new(), added: BTreeMap::new(), silences: BTreeMap::new() }
+    }
+}
+
+impl Document {
+    pub fn from_json(text: &[u8]) -> Result<Self, String> {
+        let document: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if document.version == VERSION { Ok(document) } else { Err(format!("version {} is not known", document.version)) }
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        // Plain maps of strings and numbers always serialise.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    pub fn stream(&self, name: &StreamName) -> Option<Remembered> {
+        let memory = self.streams.get(name.as_str())?;
+        Some(Remembered {
+            health: Health::from_text(&memory.health)?,
+            down: memory.cause.as_deref().and_then(DownCause::from_text),
+            since: from_ms(memory.since_ms),
+            epoch: memory.epoch,
+            healthy_answer: memory.healthy_answer,
+        })
+    }
+
+    pub fn set_stream(&mut self, name: &StreamName, judgement: &Remembered) {
+        let memory = StreamMemory {
+            health: judgement.health.to_string(),
+            cause: judgement.down.map(|c| c.to_string()),
+            since_ms: to_ms(judgement.since),
+            epoch: judgement.epoch,
+            healthy_answer: judgement.healthy_answer,
+        };
+        self.streams.insert(name.to_string(), memory);
+    }
+
+    pub fn remove_stream(&mut self, name: &StreamName) {
+        self.streams.remove(name.as_str());
+    }
+
+    pub fn silences(&self) -> Vec<(StreamName, Arc<Silence>)> {
+        let silences = self.silences.iter().filter_map(|(name, memory)| {
+            let silence = Silence {
+                reason: memory.reason.clone(),
+                until: memory.until_ms.map(from_ms),
+                created: from_ms(memory.created_ms),
+            };
+            Some((StreamName::new(name).ok()?, Arc::new(silence)))
+        });
+        silences.collect()
+    }
+
+    pub fn set_silence(&mut self, name: &StreamName, silence: Option<&Silence>) {
+        match silence {
+            Some(silence) => {
+                let memory = SilenceMemory {
+                    reason: silence.reason.clone(),
+                    until_ms: silence.until.map(to_ms),
+                    created_ms: to_ms(silence.created),
+                };
+                self.silences.insert(name.to_string(), memory);
+            }
+            None => drop(self.silences.remove(name.as_str())),
+        }
+    }
+}
+
+fn to_ms(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn from_ms(ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(SystemTime::UNIX_EPOCH)
+}

@@ -1,0 +1,171 @@
+//! Layer 2: what survives a restart. Verdicts and last answers, streams added by the API, operator's silences.
+//!
+//! One JSON file, replaced atomically (write, sync, rename, sync the directory), readable by its owner alone, because added streams hold
+//! their URLs. A file that cannot be read back is put aside, not overwritten: the monitor must start.
+
+mod document;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::health::Remembered;
+use crate::model::StreamName;
+use crate::model::snapshot::Silence;
+
+use document::Document;
+
+/// How long changes gather before they are written.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// Why the state could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("cannot read the state file {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write the state file {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// The state file and its present content. Without a path it keeps nothing beyond the process.
+#[derive(Debug)]
+pub struct StateFile {
+    path: Option<PathBuf>,
+    document: Mutex<Document>,
+    /// Held while writing, so that an older content never replaces a newer one.
+    writing: Mutex<()>,
+    changed: Notify,
+}
+
+impl StateFile {
+    /// Reads the file at `path`. A missing one is empty; a damaged one is put aside with a log line.
+    pub fn open(path: Option<PathBuf>) -> Result<Self, StateError> {
+        let document = match &path {
+            Some(path) => read(path)?,
+            None => Document::default(),
+        };
+        Ok(Self { path, document: Mutex::new(document), writing: Mutex::new(()), changed: Notify::new() })
+    }
+
+    fn document(&self) -> MutexGuard<'_, Document> {
+        self.document.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was known of a stream.
+    pub fn remembered(&self, name: &StreamName) -> Option<Remembered> {
+        self.document().stream(name)
+    }
+
+    /// Notes a stream's judgement; written soon.
+    pub fn remember(&self, name: &StreamName, judgement: &Remembered) {
+        self.document().set_stream(name, judgement);
+        self.changed.notify_one();
+    }
+
+    /// Drops what is known of a stream that is not wanted any more.
+    pub fn forget(&self, name: &StreamName) {
+        self.document().remove_stream(name);
+        self.changed.notify_one();
+    }
+
+    /// Definitions of the streams added by the API.
+    pub fn added_streams(&self) -> Vec<Value> {
+        self.document().added.values().cloned().collect()
+    }
+
+    /// Keeps a definition; on disk when this returns.
+    pub fn add_stream(&self, name: &StreamName, definition: Value) -> Result<(), StateError> {
+        let before = self.document().added.insert(name.to_string(), definition);
+        self.save().inspect_err(|_| {
+            let mut document = self.document();
+            match before {
+                Some(before) => drop(document.added.insert(name.to_string(), before)),
+                None => drop(document.added.remove(name.as_str())),
+            }
+        })
+    }
+
+    /// Drops a definition; gone from disk when this returns.
+    pub fn remove_added_stream(&self, name: &StreamName) -> Result<(), StateError> {
+        let Some(before) = self.document().added.remove(name.as_str()) else { return Ok(()) };
+        self.save().inspect_err(|_| drop(self.document().added.insert(name.to_string(), before)))
+    }
+
+    pub fn silences(&self) -> Vec<(StreamName, Arc<Silence>)> {
+        self.document().silences()
+    }
+
+    /// Keeps (`Some`) or lifts (`None`) a silence; on disk when this returns.
+    pub fn set_silence(&self, name: &StreamName, silence: Option<&Silence>) -> Result<(), StateError> {
+        self.document().set_silence(name, silence);
+        self.save()
+    }
+
+    /// Writes the present content.
+    pub fn save(&self) -> Result<(), StateError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.document().to_json();
+        write(path, &text).map_err(|source| StateError::Write { path: path.clone(), source })
+    }
+
+    /// Writes changes until the task is dropped. A failure is logged once until writing works again.
+    pub async fn keep_saved(self: Arc<Self>) {
+        let mut failing = false;
+        loop {
+            self.changed.notified().await;
+            tokio::time::sleep(GATHER).await;
+            let state = Arc::clone(&self);
+            let result = tokio::task::spawn_blocking(move || state.save()).await;
+            match result {
+                Ok(Ok(())) => failing = false,
+                Ok(Err(error)) if !failing => {
+                    failing = true;
+                    tracing::error!(%error, "verdicts would not survive a restart");
+                }
+                Ok(Err(_)) => {}
+                Err(error) => tracing::error!(%error, "writing the state file failed"),
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Document, StateError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            // Found out now, not at the first verdict.
+            write(path, &Document::default().to_json())
+                .map_err(|source| StateError::Write { path: path.to_owned(), source })?;
+            return Ok(Document::default());
+        }
+        Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
+    };
+    match Document::from_json(&text) {
+        Ok(document) => Ok(document),
+        Err(error) => {
+            let stamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+            let aside = path.with_extension(format!("damaged-{stamp}"));
+            fs::rename(path, &aside).map_err(|source| StateError::Write { path: aside.clone(), source })?;
+            tracing::error!(%error, path = %path.display(), aside = %aside.display(),
+                "the state file is damaged; it was put aside, and the monitor starts without it");
+            Ok(Document::default())
+        }
+    }
+}
+
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(directory)?.sync_all()
+}

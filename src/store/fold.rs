@@ -1,0 +1,272 @@
+//! The fold: reports and wishes in, verdicts, events and the next snapshot out. Synchronous; time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::health::{Change, Remembered, Situation, StreamEvaluator};
+use crate::model::event::{Event, EventKind};
+use crate::model::health::{Cause, Health};
+use crate::model::snapshot::{Snapshot, StreamView, Verdict};
+use crate::model::spec::{Desired, StreamSpec};
+use crate::model::{StreamName, StreamReport};
+
+/// How long a removed stream keeps its last health answer.
+pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
+
+/// What one fold brought about besides the snapshot.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub events: Vec<Event>,
+    /// Judgements that changed and should survive a restart.
+    pub remember: Vec<(StreamName, Remembered)>,
+    pub forget: Vec<StreamName>,
+}
+
+/// Owns every stream's evaluator and view.
+#[derive(Debug)]
+pub struct Fold {
+    entries: BTreeMap<StreamName, Entry>,
+    departed: BTreeMap<StreamName, (Instant, Arc<StreamView>)>,
+    /// When each stream is to be looked at again.
+    due: BTreeSet<(Instant, StreamName)>,
+    generation: u64,
+    complete: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    spec: Arc<StreamSpec>,
+    evaluator: StreamEvaluator,
+    report: Option<Arc<StreamReport>>,
+    silence: Option<Arc<crate::model::snapshot::Silence>>,
+    parameter_changes: u64,
+    added: Instant,
+    due: Option<Instant>,
+    view: Arc<StreamView>,
+}
+
+impl Default for Fold {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            departed: BTreeMap::new(),
+            due: BTreeSet::new(),
+            generation: 0,
+            complete: false,
+        }
+    }
+}
+
+impl Fold {
+    /// When something is due although nothing arrives.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let departure = self.departed.values().map(|(at, _)| *at + KEEP_DEPARTED).min();
+        let due = self.due.first().map(|(at, _)| *at);
+        [due, departure].into_iter().flatten().min()
+    }
+
+    /// Makes the set of streams match what is wanted. Unchanged ones keep everything, changed ones their judgement.
+    pub fn set_desired(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        desired: &Desired,
+        remembered: impl Fn(&StreamName) -> Option<Remembered>,
+        outcome: &mut Outcome,
+    ) {
+        let wanted: HashMap<&StreamName, &Arc<StreamSpec>> = desired.streams.iter().map(|s| (&s.name, s)).collect();
+        let gone: Vec<StreamName> = self.entries.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
+        for name in gone {
+            let Some(entry) = self.entries.remove(&name) else { continue };
+            if let Some(at) = entry.due {
+                self.due.remove(&(at, name.clone()));
+            }
+            outcome.events.push(event(wall, &name, EventKind::Removed, "no longer configured".into()));
+            outcome.forget.push(name.clone());
+            self.departed.insert(name, (now, entry.view));
+        }
+        for spec in desired.streams.iter() {
+            let silence = desired.silences.get(&spec.name).cloned();
+            if let Some(entry) = self.entries.get_mut(&spec.name) {
+                if entry.silence != silence {
+                    let kind = if silence.is_some() { EventKind::Silenced } else { EventKind::Unsilenced };
+                    let detail = silence.as_ref().map_or_else(|| "".into(), |s| s.reason.as_str().into());
+                    outcome.events.push(event(wall, &spec.name, kind, detail));
+                }
+                entry.silence = silence;
+                entry.spec = Arc::clone(spec);
+            } else {
+                self.departed.remove(&spec.name);
+                let entry = Entry::new(now, wall, Arc::clone(spec), silence, remembered(&spec.name));
+                self.entries.insert(spec.name.clone(), entry);
+                if self.generation > 0 {
+                    let detail = format!("source: {}", spec.source).into();
+                    outcome.events.push(event(wall, &spec.name, EventKind::Added, detail));
+                }
+            }
+            self.evaluate(now, wall, &spec.name, outcome);
+        }
+    }
+
+    /// Takes new reports. Those of streams that are not wanted are dropped.
+    pub fn take_reports(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        reports: HashMap<StreamName, Arc<StreamReport>>,
+        outcome: &mut Outcome,
+    ) {
+        for (name, report) in reports {
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.report = Some(report);
+                self.evaluate(now, wall, &name, outcome);
+            }
+        }
+    }
+
+    /// Looks at everything whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
+        while let Some((at, name)) = self.due.first().cloned().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, name.clone()));
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.due = None;
+            }
+            self.evaluate(now, wall, &name, outcome);
+        }
+        self.departed.retain(|_, (at, _)| now.saturating_duration_since(*at) < KEEP_DEPARTED);
+    }
+
+    /// The picture as it stands.
+    pub fn snapshot(&mut self, now: Instant) -> Snapshot {
+        self.generation += 1;
+        // A latch: a stream that is added later does not make the monitor unready.
+        self.complete = self.complete || self.entries.values().all(|e| e.has_had_its_chance(now));
+        Snapshot {
+            taken_at: now,
+            generation: self.generation,
+            complete: self.complete,
+            streams: self.entries.values().map(|e| Arc::clone(&e.view)).collect(),
+            departed: self.departed.values().map(|(_, view)| Arc::clone(view)).collect(),
+        }
+    }
+
+    fn evaluate(&mut self, now: Instant, wall: SystemTime, name: &StreamName, outcome: &mut Outcome) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        entry.evaluate(now, wall, outcome);
+        let due = entry.evaluator.poll_timeout();
+        if due != entry.due {
+            if let Some(at) = entry.due.take() {
+                self.due.remove(&(at, name.clone()));
+            }
+            if let Some(at) = due {
+                // Never in the past: a deadline that stays due would spin.
+                let at = at.max(now + Duration::from_millis(1));
+                self.due.insert((at, name.clone()));
+                entry.due = Some(at);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn new(
+        now: Instant,
+        wall: SystemTime,
+        spec: Arc<StreamSpec>,
+        silence: Option<Arc<crate::model::snapshot::Silence>>,
+        remembered: Option<Remembered>,
+    ) -> Self {
+        let mut evaluator = StreamEvaluator::new(wall, remembered);
+        let view = StreamView {
+            spec: Arc::clone(&spec),
+            verdict: evaluator.verdict().clone(),
+            totals: evaluator.totals().clone(),
+            report: None,
+            silence: silence.clone(),
+            answer: evaluator.answer(&spec.policy),
+        };
+        Self { spec, evaluator, report: None, silence, parameter_changes: 0, added: now, due: None, view: Arc::new(view) }
+    }
+
+    fn evaluate(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
+        let silenced = self.silence.as_ref().is_some_and(|s| s.until.is_none_or(|until| wall < until));
+        let change = self.evaluator.evaluate(Situation {
+            now,
+            wall,
+            report: self.report.as_deref(),
+            policy: &self.spec.policy,
+            silenced,
+        });
+        let verdict = self.evaluator.verdict();
+        if let Some(change) = change {
+            outcome.events.push(change_event(wall, &self.spec.name, &change, verdict));
+        }
+        if let Some(report) = &self.report {
+            let changes = report.media.parameter_changes;
+            if changes > self.parameter_changes {
+                let detail = describe_parameters(report).into();
+                outcome.events.push(event(wall, &self.spec.name, EventKind::Parameters, detail));
+            }
+            self.parameter_changes = changes;
+        }
+        let answer = self.evaluator.answer(&self.spec.policy);
+        if change_is_lasting(&self.view.verdict, self.evaluator.verdict()) || answer != self.view.answer {
+            outcome.remember.push((self.spec.name.clone(), self.evaluator.remember()));
+        }
+        self.view = Arc::new(StreamView {
+            spec: Arc::clone(&self.spec),
+            verdict: self.evaluator.verdict().clone(),
+            totals: self.evaluator.totals().clone(),
+            report: self.report.clone(),
+            silence: self.silence.clone().filter(|_| silenced),
+            answer,
+        });
+    }
+
+    /// Judged, or long enough in the set that one attempt has had all its time.
+    fn has_had_its_chance(&self, now: Instant) -> bool {
+        let timeouts = &self.spec.probe.timeouts;
+        let chance = timeouts.connect_total + timeouts.first_media + Duration::from_secs(1);
+        self.view.verdict.health != Health::Unknown || now.saturating_duration_since(self.added) > chance
+    }
+}
+
+fn change_is_lasting(before: &Verdict, after: &Verdict) -> bool {
+    before.epoch != after.epoch || before.down != after.down
+}
+
+fn event(at: SystemTime, name: &StreamName, kind: EventKind, detail: Arc<str>) -> Event {
+    Event { id: 0, at, stream: name.clone(), kind, from: None, to: None, causes: Vec::new(), detail }
+}
+
+fn change_event(at: SystemTime, name: &StreamName, change: &Change, verdict: &Verdict) -> Event {
+    let causes = verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect();
+    let (kind, from, to) = match *change {
+        Change::Health { from, to } => (EventKind::State, from, to),
+        Change::Causes { health } => (EventKind::Cause, health, health),
+    };
+    Event {
+        id: 0,
+        at,
+        stream: name.clone(),
+        kind,
+        from: Some(from),
+        to: Some(to),
+        causes,
+        detail: Arc::clone(&verdict.detail),
+    }
+}
+
+fn describe_parameters(report: &StreamReport) -> String {
+    let mut parts = Vec::new();
+    if let Some(video) = &report.media.video.format {
+        let size = video.width.zip(video.height).map_or_else(String::new, |(w, h)| format!(" {w}x{h}"));
+        parts.push(format!("{} {} {}{size}", video.codec, video.profile, video.level));
+    }
+    if let Some(audio) = &report.media.audio.format {
+        let rate = audio.sample_rate.map_or_else(String::new, |r| format!(" {r} Hz"));
+        parts.push(format!("{}{rate}", audio.codec));
+    }
+    parts.join(", ")
+}

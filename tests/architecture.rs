@@ -1,0 +1,111 @@
+//! Layers import downward only. A module may use those of lower layers, never its own layer's siblings or what lies above.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module and layer.
+const LAYERS: &[(&str, u8)] = &[
+    ("model", 0),
+    ("rtmp", 1),
+    ("media", 1),
+    ("health", 1),
+    ("config", 2),
+    ("state", 2),
+    ("probe", 2),
+    ("sim", 2),
+    ("store", 3),
+    ("control", 3),
+    ("serve", 4),
+    ("app", 5),
+    ("cli", 5),
+];
+
+/// Modules of the top layer that may know each other.
+const TOP: u8 = 5;
+
+fn layer(module: &str) -> Option<u8> {
+    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
+}
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of a file without comments.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+/// Top-level modules named by `crate::x` or inside `crate::{x, y}`.
+fn imports(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => {
+                let mut depth = 0;
+                let end = list.find(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    depth < 0
+                });
+                let list = &list[..end.expect("an import list ends")];
+                list.split(',').map(str::trim).map(str::to_owned).collect()
+            }
+            None => vec![rest.to_owned()],
+        };
+        for name in names {
+            found.push(name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_point_downward() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for file in files {
+        let relative = file.strip_prefix(&root).unwrap();
+        let module = relative.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let own = layer(&module).unwrap_or_else(|| panic!("src/{module} has no layer: add it to LAYERS"));
+        for used in imports(&code(&fs::read_to_string(&file).unwrap())) {
+            let Some(other) = layer(&used) else { continue };
+            checked += 1;
+            if used != module && other >= own && own != TOP {
+                wrong.push(format!("{} (layer {own}) imports {used} (layer {other})", relative.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "upward or sideways imports:\n{}", wrong.join("\n"));
+    assert!(checked > 50, "the test reads the imports ({checked} found)");
+}
+
+#[test]
+fn sans_io_layers_know_no_runtime_and_no_clock() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for module in ["rtmp", "media", "health"] {
+        let mut files = Vec::new();
+        sources(&root.join(module), &mut files);
+        assert!(!files.is_empty(), "{module} has sources");
+        for file in files {
+            let code = code(&fs::read_to_string(&file).unwrap());
+            let code = code.split("#[cfg(test)]").next().unwrap();
+            for banned in ["tokio", "Instant::now", "SystemTime::now", "std::net::Tcp", "fastrand", "std::thread"] {
+                assert!(!code.contains(banned), "{} uses {banned}", file.display());
+            }
+        }
+    }
+}
