@@ -1,0 +1,62 @@
+#![no_main]
+//! Any bytes from a server, in any pieces. The first byte chooses where the session stands (raw, after the handshake, while playing)
+//! and the size of the pieces.
+
+use std::time::{Duration, Instant};
+
+use libfuzzer_sys::fuzz_target;
+use rtmp_hmonitor::model::spec::PhaseTimeouts;
+use rtmp_hmonitor::model::{MediaPacket, StreamUrl};
+use rtmp_hmonitor::rtmp::{Output, PlayConfig, PlaySession};
+
+/// `_result` of connect, `_result` of createStream, `NetStream.Play.Start`.
+const ANSWERS: [&[u8]; 3] = [
+    b"\x03\0\0\0\0\0\x10\x14\0\0\0\0\x02\0\x07_result\0\x3f\xf0\0\0\0\0",
+    b"\x03\0\0\0\0\0\x1d\x14\0\0\0\0\x02\0\x07_result\0\x40\0\0\0\0\0\0\0\x05\0\x3f\xf0\0\0\0\0\0\0",
+    b"\x03\0\0\0\0\0\x36\x14\0\0\0\0\x02\0\x08onStatus\0\0\0\0\0\0\0\0\0\x05\x03\0\x04code\x02\0\x14NetStream.Play.Start\0\0\x09",
+];
+
+fn feed(session: &mut PlaySession, now: Instant, mut input: &[u8]) -> bool {
+    loop {
+        match session.advance(now, &mut input) {
+            Ok(Some(Output::Media(packet))) => {
+                assert!(packet.head.len() <= MediaPacket::WHOLE && packet.head.len() <= packet.length as usize);
+            }
+            Ok(Some(Output::Event(_))) => {}
+            Ok(None) => return input.is_empty(),
+            Err(error) => {
+                let _ = (error.cause(), error.to_string());
+                return false;
+            }
+        }
+        assert!(session.transmit().len() <= 16 * 1024);
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, data)) = data.split_first() else { return };
+    let now = Instant::now();
+    let url = StreamUrl::parse("rtmp://h/live/fuzzkey?token=t").expect("valid");
+    let config = PlayConfig { url, timeouts: PhaseTimeouts::default() };
+    let Ok(mut session) = PlaySession::new(now, config, now + Duration::from_secs(5)) else { return };
+    if choice & 3 > 0 {
+        let mut handshake = vec![0; 3073];
+        handshake[0] = 3;
+        assert!(feed(&mut session, now, &handshake));
+        session.transmitted(usize::MAX);
+    }
+    if choice & 3 > 1 {
+        for answer in ANSWERS {
+            assert!(feed(&mut session, now, answer));
+        }
+        session.transmitted(usize::MAX);
+    }
+    for piece in data.chunks(usize::from(choice >> 2) * 8 + 1) {
+        if !feed(&mut session, now, piece) {
+            return;
+        }
+    }
+    session.send_ping(now);
+    let _ = session.handle_timeout(now + Duration::from_secs(9));
+    let _ = session.handle_eof();
+});

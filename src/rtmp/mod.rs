@@ -1,0 +1,46 @@
+//! RTMP play session: bytes in; bytes to send, media and events out. No I/O and no clock.
+//!
+//! ```text
+//! bytes ─► handshake ─► chunk ─► session ─► Output::Media / Output::Event
+//!          (rml_rtmp)   body, aggregate │
+//!                       command, amf ───┴─► outbound (rml_rtmp's serializer) ─► transmit()
+//! ```
+//!
+//! The receive path after the handshake is this module's own: a peer can neither crash it nor make it hold more than a bounded number
+//! of bytes. Message bodies are counted, and kept only as far as [`MediaPacket`](crate::model::MediaPacket) says.
+//!
+//! Specification: Adobe RTMP 1.0 (2012), Enhanced RTMP v2 for what is kept whole. Only C1 and C2 of the handshake are random; that randomness is
+//! `rml_rtmp`'s and changes nothing else.
+
+mod aggregate;
+pub mod amf;
+mod body;
+mod chunk;
+mod command;
+mod error;
+mod octets;
+mod outbound;
+mod session;
+
+pub use chunk::{ChunkError, MAX_CHUNK_STREAMS};
+pub use error::{Refusal, SessionError};
+pub use session::{Output, PlayConfig, PlaySession, SessionEvent, UnpublishCode};
+
+/// Message type ids (RTMP 1.0, 5.4 and 7.1).
+mod message_type {
+    /// Used by no message: what is stepped over.
+    pub(super) const UNKNOWN: u8 = 0;
+    pub(super) const SET_CHUNK_SIZE: u8 = 1;
+    pub(super) const ABORT: u8 = 2;
+    pub(super) const ACKNOWLEDGEMENT: u8 = 3;
+    pub(super) const USER_CONTROL: u8 = 4;
+    pub(super) const WINDOW_ACKNOWLEDGEMENT_SIZE: u8 = 5;
+    pub(super) const SET_PEER_BANDWIDTH: u8 = 6;
+    pub(super) const AUDIO: u8 = 8;
+    pub(super) const VIDEO: u8 = 9;
+    pub(super) const DATA_AMF3: u8 = 15;
+    pub(super) const COMMAND_AMF3: u8 = 17;
+    pub(super) const DATA: u8 = 18;
+    pub(super) const COMMAND: u8 = 20;
+    pub(super) const AGGREGATE: u8 = 22;
+}

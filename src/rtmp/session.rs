@@ -1,0 +1,542 @@
+//! The session's course: handshake, connect, createStream, play, media.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
+
+use crate::model::report::Phase;
+use crate::model::spec::PhaseTimeouts;
+use crate::model::{MediaPacket, PacketKind, StreamUrl};
+
+use super::chunk::{ChunkReader, Message};
+use super::command::{Command, Info};
+use super::error::{Refusal, SessionError, redirect_target};
+use super::message_type as kind;
+use super::outbound::Outbound;
+
+/// S0, S1 and S2 (RTMP 1.0, 5.2).
+const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
+const VERSION: u8 = 3;
+
+const CONNECT: f64 = 1.0;
+const CREATE_STREAM: f64 = 2.0;
+const PLAY: f64 = 3.0;
+
+/// Acknowledgement window until the server names its own (FFmpeg's and librtmp's order of magnitude).
+const DEFAULT_WINDOW: u32 = 2_500_000;
+
+/// What a session needs to know.
+#[derive(Debug, Clone)]
+pub struct PlayConfig {
+    pub url: StreamUrl,
+    pub timeouts: PhaseTimeouts,
+}
+
+/// What a session gives.
+#[derive(Debug)]
+pub enum Output<'a> {
+    Media(MediaPacket<'a>),
+    Event(SessionEvent),
+}
+
+/// What has happened in a session that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// Handshake, Connect or Play is done. Media in front of the server's word counts as its word.
+    PhaseDone(Phase),
+    /// The answer to our ping. Once per [`PlaySession::send_ping`], and once for the ping that goes out with `play`.
+    Pong { rtt: Duration },
+    /// The server says that the publication has ended. Once, whatever number of ways it says so.
+    Unpublished { code: UnpublishCode },
+    /// The server says that a publication has begun (again).
+    Published,
+    /// The server has nothing to send for a while (StreamDry). No end by itself.
+    Dry,
+    /// No audio or video within the first-media time. Once. If [`Phase::Play`] is not done, the origin is alive (it has answered the ping
+    /// sent with `play`) but keeps back its word until there is a publication, as nginx-rtmp does with `play_restart on`.
+    NoMedia,
+}
+
+/// How the server said that a publication has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnpublishCode {
+    /// `NetStream.Play.UnpublishNotify`
+    UnpublishNotify,
+    /// `NetStream.Play.Stop`
+    PlayStop,
+    /// `NetStream.Play.Complete`
+    PlayComplete,
+    /// User control event StreamEOF. nginx-rtmp always sends it.
+    StreamEof,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Handshake,
+    Connect,
+    CreateStream,
+    Play,
+    Playing,
+}
+
+/// What the server has said about the publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publication {
+    Unmentioned,
+    Announced,
+    Ended,
+}
+
+/// One RTMP connection that plays one stream. Sans-IO:
+///
+/// - bytes from the transport go to [`advance`](Self::advance), again and again until it gives `Ok(None)`;
+/// - bytes of [`transmit`](Self::transmit) go to the transport after every call that may have added some;
+/// - at [`poll_timeout`](Self::poll_timeout) call [`handle_timeout`](Self::handle_timeout), then `advance` with empty input for what it may say.
+///
+/// An error ends the session: drop it. What was given before the error counts.
+pub struct PlaySession {
+    url: StreamUrl,
+    timeouts: PhaseTimeouts,
+    started: Instant,
+    total_deadline: Instant,
+    /// Of the present stage; of the first media while playing.
+    deadline: Option<Instant>,
+    stage: Stage,
+    /// Boxed and dropped when done: it takes 3 KiB.
+    handshake: Option<Box<Handshake>>,
+    reader: ChunkReader,
+    outbound: Outbound,
+    events: VecDeque<SessionEvent>,
+    /// Media that waits for the events in front of it; its head is in `reader`.
+    ready: Option<Media>,
+    publication: Publication,
+    media_seen: bool,
+    no_media_reported: bool,
+    ping: Option<Instant>,
+    answered_ping: bool,
+    received: u64,
+    /// Of `received`, what belongs to the handshake.
+    handshake_received: usize,
+    acknowledged: u64,
+    window: u32,
+    announced_window: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Media {
+    kind: PacketKind,
+    timestamp: u32,
+    length: u32,
+    /// Bytes in front of the body: AMF3 data messages have one.
+    skip: usize,
+}
+
+impl PlaySession {
+    /// Starts a session on a transport that is connected. `total_deadline` bounds everything until play is accepted, each phase has its own
+    /// bound besides.
+    pub fn new(now: Instant, config: PlayConfig, total_deadline: Instant) -> Result<Self, SessionError> {
+        let mut handshake = Box::new(Handshake::new(PeerType::Client));
+        let first = handshake.generate_outbound_p0_and_p1().map_err(|_| SessionError::Unsendable)?;
+        Ok(Self {
+            deadline: Some(now + config.timeouts.handshake),
+            url: config.url,
+            timeouts: config.timeouts,
+            started: now,
+            total_deadline,
+            stage: Stage::Handshake,
+            handshake: Some(handshake),
+            reader: ChunkReader::new(),
+            outbound: Outbound::new(first),
+            events: VecDeque::new(),
+            ready: None,
+            publication: Publication::Unmentioned,
+            media_seen: false,
+            no_media_reported: false,
+            ping: None,
+            answered_ping: false,
+            received: 0,
+            handshake_received: 0,
+            acknowledged: 0,
+            window: DEFAULT_WINDOW,
+            announced_window: None,
+        })
+    }
+
+    /// Consumes from the front of `input` until one output is ready, or until the input is used up and nothing is left to say (`None`).
+    pub fn advance(&mut self, now: Instant, input: &mut &[u8]) -> Result<Option<Output<'_>>, SessionError> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(Output::Event(event)));
+            }
+            if let Some(media) = self.ready.take() {
+                let head = self.reader.head().get(media.skip..).unwrap_or_default();
+                let Media { kind, timestamp, length, .. } = media;
+                return Ok(Some(Output::Media(MediaPacket { kind, timestamp, length, head })));
+            }
+            let before = input.len();
+            let message = if self.stage == Stage::Handshake {
+                self.shake_hands(now, input).map(|()| None)
+            } else {
+                self.reader.read(input).map_err(SessionError::from)
+            };
+            self.received += (before - input.len()) as u64;
+            match message? {
+                Some(message) => self.handle_message(now, message)?,
+                None if input.is_empty() && self.events.is_empty() => {
+                    self.acknowledge()?;
+                    return Ok(None);
+                }
+                None => {}
+            }
+            self.acknowledge()?;
+        }
+    }
+
+    /// Bytes that wait to be sent, never more than 16 KiB.
+    pub fn transmit(&self) -> &[u8] {
+        self.outbound.waiting()
+    }
+
+    /// The first `count` bytes of [`PlaySession::transmit`] have been sent.
+    pub fn transmitted(&mut self, count: usize) {
+        self.outbound.sent(count);
+    }
+
+    /// When [`PlaySession::handle_timeout`] is due next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Playing => self.deadline,
+            _ => self.deadline.map(|deadline| deadline.min(self.total_deadline)),
+        }
+    }
+
+    /// Tells that time has passed. Ends the session when a phase has taken too long. Missing media does not: see
+    /// [`SessionEvent::NoMedia`].
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
+        if self.poll_timeout().is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        let phase = match self.stage {
+            Stage::Handshake => Phase::Handshake,
+            Stage::Connect => Phase::Connect,
+            Stage::CreateStream => Phase::Play,
+            Stage::Play if !self.answered_ping => Phase::Play,
+            Stage::Play | Stage::Playing => {
+                self.deadline = None;
+                if !self.no_media_reported {
+                    self.no_media_reported = true;
+                    self.events.push_back(SessionEvent::NoMedia);
+                }
+                return Ok(());
+            }
+        };
+        Err(SessionError::Timeout(phase))
+    }
+
+    /// Asks the origin for a sign of life. Does nothing while an earlier ping is unanswered or before `connect` is answered.
+    pub fn send_ping(&mut self, now: Instant) {
+        let connected = !matches!(self.stage, Stage::Handshake | Stage::Connect);
+        let timestamp = now.saturating_duration_since(self.started).as_millis() as u32;
+        if connected && self.ping.is_none() && self.outbound.ping_request(timestamp).is_ok() {
+            self.ping = Some(now);
+        }
+    }
+
+    /// When the ping was sent that is not yet answered.
+    pub fn ping_outstanding(&self) -> Option<Instant> {
+        self.ping
+    }
+
+    /// Bytes taken from the transport, handshake included.
+    pub fn received_bytes(&self) -> u64 {
+        self.received
+    }
+
+    /// The transport has ended: what that means now.
+    pub fn handle_eof(&mut self) -> SessionError {
+        SessionError::Closed(match self.stage {
+            Stage::Handshake => Some(Phase::Handshake),
+            Stage::Connect => Some(Phase::Connect),
+            Stage::CreateStream | Stage::Play => Some(Phase::Play),
+            Stage::Playing if !self.media_seen => Some(Phase::FirstMedia),
+            Stage::Playing => None,
+        })
+    }
+
+    fn shake_hands(&mut self, now: Instant, input: &mut &[u8]) -> Result<(), SessionError> {
+        let Some(handshake) = &mut self.handshake else { return Err(SessionError::Handshake) };
+        if self.handshake_received == 0 && input.first().is_some_and(|version| *version != VERSION) {
+            return Err(SessionError::Handshake);
+        }
+        // It never sees a byte beyond its own.
+        let (now_read, rest) = input.split_at(input.len().min(HANDSHAKE_BYTES - self.handshake_received));
+        *input = rest;
+        self.handshake_received += now_read.len();
+        let (answer, done) = match handshake.process_bytes(now_read).map_err(|_| SessionError::Handshake)? {
+            HandshakeProcessResult::InProgress { response_bytes } => (response_bytes, false),
+            HandshakeProcessResult::Completed { response_bytes, .. } => (response_bytes, true),
+        };
+        self.outbound.raw(&answer)?;
+        if done {
+            self.handshake = None;
+            self.enter(Stage::Connect, now + self.timeouts.connect);
+            self.events.push_back(SessionEvent::PhaseDone(Phase::Handshake));
+            self.outbound.connect(CONNECT, &self.url)?;
+        } else if self.handshake_received == HANDSHAKE_BYTES {
+            return Err(SessionError::Handshake);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, stage: Stage, deadline: Instant) {
+        self.stage = stage;
+        self.deadline = Some(deadline);
+    }
+
+    fn handle_message(&mut self, now: Instant, message: Message) -> Result<(), SessionError> {
+        match message.type_id {
+            kind::AUDIO => self.handle_media(now, PacketKind::Audio, message),
+            kind::VIDEO => self.handle_media(now, PacketKind::Video, message),
+            kind::DATA | kind::DATA_AMF3 => self.handle_data(message),
+            kind::COMMAND | kind::COMMAND_AMF3 => return self.handle_command(now, message),
+            kind::USER_CONTROL => return self.handle_user_control(now),
+            kind::WINDOW_ACKNOWLEDGEMENT_SIZE => {
+                if let Some(size) = self.argument() {
+                    self.window = size;
+                }
+            }
+            kind::SET_PEER_BANDWIDTH => {
+                // Answered with our own window if that is new to the server (RTMP 1.0, 5.4.5).
+                if let Some(size) = self.argument().filter(|size| *size > 0 && self.announced_window != Some(*size)) {
+                    self.announced_window = Some(size);
+                    self.outbound.window_acknowledgement_size(size)?;
+                }
+            }
+            // Acknowledgements, shared objects and what is not known: nothing to do.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn argument(&self) -> Option<u32> {
+        self.reader.head().first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+
+    /// Length of the zero that stands in front of the AMF0 values of an AMF3 message.
+    fn amf3_prefix(&self, message: Message, amf3: u8) -> usize {
+        usize::from(message.type_id == amf3 && self.reader.head().first() == Some(&0))
+    }
+
+    fn handle_media(&mut self, now: Instant, kind: PacketKind, message: Message) {
+        // Media can only belong to a play: before one it has no meaning.
+        if !matches!(self.stage, Stage::Play | Stage::Playing) {
+            return;
+        }
+        if message.length > 0 {
+            self.accept_play(now);
+            self.media_seen = true;
+            self.deadline = None;
+            if self.publication == Publication::Ended {
+                self.publication = Publication::Unmentioned;
+            }
+        }
+        self.ready = Some(Media { kind, timestamp: message.timestamp, length: message.length, skip: 0 });
+    }
+
+    fn handle_data(&mut self, message: Message) {
+        let skip = self.amf3_prefix(message, kind::DATA_AMF3);
+        let body = self.reader.head().get(skip..).unwrap_or_default();
+        // Data that cannot be read is handed on as it is: framing is intact.
+        let command = Command::parse_data(body).unwrap_or_default();
+        if command.name == b"onPlayStatus" {
+            if command.info.code == b"NetStream.Play.Complete" {
+                self.unpublished(UnpublishCode::PlayComplete);
+            }
+        } else if matches!(self.stage, Stage::Play | Stage::Playing) {
+            let length = message.length.saturating_sub(skip as u32);
+            self.ready = Some(Media { kind: PacketKind::Data, timestamp: message.timestamp, length, skip });
+        }
+    }
+
+    fn accept_play(&mut self, now: Instant) {
+        if self.stage == Stage::Play {
+            self.enter(Stage::Playing, now + self.timeouts.first_media);
+            self.events.push_back(SessionEvent::PhaseDone(Phase::Play));
+        }
+    }
+
+    fn published(&mut self) {
+        if self.publication != Publication::Announced {
+            self.publication = Publication::Announced;
+            self.events.push_back(SessionEvent::Published);
+        }
+    }
+
+    fn unpublished(&mut self, code: UnpublishCode) {
+        if self.stage == Stage::Playing && self.publication != Publication::Ended {
+            self.publication = Publication::Ended;
+            self.events.push_back(SessionEvent::Unpublished { code });
+        }
+    }
+
+    fn handle_user_control(&mut self, now: Instant) -> Result<(), SessionError> {
+        let [e0, e1, ref argument @ ..] = *self.reader.head() else { return Ok(()) };
+        let argument = argument.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
+        match (u16::from_be_bytes([e0, e1]), argument) {
+            // StreamBegin: with the play's answer it means no more than that answer.
+            (0, _) if self.publication == Publication::Ended => self.published(),
+            (1, _) => self.unpublished(UnpublishCode::StreamEof),
+            (2, _) if self.stage == Stage::Playing => self.events.push_back(SessionEvent::Dry),
+            (6, Some(timestamp)) => self.outbound.ping_response(timestamp)?,
+            (7, _) => {
+                if let Some(sent) = self.ping.take() {
+                    self.answered_ping = true;
+                    self.events.push_back(SessionEvent::Pong { rtt: now.saturating_duration_since(sent) });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn handle_command(&mut self, now: Instant, message: Message) -> Result<(), SessionError> {
+        let skip = self.amf3_prefix(message, kind::COMMAND_AMF3);
+        let body = self.reader.head().get(skip..).unwrap_or_default();
+        let Ok(command) = Command::parse(body) else { return Ok(()) };
+        let answered = match self.stage {
+            Stage::Connect => command.transaction == CONNECT,
+            Stage::CreateStream => command.transaction == CREATE_STREAM,
+            Stage::Play => command.transaction == PLAY,
+            Stage::Handshake | Stage::Playing => false,
+        };
+        match command.name {
+            b"_error" if answered => Err(refused(&command.info, &self.url)),
+            b"_result" if answered && command.info.level == b"error" => Err(refused(&command.info, &self.url)),
+            b"_result" if answered => {
+                let number = command.number;
+                self.go_on(now, number)
+            }
+            b"onStatus" => {
+                if ends_session(&command.info) {
+                    return Err(refused(&command.info, &self.url));
+                }
+                let status = Status::of(command.info.code);
+                self.handle_status(now, status);
+                Ok(())
+            }
+            b"close" => Err(SessionError::Shutdown(Refusal::new(&command.info, &self.url))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The present stage's call has succeeded.
+    fn go_on(&mut self, now: Instant, number: Option<f64>) -> Result<(), SessionError> {
+        match self.stage {
+            Stage::Connect => {
+                self.events.push_back(SessionEvent::PhaseDone(Phase::Connect));
+                self.enter(Stage::CreateStream, now + self.timeouts.play);
+                if self.announced_window.is_none() {
+                    self.announced_window = Some(DEFAULT_WINDOW);
+                    self.outbound.window_acknowledgement_size(DEFAULT_WINDOW)?;
+                }
+                self.outbound.create_stream(CREATE_STREAM)
+            }
+            Stage::CreateStream => {
+                let id = number.filter(|id| (0.0..=f64::from(u32::MAX)).contains(id)).ok_or(SessionError::Answer)?;
+                // The phase's time runs on from createStream.
+                self.stage = Stage::Play;
+                self.outbound.play(PLAY, id as u32, self.url.key())?;
+                self.send_ping(now);
+                Ok(())
+            }
+            Stage::Handshake | Stage::Play | Stage::Playing => Ok(()),
+        }
+    }
+
+    fn handle_status(&mut self, now: Instant, status: Status) {
+        match status {
+            Status::PlayStart if self.stage == Stage::Playing => self.published(),
+            Status::PlayStart => self.accept_play(now),
+            Status::PublishNotify => self.published(),
+            Status::Ended(code) => self.unpublished(code),
+            Status::Other => {}
+        }
+    }
+}
+
+/// Status codes that a running session reacts to.
+#[derive(Debug, Clone, Copy)]
+enum Status {
+    PlayStart,
+    PublishNotify,
+    Ended(UnpublishCode),
+    Other,
+}
+
+impl Status {
+    fn of(code: &[u8]) -> Self {
+        match code {
+            b"NetStream.Play.Start" => Self::PlayStart,
+            b"NetStream.Play.PublishNotify" => Self::PublishNotify,
+            b"NetStream.Play.UnpublishNotify" => Self::Ended(UnpublishCode::UnpublishNotify),
+            b"NetStream.Play.Stop" => Self::Ended(UnpublishCode::PlayStop),
+            b"NetStream.Play.Complete" => Self::Ended(UnpublishCode::PlayComplete),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether a status means that nothing more will come. Some servers leave the level out.
+fn ends_session(info: &Info<'_>) -> bool {
+    match info.code {
+        b"NetStream.Play.StreamNotFound"
+        | b"NetStream.Play.Failed"
+        | b"NetConnection.Connect.Rejected"
+        | b"NetConnection.Connect.Failed"
+        | b"NetConnection.Connect.InvalidApp"
+        | b"NetConnection.Connect.AppShutdown"
+        | b"NetConnection.Connect.Closed"
+        | b"NetConnection.Connect.IdleTimeout" => true,
+        // About a call that the play does not need.
+        code if code.starts_with(b"NetConnection.Call.") => false,
+        _ => info.level == b"error",
+    }
+}
+
+/// A refusal by its code.
+fn refused(info: &Info<'_>, url: &StreamUrl) -> SessionError {
+    if let Some(target) = info.redirect.and_then(|redirect| redirect_target(redirect, url)) {
+        return SessionError::Redirect { target };
+    }
+    let refusal = Refusal::new(info, url);
+    match info.code {
+        b"NetStream.Play.StreamNotFound" => SessionError::NotFound(refusal),
+        b"NetConnection.Connect.Closed"
+        | b"NetConnection.Connect.AppShutdown"
+        | b"NetConnection.Connect.IdleTimeout" => SessionError::Shutdown(refusal),
+        _ => SessionError::Rejected(refusal),
+    }
+}
+
+impl PlaySession {
+    /// Acknowledges the total of bytes (since the handshake) at every half of the server's window, so that it never waits for us.
+    fn acknowledge(&mut self) -> Result<(), SessionError> {
+        let total = self.received.saturating_sub(self.handshake_received as u64);
+        let due = u64::from(self.window / 2).max(1);
+        if self.window > 0 && total - self.acknowledged >= due && !self.outbound.is_crowded() {
+            self.acknowledged = total;
+            // The field wraps with the 32 bits it has.
+            self.outbound.acknowledgement(total as u32)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PlaySession {
+    /// Buffers hold the stream key: they are not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlaySession").field("url", &self.url).field("stage", &self.stage).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,382 @@
+//! The course of a play session: what is sent, what each answer means, how long each phase may take, what the end is called.
+
+mod rtmp_support;
+
+use std::time::{Duration, Instant};
+
+use rtmp_hmonitor::model::DownCause;
+use rtmp_hmonitor::model::report::Phase;
+use rtmp_hmonitor::model::spec::PhaseTimeouts;
+use rtmp_hmonitor::rtmp::amf::Writer;
+use rtmp_hmonitor::rtmp::{SessionError, SessionEvent, UnpublishCode};
+use rtmp_support::*;
+
+fn contains(haystack: &[u8], needle: &str) -> bool {
+    haystack.windows(needle.len()).any(|w| w == needle.as_bytes())
+}
+
+#[test]
+fn from_the_handshake_to_media() {
+    let mut client = Client::new();
+    assert_eq!(client.session.transmit().len(), 1537);
+    assert_eq!(client.session.transmit()[0], 3);
+
+    client.feed(&handshake()).unwrap();
+    let sent = client.sent();
+    assert_eq!(sent.len(), 1);
+    let connect = &sent[0].data;
+    for text in ["connect", "app\x02\x00\x04live", "rtmp://origin.example/live", "objectEncoding"] {
+        assert!(contains(connect, text), "{text}");
+    }
+    assert!(!contains(connect, "S3CRETKEY"), "the key is for play only");
+
+    client.feed(&connected()).unwrap();
+    let sent = client.sent();
+    assert_eq!(sent.iter().map(|m| m.type_id).collect::<Vec<_>>(), [5, 20]);
+    assert!(contains(&sent[1].data, "createStream"));
+
+    client.feed(&created()).unwrap();
+    let sent = client.sent();
+    assert_eq!(sent.iter().map(|m| m.type_id).collect::<Vec<_>>(), [4, 20, 4]);
+    assert_eq!(sent[0].data[..6], [0, 3, 0, 0, 0, 1], "buffer length of stream 1");
+    assert!(contains(&sent[1].data, "S3CRETKEY?token=T0KENVALUE"));
+    assert_eq!(sent[1].message_stream_id, 1);
+    assert_eq!(sent[2].data[..2], [0, 6], "a ping tells whether the origin lives");
+
+    assert_eq!(client.events(), PHASES_DONE[..2]);
+    client.feed(&status("status", "NetStream.Play.Reset", "")).unwrap();
+    client.feed(&user_control(0, &[0, 0, 0, 1])).unwrap();
+    assert_eq!(client.events(), [], "not yet the answer");
+    client.feed(&status("status", "NetStream.Play.Start", "")).unwrap();
+    assert_eq!(client.events(), PHASES_DONE[2..]);
+    client.feed(&video(0, 10)).unwrap();
+    assert_eq!(client.media().len(), 1);
+    assert_eq!(client.session.poll_timeout(), None);
+}
+
+#[test]
+fn media_is_an_answer_to_play() {
+    let mut client = Client::new();
+    client.feed(&[handshake(), connected(), created(), video(7, 10)].concat()).unwrap();
+    let seen = client.take();
+    assert_eq!(seen[..3], PHASES_DONE.map(Seen::Event));
+    assert!(matches!(seen[3], Seen::Media { timestamp: 7, .. }));
+}
+
+#[test]
+fn slow_bytes_one_by_one() {
+    let mut client = Client::new();
+    for byte in [start_of_play(), video(7, 10)].concat() {
+        client.feed(&[byte]).unwrap();
+    }
+    assert_eq!(client.take().len(), 4);
+}
+
+#[test]
+fn each_phase_has_its_time() {
+    let second = Duration::from_secs(1);
+    let timeouts = PhaseTimeouts {
+        connect_total: 10 * second,
+        handshake: second,
+        connect: 2 * second,
+        play: 3 * second,
+        ..PhaseTimeouts::default()
+    };
+    let steps = [handshake(), connected(), created()];
+    for (done, phase, allowed, cause) in [
+        (0, Phase::Handshake, second, DownCause::Handshake),
+        (1, Phase::Connect, 2 * second, DownCause::OriginUnresponsive),
+        (2, Phase::Play, 3 * second, DownCause::OriginUnresponsive),
+        (3, Phase::Play, 3 * second, DownCause::OriginUnresponsive),
+    ] {
+        let mut client = Client::with_timeouts(timeouts);
+        client.feed(&steps[..done].concat()).unwrap();
+        assert_eq!(client.session.poll_timeout(), Some(client.start + allowed));
+        client.pass(allowed - Duration::from_millis(1)).unwrap();
+        let error = client.pass(Duration::from_millis(1)).unwrap_err();
+        assert_eq!(error, SessionError::Timeout(phase));
+        assert_eq!(error.cause(), cause);
+    }
+}
+
+#[test]
+fn all_phases_together_have_a_budget() {
+    let mut client = Client::new(); // 5 s for each and for all
+    client.pass(Duration::from_secs(4)).unwrap();
+    client.feed(&handshake()).unwrap();
+    assert_eq!(client.session.poll_timeout(), Some(client.start + Duration::from_secs(5)));
+    assert_eq!(client.pass(Duration::from_secs(1)).unwrap_err(), SessionError::Timeout(Phase::Connect));
+}
+
+#[test]
+fn an_accepted_play_without_media_is_told_once_and_goes_on() {
+    let mut client = Client::playing();
+    client.feed(&message(5, 0, 18, b"\x02\0\x0aonMetaData\x05")).unwrap();
+    client.take();
+    assert_eq!(client.session.poll_timeout(), Some(client.start + Duration::from_secs(8)));
+    client.pass(Duration::from_secs(8)).unwrap();
+    assert_eq!(client.events(), [SessionEvent::NoMedia]);
+    assert_eq!(client.session.poll_timeout(), None);
+    client.pass(Duration::from_secs(60)).unwrap();
+    assert_eq!(client.events(), []);
+    client.feed(&video(0, 1)).unwrap();
+    assert_eq!(client.media().len(), 1);
+}
+
+#[test]
+fn an_origin_that_lives_but_keeps_back_its_word_has_no_media() {
+    let mut client = Client::new();
+    client.feed(&[handshake(), connected(), created()].concat()).unwrap();
+    client.feed(&user_control(7, &[0, 0, 0, 0])).unwrap();
+    client.take();
+    client.pass(Duration::from_secs(5)).unwrap();
+    assert_eq!(client.events(), [SessionEvent::NoMedia]);
+    client.pass(Duration::from_secs(600)).unwrap();
+    client.feed(&status("status", "NetStream.Play.Start", "")).unwrap();
+    client.pass(Duration::from_secs(60)).unwrap();
+    assert_eq!(client.events(), PHASES_DONE[2..]);
+}
+
+#[test]
+fn a_bare_close_is_named_by_its_phase() {
+    let steps = [handshake(), connected(), created(), status("status", "NetStream.Play.Start", ""), video(0, 1)];
+    let phases = [
+        Some(Phase::Handshake),
+        Some(Phase::Connect),
+        Some(Phase::Play),
+        Some(Phase::Play),
+        Some(Phase::FirstMedia),
+        None,
+    ];
+    for (done, phase) in phases.into_iter().enumerate() {
+        let mut client = Client::new();
+        client.feed(&steps[..done].concat()).unwrap();
+        let error = client.session.handle_eof();
+        assert_eq!(error, SessionError::Closed(phase));
+        assert_eq!(error.cause(), if done == 0 { DownCause::Handshake } else { DownCause::Closed });
+    }
+}
+
+#[test]
+fn refusals() {
+    for (code, cause) in [
+        ("NetStream.Play.StreamNotFound", DownCause::NotFound),
+        ("NetStream.Play.Failed", DownCause::Rejected),
+        ("NetStream.Play.Unheard.Of", DownCause::Rejected),
+        ("NetConnection.Connect.Rejected", DownCause::Rejected),
+        ("NetConnection.Connect.InvalidApp", DownCause::Rejected),
+        ("NetConnection.Connect.Closed", DownCause::Closed),
+        ("NetConnection.Connect.AppShutdown", DownCause::Closed),
+    ] {
+        let echo = "cannot do live/S3CRETKEY?token=T0KENVALUE";
+        let refusal = |name, id| command(info(Writer::default().text(name).number(id).null(), "error", code, echo));
+        for bytes in [
+            [handshake(), refusal("_error", 1.0)].concat(),
+            [handshake(), connected(), refusal("_error", 2.0)].concat(),
+            [handshake(), connected(), created(), refusal("_error", 3.0)].concat(),
+            [handshake(), connected(), created(), refusal("onStatus", 0.0)].concat(),
+            [start_of_play(), refusal("onStatus", 0.0)].concat(),
+        ] {
+            let error = Client::new().feed(&bytes).unwrap_err();
+            assert_eq!(error.cause(), cause, "{code}");
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains(code) && shown.contains("cannot do live/***"), "{shown}");
+            assert!(!shown.contains("S3CRETKEY") && !shown.contains("T0KENVALUE"), "{shown}");
+        }
+    }
+    let close = command(Writer::default().text("close").number(0.0).null());
+    assert_eq!(Client::playing().feed(&close).unwrap_err().cause(), DownCause::Closed);
+}
+
+#[test]
+fn a_redirect_names_its_target_and_keeps_the_key() {
+    let refusal = |name, id| {
+        let body = Writer::default().text(name).number(id).null().begin_object();
+        let body = body.key("level").text("error").key("code").text("NetConnection.Connect.Rejected");
+        let body = body.key("ex").begin_object().key("code").number(302.0);
+        command(body.key("redirect").text("rtmp://other.example:1936/edge").end_object().end_object())
+    };
+    for bytes in [
+        [handshake(), refusal("_error", 1.0)].concat(),
+        [handshake(), connected(), created(), refusal("onStatus", 0.0)].concat(),
+    ] {
+        let error = Client::new().feed(&bytes).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("S3CRETKEY"));
+        let SessionError::Redirect { target } = error else { panic!("{error}") };
+        assert_eq!(target.origin(), "other.example:1936");
+        assert_eq!((target.app(), target.key()), ("edge", "S3CRETKEY?token=T0KENVALUE"));
+    }
+}
+
+#[test]
+fn the_end_and_the_return_of_a_publication() {
+    let end = |code: &str| status("status", code, "");
+    let complete = message(
+        5,
+        0,
+        18,
+        &info(Writer::default().text("onPlayStatus"), "status", "NetStream.Play.Complete", "").finish(),
+    );
+    for (bytes, code) in [
+        (user_control(1, &[0, 0, 0, 1]), UnpublishCode::StreamEof),
+        (end("NetStream.Play.UnpublishNotify"), UnpublishCode::UnpublishNotify),
+        (end("NetStream.Play.Stop"), UnpublishCode::PlayStop),
+        (complete, UnpublishCode::PlayComplete),
+    ] {
+        let mut client = Client::playing();
+        client.feed(&[video(0, 1), bytes.clone(), end("NetStream.Play.Stop"), bytes.clone()].concat()).unwrap();
+        assert_eq!(client.events(), [SessionEvent::Unpublished { code }], "once");
+        client.feed(&user_control(0, &[0, 0, 0, 1])).unwrap();
+        client.feed(&end("NetStream.Play.Start")).unwrap();
+        client.feed(&end("NetStream.Play.PublishNotify")).unwrap();
+        assert_eq!(client.events(), [SessionEvent::Published], "once");
+        client.feed(&bytes).unwrap();
+        assert_eq!(client.events(), [SessionEvent::Unpublished { code }]);
+        // A publisher that comes back without a word, and leaves again.
+        client.feed(&[video(0, 1), bytes].concat()).unwrap();
+        assert_eq!(client.events(), [SessionEvent::Unpublished { code }]);
+    }
+}
+
+#[test]
+fn what_a_session_has_no_use_for_is_ignored() {
+    let mut client = Client::playing();
+    for bytes in [
+        status("status", "NetStream.Play.Start", "again"),
+        status("warning", "NetStream.Play.InsufficientBW", ""),
+        status("error", "NetConnection.Call.Failed", ""),
+        command(Writer::default().text("onBWDone").number(0.0).null()),
+        command(Writer::default().text("_result").number(77.0).null()),
+        command(Writer::default().text("_error").number(77.0).null()),
+        user_control(26, &[]),
+        user_control(33, &[1, 2, 3]),
+        user_control(31, &[0, 0, 0, 1]),
+        user_control(4, &[0, 0, 0, 1]),
+        message(2, 0, 4, &[]),
+        message(2, 0, 4, &[0]),
+        message(2, 0, 3, &[0, 0, 0, 1]),
+        message(2, 0, 5, &[0]),
+        message(2, 0, 6, &[0]),
+        message(3, 0, 20, &[]),
+        message(3, 0, 17, &[0]),
+        message(3, 0, 16, b"shared object"),
+        message(3, 0, 99, b"unknown"),
+        message(3, 0, 20, b"\x02\xff\xffbroken"),
+        user_control(2, &[0, 0, 0, 1]),
+    ] {
+        client.feed(&bytes).unwrap();
+    }
+    client.feed(&video(0, 1)).unwrap();
+    assert_eq!(client.events(), [SessionEvent::Published, SessionEvent::Dry]);
+}
+
+#[test]
+fn a_bad_data_message_is_handed_on_and_the_next_frame_counts() {
+    let deep = [b"\x02\0\x0aonMetaData".to_vec(), b"\x03\0\x01a".repeat(5000)].concat();
+    let date = b"\x02\0\x0aonMetaData\x03\0\x01d\x0b\0\0\0\0\0\0\0\0\0\0\0\0\x09";
+    for body in [&deep[..], &date[..], b"\x42", b"", b"\x11\x0a\x07"] {
+        let mut client = Client::playing();
+        client.feed(&[message(5, 0, 18, body), message(5, 0, 15, body), video(40, 5)].concat()).unwrap();
+        let media = client.media();
+        assert_eq!(media.len(), 3);
+        assert_eq!(media[2], (40, 5, vec![0x27; 5]));
+    }
+}
+
+#[test]
+fn answers_in_amf3_messages_and_with_unusual_values() {
+    let start =
+        info(Writer::default().text("onStatus").number(0.0).null(), "status", "NetStream.Play.Start", "").finish();
+    // connect's properties: a date, a long string, an AMF3 object, an ECMA array.
+    let mut odd = Writer::default().text("_result").number(1.0).finish();
+    odd.extend(b"\x03\0\x01d\x0b\0\0\0\0\0\0\0\0\0\0\0\x01l\x0c\0\0\0\x02hi\0\x01o\x11\x0a\x0b\x01\x03a\x04\x01\x01\0\x01e\x08\0\0\0\0\0\0\x09\0\0\x09");
+    let mut client = Client::new();
+    client.feed(&[handshake(), message(3, 0, 20, &odd), created()].concat()).unwrap();
+    client.feed(&message(3, 0, 17, &[&[0][..], &start].concat())).unwrap();
+    assert_eq!(client.events(), PHASES_DONE);
+    // A connect answer whose information cannot be read is an answer all the same; a stream id that cannot be read is none.
+    let cut = Writer::default().text("_result").number(1.0).begin_object().finish();
+    let mut client = Client::new();
+    client.feed(&[handshake(), message(3, 0, 20, &cut)].concat()).unwrap();
+    assert_eq!(client.events(), PHASES_DONE[..2]);
+    let none = command(Writer::default().text("_result").number(2.0).null());
+    let error = client.feed(&none).unwrap_err();
+    assert_eq!((error.clone(), error.cause()), (SessionError::Answer, DownCause::Protocol));
+}
+
+#[test]
+fn pings_both_ways() {
+    let mut client = Client::playing();
+    client.feed(&user_control(6, &[1, 2, 3, 4])).unwrap();
+    assert_eq!(client.sent()[0].data[..], [0, 7, 1, 2, 3, 4]);
+
+    // The ping sent with play is outstanding.
+    assert_eq!(client.session.ping_outstanding(), Some(client.start));
+    client.session.send_ping(client.now);
+    assert!(client.sent().is_empty(), "one at a time");
+    client.now += Duration::from_millis(7);
+    client.feed(&user_control(7, &[0, 0, 0, 0])).unwrap();
+    assert_eq!(client.events(), [SessionEvent::Pong { rtt: Duration::from_millis(7) }]);
+    assert_eq!(client.session.ping_outstanding(), None);
+    client.feed(&user_control(7, &[0, 0, 0, 0])).unwrap();
+    assert_eq!(client.events(), [], "nobody asked");
+
+    client.now += Duration::from_millis(993);
+    client.session.send_ping(client.now);
+    assert_eq!(client.sent()[0].data[..], [0, 6, 0, 0, 3, 232]);
+    assert_eq!(client.session.ping_outstanding(), Some(client.now));
+}
+
+#[test]
+fn no_ping_before_connect() {
+    let mut client = Client::new();
+    client.session.send_ping(Instant::now());
+    client.feed(&handshake()).unwrap();
+    client.session.send_ping(client.now);
+    assert_eq!(client.session.ping_outstanding(), None);
+    assert_eq!(client.sent().len(), 1, "connect only");
+}
+
+#[test]
+fn acknowledgements_tell_the_total() {
+    let mut client = Client::playing();
+    let before = client.session.received_bytes() - 3073;
+    client.feed(&message(2, 0, 5, &20_000u32.to_be_bytes())).unwrap();
+    let mut totals = Vec::new();
+    for _ in 0..40 {
+        client.feed(&video(0, 1000)).unwrap();
+        totals.extend(client.sent().iter().map(|m| u32::from_be_bytes(m.data[..4].try_into().unwrap())));
+    }
+    let total = client.session.received_bytes() - 3073;
+    assert!(total - before > 40_000);
+    assert_eq!(totals.len(), 4, "{totals:?}");
+    assert!(totals[0] >= 10_000, "since the handshake: {totals:?}");
+    assert!(totals.windows(2).all(|w| (10_000..11_100).contains(&(w[1] - w[0]))), "{totals:?}");
+
+    // No window, no acknowledgement; the smallest one does not flood.
+    client.feed(&message(2, 0, 5, &0u32.to_be_bytes())).unwrap();
+    client.feed(&video(0, 60_000)).unwrap();
+    assert!(client.sent().is_empty());
+    client.feed(&message(2, 0, 5, &1u32.to_be_bytes())).unwrap();
+    for _ in 0..3000 {
+        client.feed(&video(0, 10)).unwrap();
+    }
+    assert!(client.session.transmit().len() < 5000);
+}
+
+#[test]
+fn peer_bandwidth_is_answered_with_a_window() {
+    let mut client = Client::playing();
+    let limit = message(2, 0, 6, &[0, 0x10, 0, 0, 2]);
+    client.feed(&[limit.clone(), limit].concat()).unwrap();
+    let sent = client.sent();
+    assert_eq!(sent.len(), 1, "once");
+    assert_eq!((sent[0].type_id, &sent[0].data[..]), (5, &[0, 0x10, 0, 0][..]));
+}
+
+#[test]
+fn neither_debug_nor_display_shows_the_key() {
+    let client = Client::playing();
+    let shown = format!("{:?}", client.session);
+    assert!(!shown.contains("S3CRETKEY") && !shown.contains("T0KENVALUE"), "{shown}");
+}
