@@ -19,8 +19,7 @@ const SCANNED_BYTES: usize = 64;
 /// Profile, output sample rate and channels.
 ///
 /// SBR, signalled explicitly or by the backward compatible sync extension, gives the extension's sample rate, and
-/// parametric stereo gives two channels: what comes out of a decoder, and what ffprobe shows. Channels are `None` where a
-/// program config element would have to be read.
+/// parametric stereo gives two channels: what comes out of a decoder, and what ffprobe shows.
 ///
 /// # Errors
 /// [`MediaError::AudioConfig`] where the record is too short or uses a reserved sampling frequency.
@@ -34,11 +33,15 @@ pub fn audio_format(record: &[u8]) -> Result<AudioFormat, MediaError> {
         (sbr, ps) = (true, object_type == PARAMETRIC_STEREO);
         rate = sample_rate(&mut bits)?;
         object_type = self::object_type(&mut bits)?;
-    } else if let Some(extension) = sync_extension(&mut bits) {
+    }
+    let described =
+        if channel_configuration == 0 { described_channels(bits).ok().filter(|count| *count > 0) } else { None };
+    if !sbr && let Some(extension) = sync_extension(&mut bits) {
         (sbr, ps) = (true, extension.ps);
         rate = extension.rate;
     }
     let channels = match channel_configuration {
+        0 => described,
         1 if ps => Some(2),
         1..=6 => Some(channel_configuration),
         7 | 12 | 14 => Some(8),
@@ -78,6 +81,30 @@ fn sample_rate(bits: &mut Bits<'_>) -> Result<u32, MediaError> {
         15 => bits.read(24),
         index => RATES.get(index as usize).copied().ok_or(MediaError::AudioConfig("reserved sampling frequency")),
     }
+}
+
+/// Channels of the program config element in a GASpecificConfig (4.4.1).
+fn described_channels(mut bits: Bits<'_>) -> Result<u32, MediaError> {
+    bits.read(1)?;
+    if bits.read(1)? == 1 {
+        bits.read(14)?;
+    }
+    // Extension flag, then instance tag, object type and sampling frequency index.
+    bits.read(1 + 4 + 2 + 4)?;
+    let elements = bits.read(4)? + bits.read(4)? + bits.read(4)?;
+    let low_frequency = bits.read(2)?;
+    bits.read(3 + 4)?;
+    for mixdown in [4, 4, 3] {
+        if bits.read(1)? == 1 {
+            bits.read(mixdown)?;
+        }
+    }
+    let mut channels = low_frequency;
+    for _ in 0..elements {
+        channels += 1 + bits.read(1)?;
+        bits.read(4)?;
+    }
+    Ok(channels)
 }
 
 struct SyncExtension {

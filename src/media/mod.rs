@@ -11,7 +11,7 @@
 //!   [`LIVE_TOLERANCE`] plus the arrival resolution on the wall clock, and media time advanced at least half as fast. The
 //!   same is asked again after a stall and after a pause of our own process, so a backlog never reaches rates, jitter or drift.
 //! * **Rates** are over [`RATE_WINDOW`], absent before the window is full, 0 while the medium is silent beyond the stall timeout.
-//!   Video bytes are measured over the whole groups of pictures within the window where those fill at least half of it.
+//!   Video bytes are measured over the whole groups of pictures within the window, where those fill 3 s of it.
 //! * **Frame gap**: the longest within the last 10 to 15 s, the running one included.
 //! * **Drift**: the least delayed arrival within the last 2.5 to 5 s against the same taken over the first 5 s of live
 //!   media: queueing shorter than that is not drift, and neither is a timestamp step, which is an anomaly of its own.

@@ -10,6 +10,8 @@ const SAMPLES: usize = 22;
 /// Keyframes closer together than this share a boundary; bounds their number.
 const BOUNDARY_EVERY: Duration = Duration::from_millis(900);
 const BOUNDARIES: usize = 13;
+/// Over less than this, reading in batches would show.
+const SHORTEST_SPAN: Duration = Duration::from_secs(3);
 
 /// What had arrived by a moment, everything that came at that very moment included.
 #[derive(Debug, Clone, Copy)]
@@ -99,14 +101,14 @@ impl RateWindow {
         Some(Rates { frames: fps, bytes: self.whole_gop_bytes(now).unwrap_or(bytes / spanned) * late })
     }
 
-    /// Bytes a second over the whole groups of pictures within the window, where they fill at least half of it: else
-    /// one big keyframe more or less decides.
+    /// Bytes a second over the whole groups of pictures within the window, where there are any: else one big keyframe more
+    /// or less decides.
     fn whole_gop_bytes(&self, now: Instant) -> Option<f64> {
         let (from, before) =
             self.boundaries.iter().find(|(at, _)| now.saturating_duration_since(*at) <= RATE_WINDOW)?;
         let (to, after) = self.boundaries.last()?;
         let spanned = to.saturating_duration_since(*from);
-        (spanned >= RATE_WINDOW / 2).then(|| after.saturating_sub(*before) as f64 / spanned.as_secs_f64())
+        (spanned >= SHORTEST_SPAN).then(|| after.saturating_sub(*before) as f64 / spanned.as_secs_f64())
     }
 }
 

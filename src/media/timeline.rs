@@ -94,7 +94,7 @@ impl Timeline {
     /// Places a frame. `near` is the other medium's position, which says in which turn of the 32-bit clock a session starts.
     pub(super) fn place(&mut self, raw: u32, arrival: Arrival, near: Option<i64>) -> Placed {
         let Some(last) = self.last else {
-            let position = near.map_or(i64::from(raw), |near| near + i64::from(raw.wrapping_sub(near as u32) as i32));
+            let position = near.map_or(i64::from(raw), |near| near.saturating_add(nearest_turn(raw, near as u32)));
             self.last = Some(Mark { raw, position, at: arrival.at });
             return Placed::Steady { position };
         };
@@ -146,6 +146,17 @@ impl Mark {
         let elapsed = millis(arrival.at.saturating_duration_since(self.at));
         let mark = Mark { raw, position: self.position.saturating_add(delta), at: arrival.at };
         Onward { mark, delta, ahead: delta - elapsed - arrival.lag.max(0) }
+    }
+}
+
+/// How far `raw` is from `near`, where either may have wrapped at 32 or at 31 bits already.
+fn nearest_turn(raw: u32, near: u32) -> i64 {
+    let delta = i64::from(raw.wrapping_sub(near) as i32);
+    let (half, margin) = (i64::from(HALF), i64::from(WRAP_MARGIN));
+    match delta {
+        _ if delta <= margin - half => delta + half,
+        _ if delta >= half - margin => delta - half,
+        _ => delta,
     }
 }
 
