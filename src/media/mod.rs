@@ -1,0 +1,46 @@
+//! Sans-IO analysis of FLV media messages: what a stream is made of, how fast it comes, and when it stops.
+//!
+//! [`StreamAnalyzer`] takes the head and length of every media message together with its arrival time, and answers with
+//! a [`MediaReport`](crate::model::report::MediaReport). It never reads a clock; [`StreamAnalyzer::poll_timeout`] says when
+//! silence will mean something.
+//!
+//! Rules that readers of the figures rely on:
+//!
+//! * **Live.** The burst of cached frames at connect is no evidence of a living publisher. A stream is live once a stretch
+//!   of [`LIVE_STRETCH`] has passed in which media time advanced about as fast as wall time: no medium gained more than
+//!   [`LIVE_TOLERANCE`] plus the arrival resolution on the wall clock, and media time advanced at least half as fast. The
+//!   same is asked again after a stall and after a pause of our own process, so a backlog never reaches rates, jitter or drift.
+//! * **Rates** are over [`RATE_WINDOW`], absent before the window is full, 0 while the medium is silent beyond the stall timeout.
+//!   Video bytes are measured over the whole groups of pictures within the window, where those fill 3 s of it.
+//! * **Frame gap**: the longest within the last 10 to 15 s, the running one included.
+//! * **Drift**: the least delayed arrival within the last 2.5 to 5 s against the same taken over the first 5 s of live
+//!   media: queueing shorter than that is not drift, and neither is a timestamp step, which is an anomaly of its own.
+//! * **Timestamps** that step (back, or ahead of the wall clock) are judged with the frame after. A stray one is a regression
+//!   or a jump, and so is a small step of the timeline. A new timeline is a rebase: it goes back to about 0 or by ten seconds
+//!   or more, or comes with new sequence headers, and the other medium does not go on as before.
+//! * Only coded frames are media: sequence headers, metadata, end of sequence and empty messages neither end a stall nor
+//!   count as frames. Their bytes count.
+
+mod aac;
+mod analyzer;
+mod error;
+mod gop;
+mod h264;
+mod lead;
+mod medium;
+mod metadata;
+mod pace;
+mod rate;
+mod slots;
+mod stall;
+mod tag;
+mod timeline;
+
+pub use aac::audio_format as aac_format;
+pub use analyzer::{AnalyzerSettings, StreamAnalyzer};
+pub use error::MediaError;
+pub use h264::video_format as h264_format;
+pub use metadata::Declared;
+pub use pace::{LIVE_STRETCH, LIVE_TOLERANCE};
+pub use rate::RATE_WINDOW;
+pub use tag::{AudioTag, Content, VideoTag};

@@ -1,0 +1,253 @@
+//! What the analyser says about real files is what ffprobe says about them.
+
+mod publisher;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use publisher::settings;
+use rtmp_hmonitor::media::StreamAnalyzer;
+use rtmp_hmonitor::model::report::MediaReport;
+use rtmp_hmonitor::model::{MediaPacket, PacketKind};
+use serde_json::Value;
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; install it: apt-get install -y ffmpeg"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Encodes one second of test picture and tone.
+fn encode(directory: &Path, name: &str, arguments: &str) -> PathBuf {
+    let path = directory.join(name).with_extension("flv");
+    let (mut inputs, mut outputs) = (vec!["-v", "error", "-y"], Vec::new());
+    for argument in arguments.split_whitespace() {
+        match argument.split_once('=') {
+            Some(("testsrc2", _)) => inputs.extend(["-f", "lavfi", "-i", argument]),
+            Some(("sine", _)) => inputs.extend(["-f", "lavfi", "-i", argument]),
+            _ => outputs.push(argument),
+        }
+    }
+    outputs.extend(["-t", "1", "-f", "flv", path.to_str().unwrap()]);
+    run("ffmpeg", &[inputs, outputs].concat());
+    path
+}
+
+/// Feeds every tag of an FLV file (FLV specification 10.1, annex E.3 and E.4) as RTMP would bring it.
+fn analyse(path: &Path) -> MediaReport {
+    let file = std::fs::read(path).unwrap();
+    let start = std::time::Instant::now();
+    let mut analyzer = StreamAnalyzer::new(settings());
+    analyzer.start_session(start);
+    let mut now = start;
+    let mut rest = &file[13..];
+    while let [kind, s0, s1, s2, t0, t1, t2, t3, _, _, _, tail @ ..] = rest {
+        let length = u32::from_be_bytes([0, *s0, *s1, *s2]);
+        let timestamp = u32::from_be_bytes([*t3, *t0, *t1, *t2]);
+        let body = &tail[..length as usize];
+        let kind = match kind {
+            9 => PacketKind::Video,
+            8 => PacketKind::Audio,
+            _ => PacketKind::Data,
+        };
+        now = start + publisher::ms(u64::from(timestamp));
+        let kept = if length > 2_000 { MediaPacket::HEAD } else { body.len() };
+        analyzer.handle_packet(now, &MediaPacket { kind, timestamp, length, head: &body[..kept] });
+        rest = &tail[length as usize + 4..];
+    }
+    analyzer.report(now)
+}
+
+fn probe(path: &Path) -> Vec<Value> {
+    let arguments = ["-v", "error", "-count_packets", "-show_streams", "-of", "json", path.to_str().unwrap()];
+    let json: Value = serde_json::from_slice(&run("ffprobe", &arguments).stdout).unwrap();
+    json["streams"].as_array().unwrap().clone()
+}
+
+fn lower(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_lowercase()
+}
+
+fn assert_video(name: &str, report: &MediaReport, stream: &Value) {
+    let format = report.video.format.as_ref().expect(name);
+    assert_eq!(format.codec, lower(&stream["codec_name"]), "{name}");
+    assert_eq!(report.video.medium.frames.to_string(), stream["nb_read_packets"].as_str().unwrap(), "{name}");
+    if format.codec != "h264" {
+        return;
+    }
+    assert_eq!(format.profile, lower(&stream["profile"]), "{name}");
+    let level = stream["level"].as_u64().unwrap();
+    // ffprobe shows the number that stands for 1b in these profiles.
+    let ours = if format.level == "1b" { 11 } else { format.level.replace('.', "").parse().unwrap() };
+    assert_eq!(ours, level, "{name}: {}", format.level);
+    assert_eq!(format.width.map(u64::from), stream["width"].as_u64(), "{name}");
+    assert_eq!(format.height.map(u64::from), stream["height"].as_u64(), "{name}");
+    let (numerator, denominator) = stream["r_frame_rate"].as_str().unwrap().split_once('/').unwrap();
+    let rate = numerator.parse::<f64>().unwrap() / denominator.parse::<f64>().unwrap();
+    assert!((format.frame_rate.expect(name) / rate - 1.0).abs() < 0.001, "{name}: {:?} {rate}", format.frame_rate);
+}
+
+fn assert_audio(name: &str, report: &MediaReport, stream: &Value) {
+    let format = report.audio.format.as_ref().expect(name);
+    assert_eq!(format.codec, lower(&stream["codec_name"]), "{name}");
+    if format.codec == "aac" {
+        assert_eq!(format.profile, lower(&stream["profile"]), "{name}");
+    }
+    assert_eq!(format.sample_rate.unwrap().to_string(), stream["sample_rate"].as_str().unwrap(), "{name}");
+    assert_eq!(format.channels.map(u64::from), stream["channels"].as_u64(), "{name}");
+    assert_eq!(report.audio.medium.frames.to_string(), stream["nb_read_packets"].as_str().unwrap(), "{name}");
+}
+
+fn check(name: &str, arguments: &str) -> MediaReport {
+    let directory = tempfile::tempdir().unwrap();
+    let path = encode(directory.path(), name, arguments);
+    let report = analyse(&path);
+    assert_eq!(report.parse_errors, [0; 4], "{name}");
+    for stream in probe(&path) {
+        match stream["codec_type"].as_str() {
+            Some("video") => assert_video(name, &report, &stream),
+            Some("audio") => assert_audio(name, &report, &stream),
+            _ => {}
+        }
+    }
+    report
+}
+
+#[test]
+fn h264_profiles_levels_sizes_and_rates() {
+    for (name, arguments) in [
+        ("baseline", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p -profile:v baseline"),
+        ("main", "testsrc2=s=640x360:r=30 -c:v libx264 -pix_fmt yuv420p -profile:v main -level 3.0"),
+        ("high", "testsrc2=s=1280x720:r=25 -c:v libx264 -pix_fmt yuv420p -profile:v high -level 3.1"),
+        ("cropped", "testsrc2=s=1920x1080:r=25 -c:v libx264 -pix_fmt yuv420p -preset ultrafast -level 4.0"),
+        ("odd", "testsrc2=s=250x130:r=15 -c:v libx264 -pix_fmt yuv420p"),
+        ("small", "testsrc2=s=176x144:r=10 -c:v libx264 -pix_fmt yuv420p -profile:v baseline -level 1b"),
+        ("ntsc", "testsrc2=s=320x240:r=30000/1001 -c:v libx264 -pix_fmt yuv420p"),
+        ("interlaced", "testsrc2=s=720x576:r=25 -c:v libx264 -pix_fmt yuv420p -flags +ildct+ilme"),
+        ("high10", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p10le"),
+        ("high422", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv422p"),
+        ("high444", "testsrc2=s=320x240:r=50 -c:v libx264 -pix_fmt yuv444p"),
+        ("intra", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p10le -profile:v high10 -g 1"),
+    ] {
+        check(name, arguments);
+    }
+}
+
+#[test]
+fn keyframes_and_declared_rates() {
+    let report = check(
+        "gop",
+        "testsrc2=s=320x240:r=25 sine=f=440 -c:v libx264 -pix_fmt yuv420p -g 5 -sc_threshold 0 -b:v 300k -c:a aac -b:a 96k",
+    );
+    assert_eq!((report.video.keyframes, report.video.gop_frames), (5, Some(5)));
+    assert_eq!(report.video.keyframe_interval, Some(publisher::ms(200)));
+    assert_eq!(report.video.declared_frames_per_second, Some(25.0));
+    assert_eq!(
+        report.video.medium.declared_bytes_per_second.map(f64::round),
+        Some(300_000.0 / 8.0 * 1000.0 / 1024.0).map(f64::round)
+    );
+    assert!(report.audio.medium.declared_bytes_per_second.is_some());
+}
+
+#[test]
+fn aac_rates_and_channels() {
+    for (name, arguments) in [
+        ("mono", "sine=f=440:r=44100 -c:a aac -ac 1"),
+        ("stereo", "sine=f=440:r=48000 -c:a aac -ac 2"),
+        ("low", "sine=f=440:r=16000 -c:a aac -ac 1"),
+        ("surround", "sine=f=440:r=48000 -c:a aac -ac 6"),
+        ("seven-one", "sine=f=440:r=48000 -c:a aac -af aformat=channel_layouts=7.1(wide)"),
+        ("main", "sine=f=440:r=44100 -c:a aac -ac 2 -profile:a aac_main"),
+        ("ltp", "sine=f=440:r=44100 -c:a aac -ac 2 -profile:a aac_ltp -strict -2"),
+    ] {
+        check(name, arguments);
+    }
+}
+
+#[test]
+fn older_codecs_are_named() {
+    for (name, arguments) in [
+        ("mp3", "sine=f=440:r=44100 -c:a libmp3lame -ac 2"),
+        ("mp3-low", "sine=f=440:r=22050 -c:a libmp3lame -ac 1"),
+        ("speex", "sine=f=440:r=16000 -c:a libspeex -ac 1"),
+        ("nellymoser", "sine=f=440:r=44100 -c:a nellymoser -ac 1"),
+        ("pcm", "sine=f=440:r=44100 -c:a pcm_s16le -ac 2"),
+        ("alaw", "sine=f=440:r=8000 -c:a pcm_alaw -ac 1"),
+        ("adpcm", "sine=f=440:r=22050 -c:a adpcm_swf -ac 1"),
+        ("sorenson", "testsrc2=s=320x240:r=25 -c:v flv"),
+        ("screen", "testsrc2=s=320x240:r=10 -c:v flashsv"),
+    ] {
+        check(name, arguments);
+    }
+}
+
+/// No free encoder writes HE-AAC: the configuration of a real file is replaced by each way of signalling it, and its frames,
+/// which ffprobe would believe more than the configuration, are cut off.
+#[test]
+fn high_efficiency_aac_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = encode(directory.path(), "lc", "sine=f=440:r=22050 -c:a aac -ac 1");
+    let file = std::fs::read(&path).unwrap();
+    let config = file.windows(4).position(|w| w[..2] == [0xaf, 0] && w[2] >> 3 == 2).expect("an AAC sequence header");
+    for record in [
+        &[0x2b, 0x8a, 0x08, 0x00][..],
+        &[0xeb, 0x8a, 0x08, 0x00],
+        &[0x13, 0x88, 0x56, 0xe5, 0xa0],
+        &[0x13, 0x88, 0x56, 0xe5, 0xa5, 0x48, 0x80],
+    ] {
+        let mut changed = file[..config + 2].to_vec();
+        changed[config - 8] = record.len() as u8 + 2;
+        changed.extend_from_slice(record);
+        changed.extend_from_slice(&(record.len() as u32 + 13).to_be_bytes());
+        let path = directory.path().join("he.flv");
+        std::fs::write(&path, changed).unwrap();
+        let streams = probe(&path);
+        let ours = analyse(&path).audio.format.unwrap();
+        assert_eq!(ours.profile, lower(&streams[0]["profile"]), "{record:02x?}");
+        assert_eq!(ours.sample_rate.unwrap().to_string(), streams[0]["sample_rate"].as_str().unwrap(), "{record:02x?}");
+        assert_eq!(ours.channels.map(u64::from), streams[0]["channels"].as_u64(), "{record:02x?}");
+    }
+}
+
+#[test]
+fn a_changed_format_is_counted_once_and_across_sessions() {
+    let start = std::time::Instant::now();
+    let mut analyzer = StreamAnalyzer::new(settings());
+    let config = |analyzer: &mut StreamAnalyzer, body: &[u8], kind| {
+        analyzer.handle_packet(start, &MediaPacket { kind, timestamp: 0, length: body.len() as u32, head: body });
+    };
+    analyzer.start_session(start);
+    config(&mut analyzer, publisher::AVC_CONFIG, PacketKind::Video);
+    config(&mut analyzer, publisher::AAC_CONFIG, PacketKind::Audio);
+    config(&mut analyzer, publisher::AVC_CONFIG, PacketKind::Video);
+    assert_eq!(analyzer.report(start).parameter_changes, 0);
+    assert!(analyzer.take_urgent());
+    analyzer.end_session(start);
+    analyzer.start_session(start);
+    config(&mut analyzer, publisher::AVC_CONFIG, PacketKind::Video);
+    assert_eq!((analyzer.report(start).parameter_changes, analyzer.take_urgent()), (0, false));
+    config(&mut analyzer, &[0xaf, 0, 0x11, 0x88], PacketKind::Audio);
+    assert_eq!((analyzer.report(start).parameter_changes, analyzer.take_urgent()), (1, true));
+    config(&mut analyzer, b"\x93hvc1xx", PacketKind::Video);
+    assert_eq!(analyzer.report(start).parameter_changes, 2);
+}
+
+#[test]
+fn broken_messages_are_counted_by_kind_and_change_nothing() {
+    let start = std::time::Instant::now();
+    let mut analyzer = StreamAnalyzer::new(settings());
+    analyzer.start_session(start);
+    let mut send = |kind, body: &[u8]| {
+        analyzer.handle_packet(start, &MediaPacket { kind, timestamp: 0, length: body.len() as u32, head: body });
+    };
+    send(PacketKind::Video, publisher::AVC_CONFIG);
+    send(PacketKind::Video, &[0x17, 0, 0, 0, 0, 1, 0x64]);
+    send(PacketKind::Audio, &[0xaf, 0]);
+    send(PacketKind::Video, &[0x17]);
+    send(PacketKind::Data, b"\x02\x00\x0aonMetaData\x08");
+    let report = analyzer.report(start);
+    assert_eq!(report.parse_errors, [1, 1, 1, 1]);
+    assert_eq!(report.video.format.unwrap().width, Some(1280));
+    assert_eq!((report.video.medium.frames, report.parameter_changes), (0, 0));
+}
