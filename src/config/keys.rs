@@ -1,0 +1,212 @@
+//! Every key of the configuration, with its bounds and its documentation.
+
+use std::time::Duration;
+
+use super::shape::Shape::{Address, BitRate, Choice, Count, Either, List, Map, Number, Path, Pattern, Table, Text};
+use super::shape::{Key, Shape, key, required};
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+const fn ms(min: u64, max: u64) -> Shape {
+    Shape::Duration(Duration::from_millis(min), Duration::from_millis(max))
+}
+
+/// What `{…}` may stand for in a template and in discovery.
+const TEMPLATE: &[&str] = &["name"];
+const DISCOVERY: &[&str] = &["target", "label.*"];
+
+pub(super) const ROOT: Shape = Table(&[&[
+    key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
+    key("state_file", Path, "Where decisions and streams added at run time survive a restart. Default: nowhere."),
+    key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop. Default 10s."),
+    key("log", Table(&[LOG]), "Logging, to standard error."),
+    key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
+    key("defaults", DEFAULTS, "What every stream inherits."),
+    key("streams", List(&STREAM), "The streams to watch."),
+    key("templates", List(&TEMPLATE_ENTRY), "Many similar streams from lists and ranges of names."),
+    key("discover", List(&DISCOVER_ENTRY), "Streams from target lists in files or over HTTP."),
+    key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
+]]);
+
+pub(super) const DEFAULTS: Shape = Table(&[CONNECTION, THRESHOLDS, PRESENCE, LABELS]);
+pub(super) const STREAM: Shape = Table(&[STREAM_OWN, LABELS, CONNECTION, THRESHOLDS, PRESENCE]);
+const TEMPLATE_ENTRY: Shape = Table(&[TEMPLATE_OWN, CONNECTION, THRESHOLDS, PRESENCE]);
+const DISCOVER_ENTRY: Shape = Table(&[DISCOVER_OWN, CONNECTION, THRESHOLDS, PRESENCE]);
+const MODULE: Shape = Table(&[MODULE_OWN, CONNECTION, THRESHOLDS]);
+
+const STREAM_OWN: &[Key] = &[
+    required("name", Text, "Unique name: metric label and path segment."),
+    key("url", Text, "rtmp://host/app/key, rtmps://… or rtmp://host/NAME."),
+    key("url_file", Path, "File that holds the URL, instead of url."),
+    key("app", Text, "Application, for keys that contain slashes. Default: all of the path before its last slash."),
+];
+
+const LABELS: &[Key] = &[key("labels", Map(&Text), "Labels on every series of the stream.")];
+
+const TEMPLATE_OWN: &[Key] = &[
+    required("names", List(&Text), "Names and ranges: cam-{01..40} is cam-01 to cam-40."),
+    key("name", Pattern(TEMPLATE), "Name of each stream. Default {name}."),
+    required("url", Pattern(TEMPLATE), "URL of each stream; {name} is the entry of names."),
+    key("app", Pattern(TEMPLATE), "Application of each stream, for keys that contain slashes."),
+    key("labels", Map(&Pattern(TEMPLATE)), "Labels on every series of each stream."),
+];
+
+const DISCOVER_OWN: &[Key] = &[
+    key("file", Path, "Target list, YAML or JSON (Prometheus file_sd); one * allowed in the file name."),
+    key("http", Text, "URL of a target list, JSON (Prometheus http_sd), instead of file."),
+    key("refresh", ms(SECOND, 24 * HOUR), "How often the source is read. Default 30s."),
+    key("token", Text, "Bearer token for http."),
+    key("token_file", Path, "File that holds the bearer token."),
+    key("ca_file", Path, "PEM file of authorities to trust for http instead of the system's."),
+    key("name", Pattern(DISCOVERY), "Name of each stream. Default: its label name, else its target."),
+    key("url", Pattern(DISCOVERY), "URL of each stream. Default {target}."),
+    key("app", Pattern(DISCOVERY), "Application of each stream, for keys that contain slashes."),
+    key("labels", Map(&Pattern(DISCOVERY)), "Labels on every series of each stream, beside the target's own."),
+];
+
+const CONNECTION: &[Key] = &[
+    key("connect_timeout", ms(100, 5 * MINUTE), "From the start of an attempt until play is accepted. Default 5s."),
+    key("phase_timeouts", Table(&[PHASES]), "Bounds of single phases within connect_timeout, which is their default."),
+    key("first_media_timeout", ms(500, HOUR), "From play accepted to the first media. Default 8s."),
+    key("tls", Table(&[TLS]), "How an rtmps:// origin is verified."),
+];
+
+const PHASES: &[Key] = &[
+    key("resolve", ms(10, 5 * MINUTE), "Name resolution."),
+    key("tcp", ms(10, 5 * MINUTE), "TCP connection."),
+    key("tls", ms(10, 5 * MINUTE), "TLS handshake."),
+    key("handshake", ms(10, 5 * MINUTE), "RTMP handshake."),
+    key("connect", ms(10, 5 * MINUTE), "RTMP connect command."),
+    key("play", ms(10, 5 * MINUTE), "RTMP play command."),
+];
+
+const TLS: &[Key] = &[
+    key("ca_file", Path, "PEM file of authorities to trust instead of the system's."),
+    key("server_name", Text, "Name to verify instead of the URL's host."),
+];
+
+const THRESHOLDS: &[Key] = &[
+    key("stall_timeout", ms(200, HOUR), "Media silence that counts as a stall. Default 2s."),
+    key("expect", Table(&[EXPECT]), "What a healthy stream looks like."),
+];
+
+const EXPECT: &[Key] = &[
+    key("video", Either(PRESENCES, &Table(&[VIDEO])), "Default required; a mapping makes it required."),
+    key("audio", Either(PRESENCES, &Table(&[AUDIO])), "Default optional; a mapping makes it required."),
+    key("drift", Table(&[DURATION_MAX]), "Difference between media clock and wall clock."),
+    key("av_skew", Table(&[DURATION_MAX]), "Distance between audio and video."),
+    key("jitter", Table(&[DURATION_MAX]), "Arrival jitter."),
+    key("timestamp_anomalies", Table(&[ANOMALIES]), "Timestamp regressions and jumps within a minute."),
+];
+
+const PRESENCES: &[&str] = &["required", "optional", "none"];
+
+/// Codec names as ffprobe prints them.
+const VIDEO_CODECS: &[&str] =
+    &["h264", "hevc", "av1", "vp9", "vp8", "vvc", "flv1", "flashsv", "flashsv2", "vp6f", "vp6a"];
+const AUDIO_CODECS: &[&str] = &[
+    "aac",
+    "mp3",
+    "opus",
+    "flac",
+    "ac3",
+    "eac3",
+    "speex",
+    "nellymoser",
+    "pcm_alaw",
+    "pcm_mulaw",
+    "pcm_s16le",
+    "pcm_u8",
+    "adpcm_swf",
+];
+
+const VIDEO: &[Key] = &[
+    key("codec", Choice(VIDEO_CODECS), "Codec."),
+    key("width", Count(1, 16_384), "Width in pixels."),
+    key("height", Count(1, 16_384), "Height in pixels."),
+    key("fps", Table(&[FPS]), "Frames per second."),
+    key("bitrate", Table(&[BITRATE]), "Video bit rate."),
+    key("keyframe_interval", Table(&[DURATION_MAX]), "Time from keyframe to keyframe."),
+];
+
+const AUDIO: &[Key] =
+    &[key("codec", Choice(AUDIO_CODECS), "Codec."), key("bitrate", Table(&[BITRATE]), "Audio bit rate.")];
+
+const FPS: &[Key] = &[
+    key("min", Number(0.01, 1000.0), "Least healthy rate."),
+    key("max", Number(0.01, 1000.0), "Greatest healthy rate."),
+];
+const BITRATE: &[Key] = &[key("min", BitRate, "Least healthy rate."), key("max", BitRate, "Greatest healthy rate.")];
+const DURATION_MAX: &[Key] = &[required("max", ms(1, HOUR), "Greatest healthy value.")];
+const ANOMALIES: &[Key] = &[required("max", Count(0, 1_000_000), "Most tolerated within a minute.")];
+
+const PRESENCE: &[Key] = &[
+    key("rise", ms(0, HOUR), "How long healthy evidence must hold before the stream is better. Default 5s."),
+    key("fall", ms(0, HOUR), "How long bad evidence must hold before it counts. Default 0s."),
+    key("flapping", Table(&[FLAPPING]), "When changes of health count as flapping."),
+    key("degraded", Choice(&["pass", "fail"]), "Health answer while degraded. Default pass."),
+    key("unknown", Choice(&["hold", "pass", "fail"]), "Health answer while unknown. Default hold: the last known one."),
+    key("watch", Text, "always (default), or when to pull the stream: 10s every 60s."),
+    key("schedule", Either(&["always"], &Table(&[SCHEDULE])), "When the stream is meant to be on air. Default always."),
+];
+
+const FLAPPING: &[Key] = &[
+    key("changes", Count(2, 1000), "Changes of health within the window. Default 6."),
+    key("window", ms(10 * SECOND, 24 * HOUR), "Length of the window. Default 10m."),
+];
+
+const SCHEDULE: &[Key] = &[
+    key("zone", Text, "Time zone such as Europe/Berlin. Default UTC."),
+    required(
+        "on_air",
+        List(&Text),
+        "Windows such as mon-fri 06:00-22:00; one that ends before it begins runs past midnight.",
+    ),
+];
+
+const SERVER: &[Key] = &[
+    key("listen", Address, "Address of everything. Default 0.0.0.0:9935."),
+    key("health_listen", Either(&["none"], &Address), "Address of health answers alone. Default 0.0.0.0:9937."),
+    key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
+    key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
+    key("read", Choice(&["open", "token"]), "Whether reading needs a token. Default open."),
+    key("limits", Table(&[LIMITS]), "Bounds on what clients may cost."),
+];
+
+const SERVER_TLS: &[Key] =
+    &[required("cert_file", Path, "Certificate chain, PEM."), required("key_file", Path, "Private key, PEM.")];
+
+const TOKEN: &[Key] = &[
+    required("role", Choice(&["read", "operate"]), "What the token allows; operate includes read."),
+    key("token", Text, "The token; better ${NAME} of the environment."),
+    key("token_file", Path, "File that holds the token, instead of token."),
+];
+
+const LIMITS: &[Key] = &[
+    key("connections", Count(1, 65_536), "Connections to listen. Default 256."),
+    key("health_connections", Count(1, 65_536), "Connections to health_listen. Default 256."),
+    key("request_timeout", ms(100, 10 * MINUTE), "For a request to arrive. Default 10s."),
+    key("body", Count(1024, 16 * 1024 * 1024), "Bytes of a request body. Default 262144."),
+    key("event_streams", Count(0, 65_536), "Open event streams. Default 64."),
+    key("probes", Count(0, 1024), "One-shot probes at once. Default 8."),
+];
+
+const LOG: &[Key] = &[
+    key("format", Choice(&["pretty", "json"]), "Default pretty."),
+    key("level", Text, "error, warn, info (default), debug, trace, or a filter such as info,rtmp_hmonitor=debug."),
+];
+
+const SUPERVISOR: &[Key] = &[
+    key("backoff_max", ms(100, 5 * MINUTE), "Longest pause between attempts. Default 5s."),
+    key("connects_per_second_per_origin", Count(1, 10_000), "Connection attempts to one origin. Default 20."),
+];
+
+const PROBE: &[Key] = &[key("modules", List(&MODULE), "Named ways to probe a target.")];
+
+const MODULE_OWN: &[Key] = &[
+    required("name", Text, "What a request calls it."),
+    key("duration", ms(SECOND, 5 * MINUTE), "How long to look after play is accepted. Default 5s."),
+    key("allow", List(&Text), "Targets it may reach: 10.0.0.0/8, *.example, cams.example:1935. Default: none."),
+];

@@ -1,0 +1,213 @@
+//! One way to make streams: an entry of `streams:`, a template or a discovery source, with the defaults under it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::{ConfigError, Place, shown};
+use super::node::{Kind, Node};
+use super::policy;
+use super::reader::Reader;
+use super::text::Text;
+use crate::model::spec::{Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch};
+use crate::model::{StreamName, StreamUrl};
+
+/// Labels that per-stream series use themselves, or that Prometheus sets.
+pub const RESERVED_LABELS: &[&str] = &[
+    "stream",
+    "cause",
+    "state",
+    "media",
+    "kind",
+    "phase",
+    "le",
+    "job",
+    "instance",
+    "to",
+    "codec",
+    "profile",
+    "level",
+    "sample_rate",
+    "channels",
+    "signal",
+    "quantile",
+];
+
+const MAX_LABELS: usize = 32;
+const MAX_LABEL_VALUE: usize = 256;
+
+/// Everything of a stream but the values of its variables.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Recipe {
+    pub name: Written,
+    pub url: Written,
+    app: Option<Written>,
+    labels: BTreeMap<String, Written>,
+    timeouts: PhaseTimeouts,
+    tls: TlsSpec,
+    watch: Watch,
+    policy: Arc<StreamPolicy>,
+}
+
+/// A text and where it was written.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    pub text: Text,
+    pub place: Arc<Place>,
+}
+
+impl PartialEq for Written {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Written {
+    fn fill(&self, variables: &Variables<'_>, errors: &mut Vec<ConfigError>) -> Option<(String, &Place)> {
+        match self.text.fill(variables) {
+            Ok(text) => Some((text, &self.place)),
+            Err(variable) => {
+                let message = format!("the variable {{{}}} has no value", shown(variable));
+                errors.push(ConfigError { place: (*self.place).clone(), message });
+                None
+            }
+        }
+    }
+}
+
+/// Variables of one stream.
+pub(super) type Variables<'v> = dyn Fn(&str) -> Option<&'v str> + 'v;
+
+impl Recipe {
+    /// Reads `entry` over `defaults`. `None` if the name or the URL cannot be had, which is reported then.
+    ///
+    /// `name` and `url` are what stands for missing ones, in templates and discovery.
+    pub fn read(
+        reader: &mut Reader<'_>,
+        defaults: &Node,
+        entry: &Node,
+        stand_ins: Option<(&str, &str)>,
+    ) -> Option<Self> {
+        let node = &defaults.overlaid(entry);
+        let labels = node.entries("labels").filter_map(|(name, value)| {
+            let text = if let Kind::Text(text) = &value.kind { text.clone() } else { return None };
+            Some((name.clone(), Written { text, place: value.place.clone() }))
+        });
+        let labels: BTreeMap<_, _> = labels.collect();
+        for (name, value) in &labels {
+            if let Err(message) = check_label(name) {
+                reader.error(&value.place, message);
+            }
+        }
+        let (timeouts, tls) = (policy::timeouts(node), policy::tls(reader, node));
+        let (watch, policy) = (policy::watch(reader, node), policy::policy(reader, node));
+        let app = written(node, "app");
+        let (name, url) = match stand_ins {
+            Some((name, url)) => (written_or(node, "name", name)?, written_or(node, "url", url)?),
+            None => {
+                let url = reader.secret(node, "url");
+                if node.get("url").is_none() && node.get("url_file").is_none() {
+                    reader.error(&entry.place, "the key url is missing (or url_file)");
+                }
+                let (url, place) = url?;
+                (written(node, "name")?, Written { text: Text::literal(url.trim()), place })
+            }
+        };
+        Some(Self { name, url, app, labels, timeouts, tls, watch, policy })
+    }
+
+    /// The stream that these variables make. `own` labels win over the recipe's.
+    pub fn stream(
+        &self,
+        variables: &Variables<'_>,
+        own: &BTreeMap<String, String>,
+        source: SpecSource,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<StreamSpec> {
+        let before = errors.len();
+        let name = self.name.fill(variables, errors);
+        let url = self.url.fill(variables, errors);
+        let app = self.app.as_ref().map(|app| app.fill(variables, errors));
+        let mut labels = BTreeMap::new();
+        for (name, value) in self.labels.iter().filter(|(name, _)| !own.contains_key(*name)) {
+            if let Some(filled) = value.fill(variables, errors) {
+                labels.insert(name.clone(), filled);
+            }
+        }
+        labels.extend(own.iter().map(|(name, value)| (name.clone(), (value.clone(), &*self.name.place))));
+
+        let mut refuse = |place: &Place, message: String| errors.push(ConfigError { place: place.clone(), message });
+        if labels.len() > MAX_LABELS {
+            refuse(&self.name.place, format!("a stream may have at most {MAX_LABELS} labels"));
+        }
+        for (value, place) in labels.values() {
+            if value.len() > MAX_LABEL_VALUE || value.chars().any(char::is_control) {
+                refuse(place, format!("a label may have at most {MAX_LABEL_VALUE} bytes and no control characters"));
+            }
+        }
+        let name =
+            name.and_then(|(text, place)| StreamName::new(&text).map_err(|e| refuse(place, name_message(&e))).ok());
+        let url = url.and_then(|(text, place)| {
+            let parsed = match &app {
+                Some(Some((app, _))) => StreamUrl::with_app(&text, app),
+                Some(None) => return None,
+                None => StreamUrl::parse(&text),
+            };
+            parsed.map_err(|e| refuse(place, e.to_string())).ok()
+        });
+        let (name, url) = (name?, url?);
+        if errors.len() > before {
+            return None;
+        }
+        let labels = labels.into_iter().map(|(name, (value, _))| (name.into(), value.into())).collect();
+        Some(StreamSpec {
+            name,
+            probe: Arc::new(ProbeSpec { url, timeouts: self.timeouts, tls: self.tls.clone(), watch: self.watch }),
+            policy: self.policy.clone(),
+            labels: Labels(labels),
+            source,
+        })
+    }
+}
+
+/// A name's error without the character it found: names are not secret, but a URL written in a name's place may be.
+pub(super) fn name_message(error: &crate::model::name::NameError) -> String {
+    use crate::model::name::NameError;
+    match error {
+        NameError::Character(_) => {
+            "a name may have letters, digits and . _ - ~ : @ + and starts with a letter, a digit or _".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn written(node: &Node, key: &str) -> Option<Written> {
+    let node = node.get(key)?;
+    if let Kind::Text(text) = &node.kind {
+        Some(Written { text: text.clone(), place: node.place.clone() })
+    } else {
+        None
+    }
+}
+
+/// What is written at `key`, or `stand_in` if nothing is.
+fn written_or(node: &Node, key: &str, stand_in: &str) -> Option<Written> {
+    match node.get(key) {
+        Some(_) => written(node, key),
+        None => Some(Written { text: Text::variable(stand_in), place: node.place.clone() }),
+    }
+}
+
+/// Whether a configured label may have this name (Prometheus data model, "Metric names and labels").
+pub(super) fn check_label(name: &str) -> Result<(), String> {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if !first || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || name.len() > 64 {
+        return Err("a label's name has letters, digits and _ and does not start with a digit".into());
+    }
+    if name.starts_with("__") {
+        return Err("label names that start with __ are reserved".into());
+    }
+    if RESERVED_LABELS.contains(&name) {
+        return Err(format!("this label is reserved; reserved are {}", RESERVED_LABELS.join(", ")));
+    }
+    Ok(())
+}
