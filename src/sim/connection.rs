@@ -77,6 +77,11 @@ impl Connection {
         self.closed.cancel();
     }
 
+    /// Ends our side after what was sent.
+    pub(super) fn finish(&self) {
+        let _ = SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write);
+    }
+
     /// Resolves once [`Connection::disconnect`] was called.
     pub(super) async fn disconnected(&self) {
         self.closed.cancelled().await;

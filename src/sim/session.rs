@@ -10,12 +10,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::amf::{self, Value};
 use super::camera::{Camera, play_answer};
 use super::connection::Connection;
-use super::fault::{Disconnect, Fault};
+use super::fault::Fault;
 use super::message::{self, Inbound, Reader, event, kind};
 use super::origin::Origin;
 
 /// Time for everything up to `play`; sits above any client's own patience.
 const SETUP: Duration = Duration::from_secs(60);
+/// Time a refused player has to close its side.
+const LINGER: Duration = Duration::from_secs(5);
 /// RTMP 1.0, section 5.2: version byte and the fixed-size part; a first message may follow closely.
 const READ_BUFFER: usize = 4096;
 
@@ -42,6 +44,8 @@ enum End {
     Protocol(#[from] message::ReadError),
     #[error("no play request in time")]
     Setup,
+    #[error("the player was refused")]
+    Refused,
 }
 
 struct Session<'a> {
@@ -72,7 +76,7 @@ pub(super) async fn run(origin: &Origin, connection: Arc<Connection>) {
         mute: false,
     };
     let end = tokio::select! {
-        end = session.serve() => end.err(),
+        end = session.serve_politely() => end.err(),
         () = connection.disconnected() => None,
     };
     if let Some(Some(camera)) = session.playing {
@@ -84,6 +88,17 @@ pub(super) async fn run(origin: &Origin, connection: Arc<Connection>) {
 }
 
 impl<'a> Session<'a> {
+    async fn serve_politely(&mut self) -> Result<(), End> {
+        let end = self.serve().await;
+        if let Err(End::Refused) = end {
+            self.connection.finish();
+            // Closing with bytes unread would turn the FIN into a RST, which may overtake the last word.
+            let mut buffer = [0; READ_BUFFER];
+            let _ = timeout(LINGER, async { while matches!(self.read(&mut buffer).await, Ok(1..)) {} }).await;
+        }
+        end
+    }
+
     async fn serve(&mut self) -> Result<(), End> {
         timeout(SETUP, self.handshake()).await.map_err(|_| End::Setup)??;
         let pings = self.origin.manners.ping_interval;
@@ -279,10 +294,6 @@ impl<'a> Session<'a> {
             Fault::None => self.origin.camera(without_query(&self.app)).map_or(Fault::None, |c| c.lock().fault.clone()),
             fault => fault,
         };
-        if matches!(fault, Fault::Refuse | Fault::Redirect { .. }) {
-            self.reply("_error", transaction, Value::Null, rejection(&fault));
-            return self.hang_up();
-        }
         let mut out = Vec::new();
         message::write_control(&mut out, kind::WINDOW_ACK_SIZE, message::WINDOW);
         let mut bandwidth = message::WINDOW.to_be_bytes().to_vec();
@@ -290,6 +301,10 @@ impl<'a> Session<'a> {
         message::write(&mut out, kind::SET_PEER_BANDWIDTH, 0, 0, &bandwidth);
         message::write_control(&mut out, kind::SET_CHUNK_SIZE, message::CHUNK as u32);
         self.send(&out);
+        if matches!(fault, Fault::Refuse | Fault::Redirect { .. }) {
+            self.reply("_error", transaction, Value::Null, rejection(&fault));
+            return Err(End::Refused);
+        }
         let properties =
             Value::object([("fmsVer", Value::text("FMS/3,0,1,123")), ("capabilities", Value::Number(31.0))]);
         let information = Value::object([
@@ -334,7 +349,7 @@ impl<'a> Session<'a> {
                 let values = [Value::text("onStatus"), Value::Number(0.0), Value::Null, rejection(&fault)];
                 message::write_values(&mut out, kind::COMMAND, 0, message::MEDIA_STREAM, &values);
                 self.send(&out);
-                return self.hang_up();
+                return Err(End::Refused);
             }
             Fault::ConnectThenSilent => self.mute = true,
             _ => {
@@ -342,12 +357,6 @@ impl<'a> Session<'a> {
                 camera.join(self.connection, self.origin.now(), self.origin.manners.gop_cache);
             }
         }
-        Ok(())
-    }
-
-    /// The origin ends the connection after its last word.
-    fn hang_up(&self) -> Result<(), End> {
-        self.connection.disconnect(Disconnect::Fin);
         Ok(())
     }
 }

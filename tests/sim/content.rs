@@ -1,14 +1,12 @@
 //! What a simulated camera sends: right for ffmpeg, seamless across the loop, counted exactly.
 
-mod sim_support;
-
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use crate::client::{AUDIO, Client, Stop, VIDEO, config};
 use rtmp_hmonitor::model::BitRate;
 use rtmp_hmonitor::sim::{Fault, Sim, SimConfig};
-use sim_support::{AUDIO, Client, Stop, VIDEO, config};
 
 fn tool(name: &str, arguments: &[&str]) -> Output {
     Command::new(name)
