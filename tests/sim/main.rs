@@ -1,0 +1,6 @@
+//! The simulated origin, seen from the wire.
+
+mod client;
+mod content;
+mod control;
+mod faults;
