@@ -1,1 +1,7 @@
-fn main() {}
+//! The `rtmp-hmonitor` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rtmp_hmonitor::cli::main()
+}

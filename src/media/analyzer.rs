@@ -216,6 +216,21 @@ impl StreamAnalyzer {
         self.stall.silent_for_half(now)
     }
 
+    /// How long all media have been silent, from the last arrival or from play; zero outside of a session.
+    pub fn silence(&self, now: Instant) -> Duration {
+        self.stall.silence(now)
+    }
+
+    /// Whether live media has been seen in this session.
+    pub fn is_live(&self) -> bool {
+        self.session.as_ref().is_some_and(|play| play.live_since.is_some())
+    }
+
+    /// Whether a stall is open.
+    pub fn is_stalled(&self) -> bool {
+        self.stall.open().is_some()
+    }
+
     /// Whether something has changed that must be reported at once: media became live, a stall began, changed or ended, the
     /// format changed, the first keyframe came.
     pub fn take_urgent(&mut self) -> bool {

@@ -97,6 +97,11 @@ impl StallTracker {
         [half, all, one].into_iter().flatten().min()
     }
 
+    /// How long everything has been silent, from the last arrival or from play.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        self.newest().or(self.session).map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     pub(super) fn open(&self) -> Option<Stall> {
         self.open
     }

@@ -113,7 +113,7 @@ impl PhaseTimeouts {
 }
 
 /// How an `rtmps://` origin is verified.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct TlsSpec {
     /// PEM file with the certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,

@@ -50,7 +50,7 @@ pub async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
 /// Alternates address families, beginning with the family of the first address (RFC 8305 section 4).
 fn interleave(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(|a| a.is_ipv6() == first_is_v6);
     let mut order = Vec::with_capacity(addresses.len());
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     loop {

@@ -72,7 +72,7 @@ enum End {
 impl From<SessionError> for End {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::Redirect { url } => Self::Redirect(url),
+            SessionError::Redirect { target } => Self::Redirect(target),
             other => Self::Failed(other.cause(), other.to_string()),
         }
     }
@@ -337,9 +337,13 @@ impl Playing<'_> {
                 SessionEvent::Pong { .. } => self.tally.transport.origin_answers_ping = true,
                 SessionEvent::Unpublished { .. } => self.tally.analyzer.handle_unpublished(now),
                 SessionEvent::NoMedia => {
+                    // Some origins keep back their word on `play` until there is a publication.
+                    if self.started.is_none() {
+                        self.begin_play(now).map_err(|e| self.broken(&e))?;
+                    }
                     self.tally.set_fault(now, DownCause::NoMedia, "play was accepted, but no media came");
                 }
-                SessionEvent::Published => {}
+                SessionEvent::Published | SessionEvent::Dry => {}
             }
         }
         Ok(())
@@ -358,6 +362,8 @@ impl Playing<'_> {
     fn judge(&mut self, ctx: &ProbeContext<'_>, now: Instant) -> Result<(), End> {
         let fault_before = self.tally.fault.as_ref().map(|f| f.cause);
         self.session.handle_timeout(now)?;
+        // A deadline may have something to say.
+        self.feed(now, &[])?;
         let Some(started) = self.started else {
             self.publish(ctx, now, false);
             return Ok(());

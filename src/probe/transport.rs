@@ -108,7 +108,7 @@ impl Transport {
 }
 
 fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let result = SockRef::from(socket).read(buffer);
+    let result = (&*SockRef::from(socket)).read(buffer);
     if matches!(&result, Err(e) if e.kind() == ErrorKind::WouldBlock) {
         // Tell the runtime too, or `readable` would complete at once for ever. News that arrives in between is found at the next
         // tick.

@@ -194,6 +194,16 @@ impl PlaySession {
         }
     }
 
+    /// The phase under way.
+    pub fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::Handshake => Phase::Handshake,
+            Stage::Connect => Phase::Connect,
+            Stage::CreateStream | Stage::Play => Phase::Play,
+            Stage::Playing => Phase::FirstMedia,
+        }
+    }
+
     /// Bytes that wait to be sent, never more than 16 KiB.
     pub fn transmit(&self) -> &[u8] {
         self.outbound.waiting()

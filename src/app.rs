@@ -1,0 +1,242 @@
+//! Composition root: reads the configuration, starts every part, and stops them in the right order.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config, LogFormat, LogSpec};
+use crate::control::{Control, ControlHandle, Outlets, ProbePool};
+use crate::model::clock::{Clock, HEARTBEAT};
+use crate::model::server::ServerSpec;
+use crate::probe::{ProbeEnvironment, ReportBoard};
+use crate::serve::{self, SelfMetrics, Views};
+use crate::state::StateFile;
+use crate::store::Store;
+
+/// Threads for the store, control, metrics, API and page. Probes and health answers have their own.
+const MAIN_THREADS: usize = 2;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Options {
+    pub config: PathBuf,
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Runs the monitor until it is told to stop. An error is a reason to exit with a non-zero code.
+pub fn run(options: Options) -> Result<()> {
+    let loaded = config::load(&options.config, &options.environment)
+        .map_err(|errors| anyhow!("the configuration has errors:\n{errors}"))?;
+    start_logging(&loaded.config.log)?;
+    install_crypto_provider();
+    for warning in &loaded.config.warnings {
+        tracing::warn!("{warning}");
+    }
+
+    let clock = Clock::new();
+    beat(&clock)?;
+    let state = Arc::new(StateFile::open(loaded.config.state_file.clone())?);
+    let pool = Arc::new(ProbePool::start().context("cannot start the probes' threads")?);
+    let board = Arc::new(ReportBoard::default());
+    let shutdown_timeout = loaded.config.shutdown_timeout;
+    let server = loaded.config.server.clone();
+
+    let main = Builder::new_multi_thread().worker_threads(MAIN_THREADS).thread_name("main").enable_all().build()?;
+    let health = Builder::new_current_thread().enable_all().build()?;
+    let listeners = Listeners::bind(&main, &health, &server)?;
+
+    let entered = main.enter();
+    let env = ProbeEnvironment::new(clock.clone());
+    let (control, outlets) = Control::new(
+        options.config,
+        options.environment,
+        loaded,
+        env,
+        Arc::clone(&board),
+        Arc::clone(&state),
+        Arc::clone(&pool),
+    );
+    drop(entered);
+    let Outlets { handle, desired, server } = outlets;
+    let (store, reader) = Store::new(clock, board, desired, Arc::clone(&state));
+    let self_metrics = SelfMetrics::new(env!("CARGO_PKG_VERSION"), env!("HMONITOR_REVISION"))?;
+    let views = Views { store: reader, control: handle.clone(), server, self_metrics: Arc::new(self_metrics) };
+
+    let parts = Parts { control, store, views, handle, state: Arc::clone(&state), listeners, health, shutdown_timeout };
+    let result = main.block_on(supervise(parts));
+    // What the last moments brought, whatever ended the run.
+    let saved = state.save();
+    main.shutdown_background();
+    result.and_then(|()| Ok(saved?))
+}
+
+struct Parts {
+    control: Control,
+    store: Store,
+    views: Views,
+    handle: ControlHandle,
+    state: Arc<StateFile>,
+    listeners: Listeners,
+    health: Runtime,
+    shutdown_timeout: Duration,
+}
+
+/// Runs all parts. The end of a critical one is the end of the process: a monitor that runs on without its store would lie.
+async fn supervise(parts: Parts) -> Result<()> {
+    let Parts { control, store, views, handle, state, listeners, health, shutdown_timeout } = parts;
+    let (stop_serving, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let mut critical: JoinSet<&'static str> = JoinSet::new();
+
+    let health_thread = listeners.health.map(|listener| {
+        let (views, stop) = (views.clone(), stop_serving.clone());
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let thread = thread::Builder::new().name("health".into()).spawn(move || {
+            let _guard = guard;
+            health.block_on(serve::run_health(listener, views, stop));
+        });
+        (thread, ended)
+    });
+    if let Some((Err(error), _)) = &health_thread {
+        bail!("cannot start the health thread: {error}");
+    }
+    if let Some((_, ended)) = &health_thread {
+        let ended = ended.clone();
+        critical.spawn(async move {
+            ended.cancelled().await;
+            "health server"
+        });
+    }
+    critical.spawn(async move {
+        store.run().await;
+        "store"
+    });
+    let watching = stop_watching.clone();
+    critical.spawn(async move {
+        control.run(watching).await;
+        "control"
+    });
+    let serving = stop_serving.clone();
+    critical.spawn(async move {
+        if let Err(error) = serve::run_main(listeners.main, views, serving).await {
+            tracing::error!(%error, "the server cannot run");
+        }
+        "server"
+    });
+    critical.spawn(async move {
+        state.keep_saved().await;
+        "state writer"
+    });
+
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            ended = critical.join_next() => {
+                let name = match ended {
+                    Some(Ok(name)) => name,
+                    Some(Err(error)) if error.is_panic() => "a panicking part",
+                    _ => "a part",
+                };
+                bail!("{name} of the monitor ended unexpectedly");
+            }
+            // Outcome and reason are logged by control.
+            _ = hangup.recv() => drop(handle.reload().await),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+
+    tracing::info!("stopping");
+    // Silence first: a controller that gets no answer keeps its state, one that hears "down" acts on it.
+    stop_serving.cancel();
+    stop_watching.cancel();
+    let finished = async {
+        let mut ended = Vec::new();
+        while !(ended.contains(&"server") && ended.contains(&"control")) {
+            match critical.join_next().await {
+                Some(Ok(name)) => ended.push(name),
+                Some(Err(_)) => {}
+                None => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = finished => {}
+        () = tokio::time::sleep(shutdown_timeout) => tracing::warn!("not everything ended in time"),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    critical.shutdown().await;
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Listeners {
+    main: TcpListener,
+    health: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Opens the ports before anything runs, so that a port in use is the first thing said.
+    fn bind(main: &Runtime, health: &Runtime, server: &ServerSpec) -> Result<Self> {
+        let bind = |runtime: &Runtime, key: &str, address| {
+            let listener = runtime.block_on(TcpListener::bind(address));
+            listener.with_context(|| format!("cannot listen on {address} ({key})"))
+        };
+        let listeners = Self {
+            main: bind(main, "server.listen", server.listen)?,
+            health: server.health_listen.map(|a| bind(health, "server.health_listen", a)).transpose()?,
+        };
+        tracing::info!(listen = %server.listen, health = ?server.health_listen, "listening");
+        Ok(listeners)
+    }
+}
+
+/// Starts the heartbeat that tells pauses of the process from idleness.
+pub fn beat(clock: &Clock) -> Result<()> {
+    let clock = clock.clone();
+    let heartbeat = move || {
+        loop {
+            clock.beat();
+            thread::sleep(HEARTBEAT);
+        }
+    };
+    thread::Builder::new().name("heartbeat".into()).spawn(heartbeat).context("cannot start the heartbeat")?;
+    Ok(())
+}
+
+/// Logs to standard error. `RUST_LOG` wins over the configured level.
+pub fn start_logging(spec: &LogSpec) -> Result<()> {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+    let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
+    let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match spec.format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+    };
+    started.map_err(|e| anyhow!("cannot start logging: {e}"))
+}
+
+/// The one TLS implementation of the process.
+pub fn install_crypto_provider() {
+    // An error means that one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Reads the configuration and says what is wrong with it.
+pub fn check(options: &Options) -> Result<Config> {
+    let loaded = config::load(&options.config, &options.environment).map_err(|errors| anyhow!("{errors}"))?;
+    Ok(loaded.config)
+}

@@ -1,0 +1,68 @@
+//! `demo`: the monitor on an embedded origin, so that a newcomer sees a living picture without owning a camera.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::app::{self, Options};
+use crate::sim::{CameraSet, DEMO_CAMERAS, Sim, SimConfig, demo_schedule};
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Page, metrics and API.
+    #[arg(long, default_value = "127.0.0.1:9935")]
+    listen: SocketAddr,
+    /// Health answers on a thread of their own.
+    #[arg(long, default_value = "127.0.0.1:9937")]
+    health_listen: SocketAddr,
+    /// Leave out the faults.
+    #[arg(long)]
+    calm: bool,
+}
+
+pub fn run(arguments: &DemoArguments) -> Result<()> {
+    let cameras = CameraSet::parse(DEMO_CAMERAS)?;
+    let names: Vec<String> = cameras.names().iter().map(ToString::to_string).collect();
+    let schedule = if arguments.calm { Vec::new() } else { demo_schedule() };
+    let config = SimConfig { cameras, schedule, threads: NonZeroUsize::MIN, ..SimConfig::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("sim").enable_all().build()?;
+    let sim = runtime.block_on(Sim::start(config)).context("cannot start the demo origin")?;
+
+    let directory = std::env::temp_dir().join(format!("rtmp-hmonitor-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let path = directory.join("hmonitor.yml");
+    std::fs::write(&path, configuration(arguments, &names, sim.address()))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let welcome = format!(
+        "page           http://{0}/\nmetrics        http://{0}/metrics\nstatus         http://{0}/api/v1/status\n\
+         health         http://{1}/health/streams/{2}\nconfiguration  {3} (change it and see it reload)\n\n",
+        arguments.listen,
+        arguments.health_listen,
+        names.first().map_or("", String::as_str),
+        path.display(),
+    );
+    super::print(welcome.as_bytes())?;
+    let result = app::run(Options { config: path, environment: BTreeMap::new() });
+    runtime.block_on(sim.stop());
+    // What is left is in the temporary directory anyway.
+    let _ = std::fs::remove_dir_all(&directory);
+    result
+}
+
+fn configuration(arguments: &DemoArguments, names: &[String], origin: SocketAddr) -> String {
+    let mut text = format!(
+        "server:\n  listen: \"{}\"\n  health_listen: \"{}\"\n\
+         defaults:\n  labels: {{ site: demo }}\n  expect:\n    video: {{ codec: h264, fps: {{ min: 20 }}, bitrate: {{ min: 600kbps }}, keyframe_interval: {{ max: 4s }} }}\n    audio: optional\n\
+         streams:\n",
+        arguments.listen, arguments.health_listen
+    );
+    for name in names {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  - {{ name: {name}, url: \"rtmp://{origin}/live/{name}\" }}");
+    }
+    text
+}

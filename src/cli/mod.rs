@@ -1,0 +1,182 @@
+//! Layer 5: the commands.
+
+mod demo;
+mod inspect;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::app::{self, Options};
+use crate::config;
+use crate::model::BitRate;
+use crate::model::url::StreamUrl;
+use crate::sim::{CameraSet, Sim, SimConfig, UnknownStream};
+
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nrevision: ",
+    env!("HMONITOR_REVISION"),
+    "\ntarget:   ",
+    env!("HMONITOR_TARGET"),
+    "\nprofile:  ",
+    env!("HMONITOR_PROFILE"),
+    "\ncompiler: ",
+    env!("HMONITOR_COMPILER"),
+);
+
+/// Real-time RTMP stream health monitor and exporter.
+#[derive(Debug, Parser)]
+#[command(name = "rtmp-hmonitor", version, long_version = LONG_VERSION, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the monitor.
+    Run(ConfigArguments),
+    /// Read the configuration and print everything that is wrong with it.
+    CheckConfig(ConfigArguments),
+    /// Print the JSON Schema of the configuration, for editors.
+    ConfigSchema,
+    /// Connect to one stream and print what is seen. Exit code: 0 healthy, 1 degraded or down, 2 wrong usage.
+    Probe(inspect::ProbeArguments),
+    /// Run the monitor on an embedded origin with virtual cameras and some faults.
+    Demo(demo::DemoArguments),
+    /// Run the RTMP origin simulator alone.
+    Sim(SimArguments),
+    /// Print a shell completion script.
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// Configuration file.
+    #[arg(short, long, default_value = "hmonitor.yml", env = "HMONITOR_CONFIG")]
+    config: PathBuf,
+}
+
+impl ConfigArguments {
+    fn options(self) -> Options {
+        Options { config: self.config, environment: config::process_environment() }
+    }
+}
+
+#[derive(Debug, Args)]
+struct SimArguments {
+    /// Where players connect.
+    #[arg(long, default_value = "127.0.0.1:1935")]
+    listen: SocketAddr,
+    /// Where faults are set by HTTP (no authentication).
+    #[arg(long, default_value = "127.0.0.1:1936")]
+    control: SocketAddr,
+    /// Cameras: names and ranges, separated by commas.
+    #[arg(long, default_value = "cam-{01..12}")]
+    cameras: String,
+    /// Bit rate of each camera.
+    #[arg(long, default_value = "2.5Mbps")]
+    bitrate: BitRate,
+    /// Send the group of pictures so far to a new player at once.
+    #[arg(long)]
+    gop_cache: bool,
+    /// Answer unknown names with NetStream.Play.StreamNotFound instead of silence.
+    #[arg(long)]
+    not_found: bool,
+    /// Decides the cameras' phases.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads that send.
+    #[arg(long, default_value = "1")]
+    threads: std::num::NonZeroUsize,
+}
+
+/// Reads the command line and obeys.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Run(config) => app::run(config.options()).map(|()| ExitCode::SUCCESS),
+        Command::CheckConfig(config) => check_config(config),
+        Command::ConfigSchema => print_schema(),
+        Command::Probe(arguments) => inspect::probe(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Sim(arguments) => simulate(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "rtmp-hmonitor", &mut script);
+            print(&script).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        // Nothing is left to do when standard error is closed.
+        let _ = writeln!(io::stderr(), "rtmp-hmonitor: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn check_config(config: ConfigArguments) -> Result<ExitCode> {
+    let path = config.config.display().to_string();
+    let checked = app::check(&config.options())?;
+    for warning in &checked.warnings {
+        print(format!("{path}: warning: {warning}\n").as_bytes())?;
+    }
+    print(format!("{path}: {} streams, no errors\n", checked.streams.len()).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_schema() -> Result<ExitCode> {
+    let mut text = serde_json::to_vec_pretty(&config::schema())?;
+    text.push(b'\n');
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output; a reader that has gone away is no error.
+fn print(bytes: &[u8]) -> Result<()> {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn simulate(arguments: SimArguments) -> Result<()> {
+    let log = config::LogSpec { format: config::LogFormat::Pretty, level: "info".into() };
+    app::start_logging(&log)?;
+    let unknown = if arguments.not_found { UnknownStream::NotFound } else { UnknownStream::Silent };
+    let sim = SimConfig {
+        listen: arguments.listen,
+        control: Some(arguments.control),
+        cameras: CameraSet::parse(&arguments.cameras)?,
+        bitrate: Some(arguments.bitrate),
+        gop_cache: arguments.gop_cache,
+        seed: arguments.seed,
+        threads: arguments.threads,
+        unknown,
+        ..SimConfig::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let sim = Sim::start(sim).await.context("cannot start the simulator")?;
+        let control = sim.control_address().map(|a| a.to_string()).unwrap_or_default();
+        print(format!("rtmp://{}/live/NAME, control http://{control}/cameras\n", sim.address()).as_bytes())?;
+        tokio::signal::ctrl_c().await?;
+        sim.stop().await;
+        Ok(())
+    })
+}
+
+/// A duration such as `10s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|e| e.to_string())
+}
+
+/// A stream URL. The error never quotes it.
+fn stream_url(text: &str) -> Result<StreamUrl, String> {
+    StreamUrl::parse(text).map_err(|e| e.to_string())
+}
