@@ -66,6 +66,21 @@ impl SessionError {
             Self::Chunk(_) | Self::Answer | Self::PeerNotReading | Self::Unsendable => DownCause::Protocol,
         }
     }
+
+    /// A refusal by its code.
+    pub(super) fn refused(info: &Info<'_>, url: &StreamUrl) -> Self {
+        if let Some(target) = info.redirect.and_then(|redirect| redirect_target(redirect, url)) {
+            return Self::Redirect { target };
+        }
+        let refusal = Refusal::new(info, url);
+        match info.code {
+            b"NetStream.Play.StreamNotFound" => Self::NotFound(refusal),
+            b"NetConnection.Connect.Closed"
+            | b"NetConnection.Connect.AppShutdown"
+            | b"NetConnection.Connect.IdleTimeout" => Self::Shutdown(refusal),
+            _ => Self::Rejected(refusal),
+        }
+    }
 }
 
 /// A server's own words: status code and description, each at most 200 bytes, without control characters, secrets replaced.
@@ -133,7 +148,7 @@ fn percent_encode(text: &str) -> String {
 }
 
 /// The stream's URL at the place a redirect names. `None` if it is none, or if the host gives the stream's secret away.
-pub(super) fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option<StreamUrl> {
+fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option<StreamUrl> {
     let (Redirect::Either(text) | Redirect::Stream(text)) = redirect;
     let text = std::str::from_utf8(text).ok()?;
     let target = match redirect {
