@@ -78,6 +78,7 @@ pub struct PlaySession {
     media_seen: bool,
     no_media_reported: bool,
     ping: Option<Instant>,
+    /// Whether the origin has shown since `play` that it is alive.
     answered_ping: bool,
     received: u64,
     /// Of `received`, what belongs to the handshake.
@@ -424,6 +425,7 @@ impl PlaySession {
                 // The phase's time runs on from createStream.
                 self.stage = Stage::Play;
                 self.outbound.play(PLAY, id as u32, self.url.key())?;
+                self.answered_ping = false;
                 self.send_ping(now);
                 Ok(())
             }
