@@ -108,6 +108,19 @@ fn a_delta_in_an_extended_field() {
 }
 
 #[test]
+fn a_continuation_may_carry_the_field_or_the_timestamp_it_makes() {
+    for carried in [A, A + 1000] {
+        let mut client = Client::playing();
+        client.feed(&message(6, 1000, 9, b"a")).unwrap();
+        client.feed(&chunk(1, 6, &[0xff, 0xff, 0xff, 0, 0, 200, 9, 1, 0, 0, 0], &[0x27; 128])).unwrap();
+        client.feed(&chunk(3, 6, &carried.to_be_bytes(), &[0x27; 72])).unwrap();
+        client.feed(&video(7, 3)).unwrap();
+        let seen: Vec<_> = client.media().into_iter().map(|m| (m.0, m.1)).collect();
+        assert_eq!(seen, [(1000, 1), (A + 1000, 200), (7, 3)]);
+    }
+}
+
+#[test]
 fn the_chunk_size_changes_between_chunks_of_a_message() {
     let body = vec![0x27; 300];
     let v = message(6, 40, 9, &body);

@@ -1,6 +1,7 @@
 //! Commands of the server (RTMP 1.0, 7.2): what a play session needs to know of them.
 
-use super::amf::{AmfError, Reader, Scalar};
+use super::amf::{AmfError, Place, Reader, Scalar};
+use super::output::UnpublishCode;
 
 /// A command or the like-shaped part of a data message. Texts are as received.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -60,7 +61,7 @@ impl<'a> Command<'a> {
         let mut redirect_code = None;
         let mut either = None;
         let mut stream = None;
-        let mut visit = |place: super::amf::Place<'a>, scalar| match (place.depth, place.parent, place.key, scalar) {
+        let mut visit = |place: Place<'a>, scalar| match (place.depth, place.parent, place.key, scalar) {
             (0, _, _, Scalar::Number(number)) => self.number = self.number.or(Some(number)),
             (1, _, b"level", Scalar::Text(text)) => self.info.level = text,
             (1, _, b"code", Scalar::Text(text)) => self.info.code = text,
@@ -73,6 +74,47 @@ impl<'a> Command<'a> {
         while !reader.is_empty() && reader.value(&mut visit).is_ok() {}
         if redirect_code == Some(302.0) {
             self.info.redirect = stream.or(either);
+        }
+    }
+}
+
+impl Info<'_> {
+    /// Whether a status means that nothing more will come. Some servers leave the level out.
+    pub(super) fn ends_session(&self) -> bool {
+        match self.code {
+            b"NetStream.Play.StreamNotFound"
+            | b"NetStream.Play.Failed"
+            | b"NetConnection.Connect.Rejected"
+            | b"NetConnection.Connect.Failed"
+            | b"NetConnection.Connect.InvalidApp"
+            | b"NetConnection.Connect.AppShutdown"
+            | b"NetConnection.Connect.Closed"
+            | b"NetConnection.Connect.IdleTimeout" => true,
+            // About a call that the play does not need.
+            code if code.starts_with(b"NetConnection.Call.") => false,
+            _ => self.level == b"error",
+        }
+    }
+}
+
+/// Status codes that a running session reacts to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Status {
+    PlayStart,
+    PublishNotify,
+    Ended(UnpublishCode),
+    Other,
+}
+
+impl Status {
+    pub(super) fn of(code: &[u8]) -> Self {
+        match code {
+            b"NetStream.Play.Start" => Self::PlayStart,
+            b"NetStream.Play.PublishNotify" => Self::PublishNotify,
+            b"NetStream.Play.UnpublishNotify" => Self::Ended(UnpublishCode::UnpublishNotify),
+            b"NetStream.Play.Stop" => Self::Ended(UnpublishCode::PlayStop),
+            b"NetStream.Play.Complete" => Self::Ended(UnpublishCode::PlayComplete),
+            _ => Self::Other,
         }
     }
 }

@@ -66,6 +66,21 @@ impl SessionError {
             Self::Chunk(_) | Self::Answer | Self::PeerNotReading | Self::Unsendable => DownCause::Protocol,
         }
     }
+
+    /// A refusal by its code.
+    pub(super) fn refused(info: &Info<'_>, url: &StreamUrl) -> Self {
+        if let Some(target) = info.redirect.and_then(|redirect| redirect_target(redirect, url)) {
+            return Self::Redirect { target };
+        }
+        let refusal = Refusal::new(info, url);
+        match info.code {
+            b"NetStream.Play.StreamNotFound" => Self::NotFound(refusal),
+            b"NetConnection.Connect.Closed"
+            | b"NetConnection.Connect.AppShutdown"
+            | b"NetConnection.Connect.IdleTimeout" => Self::Shutdown(refusal),
+            _ => Self::Rejected(refusal),
+        }
+    }
 }
 
 /// A server's own words: status code and description, each at most 200 bytes, without control characters, secrets replaced.
@@ -132,8 +147,8 @@ fn percent_encode(text: &str) -> String {
     })
 }
 
-/// The stream's URL at the place a redirect names. `None` if it is none, or if the host gives the stream's secret away.
-pub(super) fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option<StreamUrl> {
+/// The stream's URL at the place a redirect names. `None` if it is none, or if it would show a secret of the stream.
+fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option<StreamUrl> {
     let (Redirect::Either(text) | Redirect::Stream(text)) = redirect;
     let text = std::str::from_utf8(text).ok()?;
     let target = match redirect {
@@ -141,9 +156,13 @@ pub(super) fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option
         Redirect::Either(_) => follow(text, url),
     }
     .ok()?;
-    let host = target.host().to_string();
-    // The host will be shown. Short values (`u=1`) are part of many an honest name.
-    let leaks = url.secrets().into_iter().any(|s| s.len() >= 8 && host.contains(&s.to_ascii_lowercase()));
+    // Host and application will be shown, more than our own URL shows they may not give away. Short values (`u=1`) are part of many an
+    // honest name: those count only as a whole path segment.
+    let [shown, own] = [&target, url].map(|u| u.to_string().to_ascii_lowercase());
+    let leaks = url.secrets().into_iter().map(str::to_ascii_lowercase).any(|secret| {
+        let found = secret.len() >= 8 && shown.contains(&secret) || shown.split('/').any(|part| part == secret);
+        found && !own.contains(&secret)
+    });
     (!leaks).then_some(target)
 }
 
@@ -212,7 +231,14 @@ mod tests {
             let target = redirect_target(redirect, &ours).unwrap();
             assert_eq!((target.app(), target.key(), target.port()), (app, ours.key(), 1936), "{redirect:?}");
         }
-        for bad in [&b"http://other/x"[..], b"rtmp://with.LONGSECRET.example/edge", b"\xff", b""] {
+        for bad in [
+            &b"http://other/x"[..],
+            b"rtmp://with.LONGSECRET.example/edge",
+            b"rtmp://other/LONGSECRET/x",
+            b"rtmp://other/S3CRET%20key/x",
+            b"\xff",
+            b"",
+        ] {
             assert_eq!(redirect_target(Redirect::Either(bad), &ours), None);
         }
     }

@@ -20,11 +20,13 @@ mod command;
 mod error;
 mod octets;
 mod outbound;
+mod output;
 mod session;
 
 pub use chunk::{ChunkError, MAX_CHUNK_STREAMS};
 pub use error::{Refusal, SessionError};
-pub use session::{Output, PlayConfig, PlaySession, SessionEvent, UnpublishCode};
+pub use output::{Output, SessionEvent, UnpublishCode};
+pub use session::{PlayConfig, PlaySession};
 
 /// Message type ids (RTMP 1.0, 5.4 and 7.1).
 mod message_type {

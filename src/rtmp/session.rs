@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 
@@ -11,10 +11,11 @@ use crate::model::spec::PhaseTimeouts;
 use crate::model::{MediaPacket, PacketKind, StreamUrl};
 
 use super::chunk::{ChunkReader, Message};
-use super::command::{Command, Info};
-use super::error::{Refusal, SessionError, redirect_target};
+use super::command::{Command, Status};
+use super::error::{Refusal, SessionError};
 use super::message_type as kind;
 use super::outbound::Outbound;
+use super::output::{Output, SessionEvent, UnpublishCode};
 
 /// S0, S1 and S2 (RTMP 1.0, 5.2).
 const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
@@ -32,44 +33,6 @@ const DEFAULT_WINDOW: u32 = 2_500_000;
 pub struct PlayConfig {
     pub url: StreamUrl,
     pub timeouts: PhaseTimeouts,
-}
-
-/// What a session gives.
-#[derive(Debug)]
-pub enum Output<'a> {
-    Media(MediaPacket<'a>),
-    Event(SessionEvent),
-}
-
-/// What has happened in a session that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// Handshake, Connect or Play is done. Media in front of the server's word counts as its word.
-    PhaseDone(Phase),
-    /// The answer to our ping. Once per [`PlaySession::send_ping`], and once for the ping that goes out with `play`.
-    Pong { rtt: Duration },
-    /// The server says that the publication has ended. Once, whatever number of ways it says so.
-    Unpublished { code: UnpublishCode },
-    /// The server says that a publication has begun (again).
-    Published,
-    /// The server has nothing to send for a while (StreamDry). No end by itself.
-    Dry,
-    /// No audio or video within the first-media time. Once. If [`Phase::Play`] is not done, the origin is alive (it has answered the ping
-    /// sent with `play`) but keeps back its word until there is a publication, as nginx-rtmp does with `play_restart on`.
-    NoMedia,
-}
-
-/// How the server said that a publication has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnpublishCode {
-    /// `NetStream.Play.UnpublishNotify`
-    UnpublishNotify,
-    /// `NetStream.Play.Stop`
-    PlayStop,
-    /// `NetStream.Play.Complete`
-    PlayComplete,
-    /// User control event StreamEOF. nginx-rtmp always sends it.
-    StreamEof,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +78,7 @@ pub struct PlaySession {
     media_seen: bool,
     no_media_reported: bool,
     ping: Option<Instant>,
+    /// Whether the origin has shown since `play` that it is alive.
     answered_ping: bool,
     received: u64,
     /// Of `received`, what belongs to the handshake.
@@ -334,6 +298,17 @@ impl PlaySession {
         self.reader.head().first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
     }
 
+    /// Acknowledges the total of bytes (since the handshake) at every half of the server's window, so that it never waits for us.
+    fn acknowledge(&mut self) -> Result<(), SessionError> {
+        let total = self.received.saturating_sub(self.handshake_received as u64);
+        let due = u64::from(self.window / 2).max(1);
+        if self.window > 0 && total - self.acknowledged >= due && !self.outbound.is_crowded() {
+            self.acknowledged = total;
+            // The field wraps with the 32 bits it has.
+            self.outbound.acknowledgement(total as u32)?;
+        }
+        Ok(())
+    }
     /// Length of the zero that stands in front of the AMF0 values of an AMF3 message.
     fn amf3_prefix(&self, message: Message, amf3: u8) -> usize {
         usize::from(message.type_id == amf3 && self.reader.head().first() == Some(&0))
@@ -422,15 +397,17 @@ impl PlaySession {
             Stage::Handshake | Stage::Playing => false,
         };
         match command.name {
-            b"_error" if answered => Err(refused(&command.info, &self.url)),
-            b"_result" if answered && command.info.level == b"error" => Err(refused(&command.info, &self.url)),
+            b"_error" if answered => Err(SessionError::refused(&command.info, &self.url)),
+            b"_result" if answered && command.info.level == b"error" => {
+                Err(SessionError::refused(&command.info, &self.url))
+            }
             b"_result" if answered => {
                 let number = command.number;
                 self.go_on(now, number)
             }
             b"onStatus" => {
-                if ends_session(&command.info) {
-                    return Err(refused(&command.info, &self.url));
+                if command.info.ends_session() {
+                    return Err(SessionError::refused(&command.info, &self.url));
                 }
                 let status = Status::of(command.info.code);
                 self.handle_status(now, status);
@@ -458,6 +435,7 @@ impl PlaySession {
                 // The phase's time runs on from createStream.
                 self.stage = Stage::Play;
                 self.outbound.play(PLAY, id as u32, self.url.key())?;
+                self.answered_ping = false;
                 self.send_ping(now);
                 Ok(())
             }
@@ -473,74 +451,6 @@ impl PlaySession {
             Status::Ended(code) => self.unpublished(code),
             Status::Other => {}
         }
-    }
-}
-
-/// Status codes that a running session reacts to.
-#[derive(Debug, Clone, Copy)]
-enum Status {
-    PlayStart,
-    PublishNotify,
-    Ended(UnpublishCode),
-    Other,
-}
-
-impl Status {
-    fn of(code: &[u8]) -> Self {
-        match code {
-            b"NetStream.Play.Start" => Self::PlayStart,
-            b"NetStream.Play.PublishNotify" => Self::PublishNotify,
-            b"NetStream.Play.UnpublishNotify" => Self::Ended(UnpublishCode::UnpublishNotify),
-            b"NetStream.Play.Stop" => Self::Ended(UnpublishCode::PlayStop),
-            b"NetStream.Play.Complete" => Self::Ended(UnpublishCode::PlayComplete),
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Whether a status means that nothing more will come. Some servers leave the level out.
-fn ends_session(info: &Info<'_>) -> bool {
-    match info.code {
-        b"NetStream.Play.StreamNotFound"
-        | b"NetStream.Play.Failed"
-        | b"NetConnection.Connect.Rejected"
-        | b"NetConnection.Connect.Failed"
-        | b"NetConnection.Connect.InvalidApp"
-        | b"NetConnection.Connect.AppShutdown"
-        | b"NetConnection.Connect.Closed"
-        | b"NetConnection.Connect.IdleTimeout" => true,
-        // About a call that the play does not need.
-        code if code.starts_with(b"NetConnection.Call.") => false,
-        _ => info.level == b"error",
-    }
-}
-
-/// A refusal by its code.
-fn refused(info: &Info<'_>, url: &StreamUrl) -> SessionError {
-    if let Some(target) = info.redirect.and_then(|redirect| redirect_target(redirect, url)) {
-        return SessionError::Redirect { target };
-    }
-    let refusal = Refusal::new(info, url);
-    match info.code {
-        b"NetStream.Play.StreamNotFound" => SessionError::NotFound(refusal),
-        b"NetConnection.Connect.Closed"
-        | b"NetConnection.Connect.AppShutdown"
-        | b"NetConnection.Connect.IdleTimeout" => SessionError::Shutdown(refusal),
-        _ => SessionError::Rejected(refusal),
-    }
-}
-
-impl PlaySession {
-    /// Acknowledges the total of bytes (since the handshake) at every half of the server's window, so that it never waits for us.
-    fn acknowledge(&mut self) -> Result<(), SessionError> {
-        let total = self.received.saturating_sub(self.handshake_received as u64);
-        let due = u64::from(self.window / 2).max(1);
-        if self.window > 0 && total - self.acknowledged >= due && !self.outbound.is_crowded() {
-            self.acknowledged = total;
-            // The field wraps with the 32 bits it has.
-            self.outbound.acknowledgement(total as u32)?;
-        }
-        Ok(())
     }
 }
 
