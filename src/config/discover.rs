@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::error::{ConfigErrors, Place};
 use super::names::MAX_STREAMS;
-use super::node::Node;
+use super::node::{Kind, Node};
 use super::reader::Reader;
 use super::recipe::{Recipe, check_label};
 use super::shape::{Key, Shape, key, required};
@@ -88,6 +88,9 @@ pub struct HttpSource {
 }
 
 pub(super) fn discover(reader: &mut Reader<'_>, entry: &Node, defaults: &Node) -> Option<DiscoverSpec> {
+    if entry.kind == Kind::Invalid {
+        return None;
+    }
     let recipe = Recipe::read(reader, defaults, entry, Some(("name", "target")));
     let source = match (entry.get("file"), entry.get("http")) {
         (Some(file), None) => {
@@ -153,15 +156,15 @@ pub fn streams_from_target_groups(
         for (name, value) in group.entries("labels") {
             let Some(text) = value.plain() else { continue };
             labels.insert(name.clone(), text);
-            if !name.starts_with("__") {
-                if let Err(message) = check_label(name) {
-                    reader.error(&value.place, message);
-                }
+            if !name.starts_with("__")
+                && let Err(message) = check_label(name)
+            {
+                reader.error(&value.place, message);
             }
         }
         let own: BTreeMap<_, _> = labels
             .iter()
-            .filter(|(name, _)| !name.starts_with("__") && !(own_names && *name == "name"))
+            .filter(|(name, _)| !name.starts_with("__") && (*name != "name" || !own_names))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         for target in group.items("targets") {

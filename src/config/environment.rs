@@ -20,6 +20,13 @@ pub(super) struct Override {
     value: Value,
 }
 
+impl Override {
+    /// The variable.
+    pub fn name(&self) -> &str {
+        self.value.origin().unwrap_or_default()
+    }
+}
+
 impl std::fmt::Debug for Override {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Override({})", self.path)

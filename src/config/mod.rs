@@ -199,13 +199,13 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
 
 fn log(reader: &mut Reader<'_>, node: &Node) -> LogSpec {
     let level = node.text("level").unwrap_or_else(|| "info".into());
-    if let Some(written) = node.get("level") {
-        if tracing_subscriber::EnvFilter::builder().parse(&level).is_err() {
-            reader.error(
-                &written.place,
-                "expected error, warn, info, debug, trace or a filter such as info,rtmp_hmonitor=debug",
-            );
-        }
+    if let Some(written) = node.get("level")
+        && tracing_subscriber::EnvFilter::builder().parse(&level).is_err()
+    {
+        reader.error(
+            &written.place,
+            "expected error, warn, info, debug, trace or a filter such as info,rtmp_hmonitor=debug",
+        );
     }
     LogSpec { format: node.text("format").and_then(|t| LogFormat::from_text(&t)).unwrap_or(LogFormat::Pretty), level }
 }

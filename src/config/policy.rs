@@ -151,10 +151,10 @@ fn range<T: PartialOrd>(
 ) -> Range<T> {
     let Some(bounds) = node.get(key) else { return Range::default() };
     let range = Range { min: read(bounds, "min"), max: read(bounds, "max") };
-    if let (Some(min), Some(max)) = (&range.min, &range.max) {
-        if min > max {
-            reader.error(&bounds.place, "min is greater than max");
-        }
+    if let (Some(min), Some(max)) = (&range.min, &range.max)
+        && min > max
+    {
+        reader.error(&bounds.place, "min is greater than max");
     }
     range
 }

@@ -147,11 +147,8 @@ impl<'a> Reader<'a> {
         let names = key_names(groups);
         for (name, value) in entries.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
             let place = self.place(value, &child(&place.path, shown(name)), Some(place));
-            let nearest = names
-                .iter()
-                .map(|n| (strsim::osa_distance(n, name), n))
-                .min()
-                .filter(|(d, n)| *d * 3 <= n.len().max(6));
+            let nearest = names.iter().map(|n| (strsim::osa_distance(n, name), n)).min();
+            let nearest = nearest.filter(|(distance, _)| *distance <= 2 && *distance < name.len());
             let hint = nearest.map_or_else(String::new, |(_, n)| format!("did you mean {n}? "));
             self.error(&place, format!("unknown key; {hint}allowed: {}", names.join(", ")));
         }

@@ -87,6 +87,9 @@ impl Recipe {
         entry: &Node,
         stand_ins: Option<(&str, &str)>,
     ) -> Option<Self> {
+        if entry.kind == Kind::Invalid {
+            return None;
+        }
         let node = &defaults.overlaid(entry);
         let labels = node.entries("labels").filter_map(|(name, value)| {
             let text = if let Kind::Text(text) = &value.kind { text.clone() } else { return None };

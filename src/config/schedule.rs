@@ -45,10 +45,10 @@ pub(super) fn schedule(reader: &mut Reader<'_>, node: &Node) -> Option<Schedule>
             ),
         }
     }
-    if let Some(Node { kind: Kind::List(items), place }) = node.get("on_air") {
-        if items.is_empty() {
-            reader.error(place, "a schedule needs at least one window");
-        }
+    if let Some(Node { kind: Kind::List(items), place }) = node.get("on_air")
+        && items.is_empty()
+    {
+        reader.error(place, "a schedule needs at least one window");
     }
     let name = node.text("zone").unwrap_or_else(|| "UTC".to_owned());
     let zone = match TimeZone::get(name.trim()) {

@@ -53,6 +53,9 @@ pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> S
 }
 
 fn token(reader: &mut Reader<'_>, entry: &Node) -> Option<Token> {
+    if entry.kind == Kind::Invalid {
+        return None;
+    }
     let secret = reader.secret(entry, "token");
     if entry.get("token").is_none() && entry.get("token_file").is_none() {
         reader.error(&entry.place, "the key token is missing (or token_file)");
@@ -82,7 +85,7 @@ fn modules(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> Vec<ProbeMo
     let mut names = HashSet::new();
     let entries = root.get("probe").map_or(&[][..], |p| p.items("modules"));
     let mut modules = Vec::new();
-    for entry in entries {
+    for entry in entries.iter().filter(|e| e.kind != Kind::Invalid) {
         let node = defaults.overlaid(entry);
         let policy = policy::policy(reader, &node);
         // A target is probed because somebody asks now: schedules do not apply.

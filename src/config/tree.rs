@@ -3,41 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::{Map, Source, Value, ValueKind};
+use config::{Source, Value, ValueKind};
 
 use super::environment;
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::reader::read_bounded;
 use super::yaml::{self, Fault};
-
-/// The configuration file as a source of the `config` crate. `Debug` shows nothing of it.
-#[derive(Clone)]
-struct Document(Value);
-
-impl std::fmt::Debug for Document {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Document")
-    }
-}
-
-impl Source for Document {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        match &self.0.kind {
-            ValueKind::Table(entries) => Ok(entries.clone()),
-            _ => Ok(Map::new()),
-        }
-    }
-
-    /// The file is the lowest layer, so it replaces: merging would read dots in its keys as paths and lose the lines of its mappings.
-    fn collect_to(&self, cache: &mut Value) -> Result<(), config::ConfigError> {
-        *cache = self.0.clone();
-        Ok(())
-    }
-}
 
 /// The file with the environment's overrides on top. `source` names the file in errors.
 pub(super) fn load(path: &Path, source: &str, env: &BTreeMap<String, String>) -> Result<Value, ConfigErrors> {
@@ -49,7 +20,8 @@ pub(super) fn load(path: &Path, source: &str, env: &BTreeMap<String, String>) ->
     let mut document = yaml::parse(&text).map_err(|faults| errors(source, faults))?;
     match document.kind {
         ValueKind::Table(_) => {}
-        ValueKind::Nil => document.kind = ValueKind::Table(Map::new()),
+        // Half-written files look like this; reading one as "watch nothing" would end all watching in silence.
+        ValueKind::Nil => return Err(whole("the file is empty; write streams: [] to watch nothing".into())),
         _ => return Err(whole("expected a mapping with keys such as streams".into())),
     }
     let (overrides, refused) = environment::overrides(env);
@@ -61,12 +33,12 @@ pub(super) fn load(path: &Path, source: &str, env: &BTreeMap<String, String>) ->
         })
         .collect();
     ConfigErrors::unless_empty((), refused)?;
-    let mut builder = config::Config::builder().add_source(Document(document));
+    // Laid over one by one and not through the crate's builder, which would read dots in the file's own keys as paths and lose the lines
+    // of its mappings. The crate's own message might quote a value.
     for one in overrides {
-        builder = builder.add_source(one);
+        one.collect_to(&mut document).map_err(|_| whole(format!("cannot apply {}", one.name())))?;
     }
-    // The sources above cannot fail, and the crate's own message might quote a value.
-    builder.build().map(|merged| merged.cache).map_err(|_| whole("cannot merge file and environment".into()))
+    Ok(document)
 }
 
 /// A target list: JSON, or YAML.
@@ -77,11 +49,17 @@ pub(super) fn parse_list(source: &str, bytes: &[u8]) -> Result<Value, ConfigErro
         return Err(fault(None, "the list is larger than 16 MiB"));
     }
     // JSON first: YAML parsers trip over some of its escapes.
-    if let Ok(json) = serde_json::from_slice(bytes) {
-        return Ok(from_json(json));
+    let list = match serde_json::from_slice(bytes) {
+        Ok(json) => from_json(json),
+        Err(_) => {
+            let text = std::str::from_utf8(bytes).map_err(|_| fault(None, "the list is not UTF-8"))?;
+            yaml::parse(text).map_err(|faults| errors(source, faults))?
+        }
+    };
+    match list.kind {
+        ValueKind::Nil => Err(fault(None, "the list is empty; write [] for no targets")),
+        _ => Ok(list),
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| fault(None, "the list is not UTF-8"))?;
-    yaml::parse(text).map_err(|faults| errors(source, faults))
 }
 
 /// JSON as a tree. Scalars become text, as in YAML. The depth is bounded by `serde_json`'s own limit.

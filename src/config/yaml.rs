@@ -46,7 +46,7 @@ struct Frame {
 
 enum FrameKind {
     List(Vec<Value>),
-    Table { entries: HashMap<String, Value>, lines: HashMap<String, u32>, key: Option<String> },
+    Table { entries: HashMap<String, Value>, lines: HashMap<String, u32>, key: Option<(String, u32)> },
 }
 
 #[derive(Default)]
@@ -79,6 +79,10 @@ impl Builder {
     fn run(&mut self, text: &str) -> Result<(), Fault> {
         if text.len() > MAX_BYTES {
             return Err(self.fault(None, "the file is larger than 16 MiB"));
+        }
+        // The parser would take it for the end and drop what follows.
+        if text.contains('\0') {
+            return Err(self.fault(None, "not valid YAML: a NUL character"));
         }
         let mut parser = Parser::new_from_str(text);
         let mut documents = 0;
@@ -174,15 +178,16 @@ impl Builder {
         match &mut frame.kind {
             FrameKind::List(items) => items.push(built.value),
             FrameKind::Table { entries, lines, key } => match key.take() {
-                Some(name) => {
-                    entries.insert(name, built.value);
+                // A value stands where its key does: that is the line to look at.
+                Some((name, line)) => {
+                    entries.insert(name, Value::new(Some(&line.to_string()), built.value.kind));
                 }
                 None => {
                     let ValueKind::String(name) = built.value.kind else {
                         return Err(self.fault(Some(line), "a key must be a single word"));
                     };
                     twice = lines.insert(name.clone(), line);
-                    *key = Some(name);
+                    *key = Some((name, line));
                 }
             },
         }
@@ -207,7 +212,7 @@ impl Builder {
         for frame in &self.stack {
             match &frame.kind {
                 FrameKind::List(items) => path.push_str(&format!("[{}]", items.len())),
-                FrameKind::Table { key: Some(key), .. } => {
+                FrameKind::Table { key: Some((key, _)), .. } => {
                     if !path.is_empty() {
                         path.push('.');
                     }

@@ -1,0 +1,101 @@
+//! Target lists in the Prometheus shapes, and definitions that come through the API, become streams.
+
+use std::collections::BTreeMap;
+
+use rtmp_hmonitor::config::{self, Config, streams_from_target_groups};
+use rtmp_hmonitor::model::spec::{SpecSource, StreamSpec};
+use serde_json::json;
+
+fn config(text: &str) -> Config {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hmonitor.yml");
+    std::fs::write(&path, text).unwrap();
+    let env = BTreeMap::from([("HOST_SECRET".to_owned(), "PLANTED".to_owned())]);
+    config::load(&path, &env).unwrap_or_else(|e| panic!("{e}")).config
+}
+
+fn streams(source: &str, list: &str) -> Result<Vec<StreamSpec>, Vec<String>> {
+    let text = format!("defaults: {{ labels: {{ site: a }}, stall_timeout: 3s }}\ndiscover: [{source}]\n");
+    let config = config(&text);
+    streams_from_target_groups(&config.discover[0], "t.yml", list.as_bytes()).map_err(|e| e.lines())
+}
+
+#[test]
+fn urls_and_bare_targets_become_streams() {
+    let list = "- targets: [cam-2, cam-1]\n  labels: { site: b, __meta_x: y }\n";
+    let found = streams("{ file: t.yml, url: 'rtmp://10.0.0.1/live/{target}', degraded: fail }", list).unwrap();
+    let names: Vec<_> = found.iter().map(|s| (s.name.as_str(), s.probe.url.key())).collect();
+    assert_eq!(names, [("cam-1", "cam-1"), ("cam-2", "cam-2")]);
+    assert_eq!(found[0].labels.iter().collect::<Vec<_>>(), [("site", "b")]);
+    assert_eq!((found[0].source, found[0].policy.stall_timeout.as_secs()), (SpecSource::Discovery, 3));
+
+    let json =
+        json!([{ "targets": ["rtmp://h/live/\u{1f600}key"], "labels": { "name": "gate", "n": "" } }]).to_string();
+    let found = streams("{ http: 'https://h/' }", &json).unwrap();
+    assert_eq!((found[0].name.as_str(), found[0].labels.get("name")), ("gate", None));
+    assert_eq!(found[0].labels.get("site"), Some("a"));
+
+    let named =
+        "{ file: t.yml, name: '{label.site}-{target}', url: 'rtmp://{target}/live/x', labels: { origin: '{target}' } }";
+    let found = streams(named, "[{ targets: [h1], labels: { site: b } }]").unwrap();
+    assert_eq!((found[0].name.as_str(), found[0].labels.get("origin")), ("b-h1", Some("h1")));
+    assert_eq!(streams("{ file: t.yml }", "[]"), Ok(vec![]));
+}
+
+#[test]
+fn a_bad_list_gives_all_its_errors_and_no_streams() {
+    let list = "- targets: ['rtmp://h/live/PLANTED', ok, 'a b', ok, '${HOST_SECRET}']\n\
+                - targets: [x]\n  labels: { job: y, __z: w }\n\
+                - labels: {}\n";
+    assert_eq!(
+        streams("{ file: t.yml, url: 'rtmp://{target}/live' }", list).unwrap_err(),
+        [
+            "t.yml:1: [0].targets[0]: a target that is a URL needs a label name, or the source a key name",
+            "t.yml:1: [0].targets[2]: discover[0].url: the URL has white space or a control character",
+            "t.yml:1: [0].targets[2]: discover[0]: a name may have letters, digits and . _ - ~ : @ + and starts with a letter, a digit or _",
+            "t.yml:1: [0].targets[3]: the name ok is used already, at t.yml:1: [0].targets[1]",
+            "t.yml:1: [0].targets[4]: references to the environment are allowed in the configuration file only; write $${ for a literal ${",
+            "t.yml:3: [1].labels.job: this label is reserved; reserved are stream, cause, state, media, kind, phase, le, job, instance, to, codec, profile, level, sample_rate, channels, signal, quantile",
+            "t.yml:4: [2]: the key targets is missing",
+        ]
+    );
+    for hostile in ["", "null", "{", "\u{0}", "[[[", "targets: []", "null x", "\"PLANTED\"", "- targets: PLANTED"] {
+        let errors = streams("{ file: t.yml }", hostile).unwrap_err().join("\n");
+        assert!(errors.starts_with("t.yml") && !errors.contains("PLANTED"), "{errors}");
+    }
+    let missing = streams("{ file: t.yml, name: '{label.cam}' }", "- targets: [rtmp://h/live/x]").unwrap_err();
+    assert_eq!(missing, ["t.yml:1: [0].targets[0]: discover[0].name: the variable {label.cam} has no value"]);
+}
+
+#[test]
+fn a_definition_by_api_inherits_the_defaults() {
+    let config = config("defaults: { stall_timeout: 3s, labels: { site: a } }\n");
+    let definition =
+        json!({ "name": "x", "url": "rtmp://h/live/x", "labels": { "rack": 7 }, "expect": { "audio": null } });
+    let stream = config.stream_from_json(definition).unwrap();
+    assert_eq!((stream.source, stream.policy.stall_timeout.as_secs()), (SpecSource::Api, 3));
+    assert_eq!(stream.labels.iter().collect::<Vec<_>>(), [("rack", "7"), ("site", "a")]);
+}
+
+#[test]
+fn a_definition_by_api_reads_no_environment_and_no_secret_file() {
+    let config = config("streams: []\n");
+    for (definition, message) in [
+        (
+            json!({ "name": "x", "url": "rtmp://h/live/${HOST_SECRET}" }),
+            "stream: url: references to the environment are",
+        ),
+        (json!({ "name": "x", "url_file": "/etc/hostname" }), "stream: url_file: files with secrets are allowed in"),
+        (json!({ "name": "x" }), "stream: the key url is missing (or url_file)"),
+        (json!({ "name": "x", "url": "rtmp://h/live/PLANTED", "a": 1 }), "stream: a: unknown key; allowed: name, url"),
+        (json!("PLANTED"), "stream: expected a mapping"),
+        (json!(null), "stream: the key"),
+        (
+            json!({ "name": ["x"], "url": { "PLANTED": 1 } }),
+            "stream: name: expected a text\nstream: url: expected a text",
+        ),
+    ] {
+        let error = config.stream_from_json(definition.clone()).unwrap_err().to_string();
+        assert!(error.starts_with(message) && !error.contains("PLANTED"), "{definition}: {error}");
+    }
+}
