@@ -79,7 +79,16 @@ impl Connection {
 
     /// Ends our side after what was sent.
     pub(super) fn finish(&self) {
+        self.say_goodbye();
         let _ = SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write);
+    }
+
+    fn say_goodbye(&self) {
+        if let Some(tls) = &self.tls {
+            let mut tls = lock(tls);
+            tls.send_close_notify();
+            let _ = flush_tls(&mut tls, &self.tcp);
+        }
     }
 
     /// Resolves once [`Connection::disconnect`] was called.
@@ -182,10 +191,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let (Some(tls), false) = (&self.tls, self.resetting.load(Ordering::Relaxed)) {
-            let mut tls = lock(tls);
-            tls.send_close_notify();
-            let _ = flush_tls(&mut tls, &self.tcp);
+        if !self.resetting.load(Ordering::Relaxed) {
+            self.say_goodbye();
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Every camera loops one small real recording (`camera.flv`) with continuous timestamps and a phase of its own, padded to
 //! the rate asked for. All cameras share the recording's bytes; per frame and player there is one header and one write, so
 //! one thread feeds thousands of streams. A [`Fault`] of a camera, or of `*`, takes effect before
-//! [`Sim::set_fault`] returns; it also comes by HTTP ([`control`]) or by schedule.
+//! [`Sim::set_fault`] returns; it also comes by HTTP (see `control`) or by schedule.
 //!
 //! `names` which cameras · `recording` their content · `camera` timeline and players · `pacer` sends what is due ·
 //! `session` talks RTMP with `message` and `amf` over `connection` · `origin` ties them together.
@@ -172,7 +172,7 @@ impl Sim {
         self.origin.set_fault(camera, fault)
     }
 
-    /// Ends the fault of `camera`, or with `*` of all and the port.
+    /// Ends the fault of `camera`, or with `*` of all and the port. What `*` has set at the door only `*` ends.
     pub fn clear_fault(&self, camera: &str) -> Result<Instant, SimError> {
         self.origin.set_fault(camera, &Fault::None)
     }

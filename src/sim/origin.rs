@@ -40,7 +40,8 @@ pub(super) struct Manners {
 pub(super) struct Origin {
     start: Instant,
     tape: Tape,
-    rate: Option<BitRate>,
+    /// Bits per second of a camera without a fault.
+    rate: u64,
     noise: Vec<u8>,
     cameras: Vec<Camera>,
     by_name: HashMap<String, usize>,
@@ -68,7 +69,7 @@ impl Origin {
         Ok(Self {
             start: Instant::now(),
             tape,
-            rate,
+            rate: recording.video_rate.bits_per_second() + recording.audio_rate.bits_per_second(),
             noise,
             cameras,
             by_name,
@@ -153,9 +154,7 @@ impl Origin {
 
     fn recording_for(&self, fault: &Fault) -> Option<Arc<Recording>> {
         let Fault::LowBitrate { factor } = fault else { return None };
-        let normal = self.tape.at_rate(self.rate);
-        let bits = normal.video_rate.bits_per_second() + normal.audio_rate.bits_per_second();
-        Some(self.tape.at_rate(Some(BitRate::from_bits_per_second((bits as f64 * factor) as u64))))
+        Some(self.tape.at_rate(Some(BitRate::from_bits_per_second((self.rate as f64 * factor) as u64))))
     }
 
     pub(super) fn stats(&self, name: &str) -> Option<(Fault, CameraStats)> {
@@ -200,12 +199,8 @@ impl Origin {
                 changed = watch.changed() => if changed.is_err() { return },
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, _)) => {
-                        if let Some((id, connection)) = self.admit(tcp) {
-                            let origin = Arc::clone(&self);
-                            sessions.spawn(async move {
-                                session::run(&origin, connection).await;
-                                lock(&origin.connections).remove(&id);
-                            });
+                        if let Some(guest) = self.admit(tcp) {
+                            sessions.spawn(async move { session::run(&guest.origin, &guest.connection).await });
                         }
                     }
                     // Out of descriptors, or the port was just closed: no busy loop.
@@ -215,7 +210,7 @@ impl Origin {
         }
     }
 
-    fn admit(&self, tcp: TcpStream) -> Option<(u64, Arc<Connection>)> {
+    fn admit(self: &Arc<Self>, tcp: TcpStream) -> Option<Guest> {
         tcp.set_nodelay(true).ok()?;
         let tls = match &self.manners.tls {
             Some(config) => Some(rustls::ServerConnection::new(Arc::clone(config)).ok()?),
@@ -227,7 +222,24 @@ impl Origin {
         if connections.len() >= MAX_CONNECTIONS {
             return None;
         }
+        // Whoever closes the port sets the fault first and then empties the list.
+        if *self.fault.borrow() == Fault::ClosePort {
+            return None;
+        }
         connections.insert(id, Arc::clone(&connection));
-        Some((id, connection))
+        Some(Guest { origin: Arc::clone(self), id, connection })
+    }
+}
+
+/// A connection on the list, off it when its session ends in whatever way.
+struct Guest {
+    origin: Arc<Origin>,
+    id: u64,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        lock(&self.origin.connections).remove(&self.id);
     }
 }

@@ -55,6 +55,8 @@ struct Session<'a> {
     app: String,
     /// Some once play was accepted. `None` inside: a stream that no camera has.
     playing: Option<Option<&'a Camera>>,
+    /// Asked for while it hung: answered when it runs again.
+    waiting: Option<&'a Camera>,
     received: u64,
     acknowledged: u64,
     window: u64,
@@ -63,13 +65,14 @@ struct Session<'a> {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn run(origin: &Origin, connection: Arc<Connection>) {
+pub(super) async fn run(origin: &Origin, connection: &Arc<Connection>) {
     let mut session = Session {
         origin,
-        connection: &connection,
+        connection,
         reader: Reader::default(),
         app: String::new(),
         playing: None,
+        waiting: None,
         received: 0,
         acknowledged: 0,
         window: u64::MAX,
@@ -79,11 +82,17 @@ pub(super) async fn run(origin: &Origin, connection: Arc<Connection>) {
         end = session.serve_politely() => end.err(),
         () = connection.disconnected() => None,
     };
-    if let Some(Some(camera)) = session.playing {
-        camera.leave(&connection);
-    }
     if let Some(end) = end {
         tracing::debug!(%end, "simulated origin: a session ended");
+    }
+}
+
+/// Also when a session is aborted: a camera never keeps a player that nobody serves.
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let Some(camera) = self.camera() {
+            camera.leave(self.connection);
+        }
     }
 }
 
@@ -110,6 +119,11 @@ impl<'a> Session<'a> {
         loop {
             while let Some(message) = self.reader.next()? {
                 self.handle(&message)?;
+                if let Some(camera) = self.waiting {
+                    self.not_hung().await;
+                    self.waiting = None;
+                    self.join(camera);
+                }
             }
             tokio::select! {
                 read = self.read(&mut buffer) => {
@@ -167,7 +181,8 @@ impl<'a> Session<'a> {
     }
 
     fn hung(&self) -> bool {
-        self.origin.fault() == Fault::Hang || self.camera().is_some_and(|c| c.lock().fault == Fault::Hang)
+        self.origin.fault() == Fault::Hang
+            || self.camera().or(self.waiting).is_some_and(|c| c.lock().fault == Fault::Hang)
     }
 
     async fn not_hung(&self) {
@@ -352,12 +367,15 @@ impl<'a> Session<'a> {
                 return Err(End::Refused);
             }
             Fault::ConnectThenSilent => self.mute = true,
-            _ => {
-                self.playing = Some(Some(camera));
-                camera.join(self.connection, self.origin.now(), self.origin.manners.gop_cache);
-            }
+            Fault::Hang => self.waiting = Some(camera),
+            _ => self.join(camera),
         }
         Ok(())
+    }
+
+    fn join(&mut self, camera: &'a Camera) {
+        self.playing = Some(Some(camera));
+        camera.join(self.connection, self.origin.now(), self.origin.manners.gop_cache);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::{AUDIO, Client, Stop, VIDEO, config};
@@ -150,5 +151,27 @@ async fn a_player_that_does_not_read_costs_bounded_memory_and_others_nothing() {
         }
     }
     drop(lazy);
+    sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtmps_carries_the_same() {
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![key.cert.der().clone()], private)
+        .unwrap();
+    let sim = Sim::start(SimConfig { tls: Some(Arc::new(tls)), gop_cache: true, ..config("gate") }).await.unwrap();
+    let url = format!("rtmps://{}/live/gate", sim.address());
+    let out = tool("ffmpeg", &["-v", "error", "-xerror", "-i", &url, "-t", "3", "-f", "null", "-"]);
+    let errors = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success() && errors.is_empty(), "{errors}");
+    assert!(sim.stats("gate").unwrap().video_frames >= 75);
+    // A plain player meets TLS: an alert and the end, not a hang.
+    assert!(Client::tcp(sim.address()).handshake().is_err());
     sim.stop().await;
 }

@@ -58,6 +58,14 @@ async fn a_stalled_origin_still_answers_pings_and_a_hung_one_does_not() {
         client.until(SOON, pong).expect("read late, but read");
         client.first_frame();
     }
+    // Who asks a hung camera is answered when it runs again.
+    sim.set_fault("gate", &Fault::Hang).unwrap();
+    let mut late = Client::play(sim.address(), "live", "gate");
+    late.until(SOON, |m| m.contains("NetConnection.Connect.Success")).unwrap();
+    let rest = late.collect(SHORT).0;
+    assert!(!rest.iter().any(|m| m.contains("NetStream.Play.Start")));
+    sim.clear_fault("gate").unwrap();
+    late.first_frame();
     // A hung process accepts nobody: the kernel does, and that is all.
     sim.set_fault("*", &Fault::Hang).unwrap();
     assert_eq!(Client::tcp(sim.address()).handshake(), Err(Stop::Quiet));
