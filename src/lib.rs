@@ -2,4 +2,5 @@
 
 pub mod control;
 pub mod model;
+pub mod serve;
 pub mod store;
