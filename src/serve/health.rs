@@ -1,0 +1,240 @@
+//! Health answers, in the grammar of HAProxy's `httpchk`, Kubernetes and Docker.
+//!
+//! 200 or 503 and nothing else for targets: HAProxy takes 3xx for up and 404 for drain.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot, StreamView};
+use crate::model::spec::UnknownAnswer;
+use crate::model::{Cause, Health};
+
+use super::Views;
+use super::documents::{causes, rfc3339};
+use super::metrics::own::{AnswerGiven, AnswerView};
+use super::moment::Moment;
+use super::query::Query;
+use super::reply::{Reply, TEXT, json, whole};
+
+/// Body of `/health/streams/{name}`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "TargetHealth")]
+pub struct TargetHealth {
+    /// `unknown`, `up`, `degraded`, `down` or `idle`.
+    pub status: &'static str,
+    pub causes: Vec<&'static str>,
+    /// RFC 3339: since when the status has held; `null` for an unknown name.
+    pub since: Option<String>,
+    /// Milliseconds since the newest evidence; `null` when there is none.
+    pub age_ms: Option<u64>,
+    /// Grows with every change of the status.
+    pub epoch: Option<u64>,
+    /// What the answer rests on: `verdict`, `held` or `unknown`.
+    pub basis: &'static str,
+}
+
+/// The answer about one stream.
+pub struct StreamAnswer {
+    pub healthy: bool,
+    pub view: AnswerView,
+    pub given: AnswerGiven,
+    pub body: TargetHealth,
+}
+
+/// Answers for the stream called `name`. A stalled store answers by the policy for unknown; a name that a reload has
+/// removed is answered as before for as long as the snapshot keeps it.
+pub fn stream_answer(snapshot: &Snapshot, moment: &Moment, name: &str) -> StreamAnswer {
+    let found = snapshot.stream(name).map(|s| (AnswerView::Streams, s));
+    let Some((kind, view)) = found.or_else(|| snapshot.departed(name).map(|s| (AnswerView::Departed, s))) else {
+        let body = TargetHealth {
+            status: Health::Unknown.as_str(),
+            causes: Vec::new(),
+            since: None,
+            age_ms: None,
+            epoch: None,
+            basis: AnswerBasis::Unknown.as_str(),
+        };
+        return StreamAnswer { healthy: false, view: AnswerView::Streams, given: AnswerGiven::NoSuchName, body };
+    };
+    let fresh = moment.is_fresh(snapshot);
+    let answer = answer_of(view, fresh);
+    let verdict = &view.verdict;
+    let body = TargetHealth {
+        status: if fresh { verdict.health } else { Health::Unknown }.as_str(),
+        causes: if fresh { causes(verdict).map(Cause::as_str).collect() } else { Vec::new() },
+        // Nothing is known since the snapshot was taken.
+        since: Some(rfc3339(if fresh { verdict.since } else { moment.wall_of(snapshot.taken_at) })),
+        age_ms: view.report.as_ref().map(|r| millis(moment.age_of(r.observed_at))),
+        epoch: Some(verdict.epoch),
+        basis: answer.basis.as_str(),
+    };
+    StreamAnswer { healthy: answer.healthy, view: kind, given: given(answer), body }
+}
+
+/// The store's answer, or the policy for unknown when its snapshot is not `fresh`.
+pub fn answer_of(view: &StreamView, fresh: bool) -> HealthAnswer {
+    if fresh {
+        return view.answer;
+    }
+    match view.spec.policy.unknown {
+        UnknownAnswer::Hold => HealthAnswer { healthy: view.answer.healthy, basis: AnswerBasis::Held },
+        UnknownAnswer::Pass => HealthAnswer { healthy: true, basis: AnswerBasis::Unknown },
+        UnknownAnswer::Fail => HealthAnswer { healthy: false, basis: AnswerBasis::Unknown },
+    }
+}
+
+fn given(answer: HealthAnswer) -> AnswerGiven {
+    use AnswerGiven as G;
+    match (answer.basis, answer.healthy) {
+        (AnswerBasis::Verdict, true) => G::Healthy,
+        (AnswerBasis::Verdict, false) => G::Unhealthy,
+        (AnswerBasis::Held, true) => G::HeldHealthy,
+        (AnswerBasis::Held, false) => G::HeldUnhealthy,
+        (AnswerBasis::Unknown, true) => G::AssumedHealthy,
+        (AnswerBasis::Unknown, false) => G::AssumedUnhealthy,
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn ok_or_unavailable(ok: bool) -> StatusCode {
+    if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// Answers `/health/streams/{name}` and counts the answer.
+pub fn stream(views: &Views, name: &str) -> Reply {
+    let moment = Moment::read(&views.store.clock);
+    let answer = stream_answer(&views.store.snapshot(), &moment, name);
+    views.self_metrics.health_answered(answer.view, answer.given);
+    json(ok_or_unavailable(answer.healthy), &answer.body)
+}
+
+/// Body of `/health`: the monitor itself.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "MonitorHealth")]
+pub struct MonitorHealth {
+    /// `up` while the loops are fresh, else `down`.
+    pub status: &'static str,
+    /// Milliseconds since the store last looked at everything.
+    pub snapshot_age_ms: u64,
+    /// Number of the fold that made the picture.
+    pub generation: u64,
+    /// Whether every stream has had its first verdict or its chance at one.
+    pub complete: bool,
+    /// A rejected configuration leaves the running one in force, so it does not make the monitor unhealthy.
+    pub config_reload_successful: bool,
+    pub observer_pauses: u64,
+    pub version: &'static str,
+}
+
+impl MonitorHealth {
+    pub fn read(views: &Views, snapshot: &Snapshot, moment: &Moment) -> Self {
+        Self {
+            status: if moment.is_fresh(snapshot) { Health::Up } else { Health::Down }.as_str(),
+            snapshot_age_ms: millis(moment.age_of(snapshot.taken_at)),
+            generation: snapshot.generation,
+            complete: snapshot.complete,
+            config_reload_successful: views.self_metrics.last_reload_successful(),
+            observer_pauses: views.store.clock.pauses(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// Answers `/health`.
+pub fn monitor(views: &Views) -> Reply {
+    let moment = Moment::read(&views.store.clock);
+    let snapshot = views.store.snapshot();
+    json(ok_or_unavailable(moment.is_fresh(&snapshot)), &MonitorHealth::read(views, &snapshot, &moment))
+}
+
+/// Which of Kubernetes' two questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    Live,
+    Ready,
+}
+
+impl Question {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Live => "livez",
+            Self::Ready => "readyz",
+        }
+    }
+}
+
+type Checks = Vec<(&'static str, bool)>;
+
+/// The checks of a question; none depends on a target.
+fn checks(views: &Views, question: Question) -> Checks {
+    let snapshot = views.store.snapshot();
+    let fresh = Moment::read(&views.store.clock).is_fresh(&snapshot);
+    let mut checks = vec![("ping", true), ("store", fresh)];
+    if question == Question::Ready {
+        checks.push(("first-fold", snapshot.complete));
+    }
+    checks
+}
+
+/// Answers `/livez` and `/readyz`: 200 `ok`, or 500 and the list; the list also with `?verbose`.
+pub fn checklist(views: &Views, question: Question, query: &Query) -> Reply {
+    let checks = checks(views, question);
+    let excluded: Vec<&str> = query.all("exclude").collect();
+    let passed = checks.iter().all(|(name, ok)| *ok || excluded.contains(name));
+    if passed && !query.has("verbose") {
+        return whole(StatusCode::OK, TEXT, "ok");
+    }
+    let mut list = String::new();
+    for (name, ok) in &checks {
+        let line = match (excluded.contains(name), ok) {
+            (true, _) => format!("[+]{name} excluded: ok"),
+            (false, true) => format!("[+]{name} ok"),
+            (false, false) => format!("[-]{name} failed: reason withheld"),
+        };
+        list.push_str(&line);
+        list.push('\n');
+    }
+    if excluded.iter().any(|e| !checks.iter().any(|(name, _)| name == e)) {
+        list.push_str("warn: some health checks cannot be excluded: no matches\n");
+    }
+    // Writing into a String cannot fail.
+    let _ = writeln!(list, "{} check {}", question.name(), if passed { "passed" } else { "failed" });
+    let status = if passed { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    whole(status, TEXT, list)
+}
+
+/// Answers `/livez/{check}` and `/readyz/{check}`.
+pub fn single_check(views: &Views, question: Question, name: &str) -> Reply {
+    match checks(views, question).iter().find(|(check, _)| *check == name) {
+        Some((_, true)) => whole(StatusCode::OK, TEXT, "ok"),
+        Some((_, false)) => whole(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "internal server error: reason withheld"),
+        None => whole(StatusCode::NOT_FOUND, TEXT, "no such check"),
+    }
+}
+
+/// Answers `/-/ready` in Prometheus' words.
+pub fn prometheus_ready(views: &Views) -> Reply {
+    let ready = checks(views, Question::Ready).iter().all(|(_, ok)| *ok);
+    let text = if ready { "rtmp-hmonitor is Ready.\n" } else { "Service Unavailable\n" };
+    whole(ok_or_unavailable(ready), TEXT, text)
+}
+
+/// Answers `/-/healthy`.
+pub fn prometheus_healthy() -> Reply {
+    whole(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), "rtmp-hmonitor is Healthy.\n")
+}
+
+/// Answers a path below `/health/` that names nothing: as an unknown target, because a load balancer asks.
+pub fn unknown_target(views: &Views) -> Reply {
+    let moment = Moment::read(&views.store.clock);
+    let answer = stream_answer(&Snapshot::empty(moment.now), &moment, "");
+    views.self_metrics.health_answered(answer.view, answer.given);
+    json(StatusCode::SERVICE_UNAVAILABLE, &answer.body)
+}

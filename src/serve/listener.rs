@@ -1,0 +1,172 @@
+//! Accepts connections and bounds what each may cost.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::own::Listener;
+use super::router::{self, Site};
+use super::tls::Certificates;
+use super::write_deadline::WriteDeadline;
+
+/// Largest request head.
+const HEAD_BYTES: usize = 16 * 1024;
+const HEADERS: usize = 64;
+/// Pause after a failed accept (no descriptors left), so that the failure does not eat the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `listener` until `shutdown`, then until the open requests are answered.
+pub async fn serve(
+    listener: TcpListener,
+    kind: Listener,
+    site: Arc<Site>,
+    tls: Option<Certificates>,
+    shutdown: CancellationToken,
+) {
+    let mut connections = Connections::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(ended) = connections.tasks.join_next() => {
+                note_panic(&site, ended);
+                continue;
+            }
+            () = shutdown.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, listener = kind.as_str(), "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let limits = site.views.server.borrow().limits;
+        let limit = match kind {
+            Listener::Main => limits.connections,
+            Listener::Health => limits.health_connections,
+        };
+        if !connections.make_room(kind, limit.max(1)) {
+            site.views.self_metrics.connection_refused(kind);
+            continue;
+        }
+        let connection = Connection {
+            site: Arc::clone(&site),
+            kind,
+            peer,
+            patience: limits.request_timeout,
+            shutdown: shutdown.clone(),
+        };
+        let acceptor = tls.as_ref().and_then(Certificates::acceptor);
+        connections.start(async move {
+            // A small answer must not wait for the acknowledgement of the one before. Failure costs time only.
+            let _ = stream.set_nodelay(true);
+            match acceptor {
+                None => connection.run(stream).await,
+                Some(acceptor) => connection.run_tls(acceptor, stream).await,
+            }
+        });
+    }
+    drop(listener);
+    while let Some(ended) = connections.tasks.join_next().await {
+        note_panic(&site, ended);
+    }
+}
+
+fn note_panic(site: &Site, ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err_and(|e| e.is_panic()) {
+        site.views.self_metrics.task_panicked();
+    }
+}
+
+/// Open connections, oldest first.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    by_age: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn start(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.tasks.spawn(connection);
+        self.by_age.push_back(handle);
+    }
+
+    /// Whether one more may be served. On the health listener the newest always is, in the oldest one's place: somebody
+    /// who holds connections open must not keep a load balancer's check out.
+    fn make_room(&mut self, kind: Listener, limit: usize) -> bool {
+        if self.by_age.len() < limit {
+            return true;
+        }
+        self.by_age.retain(|c| !c.is_finished());
+        if kind == Listener::Health {
+            while self.by_age.len() >= limit {
+                let Some(oldest) = self.by_age.pop_front() else { break };
+                oldest.abort();
+            }
+        }
+        self.by_age.len() < limit
+    }
+}
+
+/// What serving one connection takes.
+struct Connection {
+    site: Arc<Site>,
+    kind: Listener,
+    peer: SocketAddr,
+    /// For a request's head to arrive, for TLS to be negotiated, and for the peer to take more of an answer.
+    patience: Duration,
+    shutdown: CancellationToken,
+}
+
+impl Connection {
+    async fn run_tls(self, acceptor: tokio_rustls::TlsAcceptor, stream: TcpStream) {
+        match tokio::time::timeout(self.patience, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => self.run(stream).await,
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
+        }
+    }
+
+    async fn run<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { site, kind, peer, patience, shutdown } = self;
+        let service = service_fn(move |request| router::answer(Arc::clone(&site), kind, peer, request));
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience)
+            .max_headers(HEADERS)
+            .max_buf_size(HEAD_BYTES)
+            // A client may close its sending side once it has asked.
+            .half_close(true);
+        if kind == Listener::Health {
+            // Head and body in one buffer, one write: HAProxy resets once it has read the status.
+            builder.writev(false);
+        }
+        let io = TokioIo::new(WriteDeadline::new(stream, patience));
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            // Resets and time-outs are how many health checks end.
+            tracing::trace!(%peer, %error, "connection ended early");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Keeps a stream within [`SERIES_LIMIT`] series, whatever happens to it.
+//!
+//! The core of a stream's series is at most [`CORE`]. What comes on top (breakdowns, phases, declared figures) is granted
+//! in the order of use to somebody on call, until the limit is reached. Every breakdown has a total in the core, so
+//! nothing that is left out goes uncounted.
+
+use crate::model::report::{Phase, StreamReport};
+use crate::model::snapshot::StreamView;
+use crate::model::spec::enabled_causes;
+use crate::model::{Cause, DegradedCause, DownCause, Health};
+
+/// Most series of one stream in one exposition.
+pub const SERIES_LIMIT: usize = 60;
+
+/// Most series of a stream that are always granted; a test counts them.
+pub const CORE: usize = 40;
+
+/// A set of array positions below 32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Positions(u32);
+
+impl Positions {
+    pub fn contains(self, position: usize) -> bool {
+        position < 32 && self.0 & (1 << position) != 0
+    }
+
+    fn of(wanted: impl IntoIterator<Item = usize>) -> Self {
+        Self(wanted.into_iter().filter(|p| *p < 32).fold(0, |set, p| set | 1 << p))
+    }
+
+    fn nonzero(counters: &[u64]) -> Self {
+        Self::of(counters.iter().enumerate().filter(|(_, n)| **n > 0).map(|(i, _)| i))
+    }
+
+    /// Keeps the lowest positions that `left` still has room for.
+    fn granted(self, left: &mut usize) -> Self {
+        let mut kept = 0;
+        let mut rest = self.0;
+        while rest != 0 && *left > 0 {
+            let lowest = rest & rest.wrapping_neg();
+            kept |= lowest;
+            rest ^= lowest;
+            *left -= 1;
+        }
+        Self(kept)
+    }
+}
+
+/// Which series beyond the core a stream gets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extras {
+    /// By [`issue_position`].
+    pub issues: Positions,
+    pub issues_now: Positions,
+    /// By [`Health::ALL`].
+    pub changes: Positions,
+    /// By [`DownCause::ALL`].
+    pub failures: Positions,
+    pub disconnects: Positions,
+    /// By [`Phase::ALL`].
+    pub phases: Positions,
+    /// Video in the low positions, audio above: three each.
+    pub anomalies: Positions,
+    pub parse_errors: Positions,
+    /// Frame rate, video and audio byte rate.
+    pub declared: Positions,
+}
+
+/// A cause's place in the sets of issues: down causes first, as declared.
+pub fn issue_position(cause: Cause) -> usize {
+    match cause {
+        Cause::Down(c) => c as usize,
+        Cause::Degraded(c) => DownCause::ALL.len() + c as usize,
+    }
+}
+
+/// Every cause in the order of [`issue_position`].
+pub fn all_causes() -> impl Iterator<Item = Cause> {
+    let down = DownCause::ALL.iter().copied().map(Cause::Down);
+    down.chain(DegradedCause::ALL.iter().copied().map(Cause::Degraded))
+}
+
+/// Grants `view` its series beyond the core. `judged` is false while the verdict is too old to show.
+pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> Extras {
+    let mut left = SERIES_LIMIT - CORE;
+    let position = |c: DegradedCause| issue_position(Cause::Degraded(c));
+    let now = match judged {
+        true => Positions::of(
+            view.verdict.down.map(|c| c as usize).into_iter().chain(view.verdict.degraded.iter().map(position)),
+        ),
+        false => Positions::default(),
+    };
+    let always = Positions::of(
+        std::iter::once(DownCause::Stalled as usize).chain(enabled_causes(&view.spec.policy).iter().map(position)),
+    );
+    let seen = view.totals.down_causes_seen.iter().enumerate().filter(|(_, seen)| **seen).map(|(i, _)| i);
+    let seen = Positions::of(seen.chain(view.totals.causes_seen.iter().map(position)));
+    let first = now.granted(&mut left);
+    let second = Positions(always.0 & !first.0).granted(&mut left);
+    let third = Positions(seen.0 & !first.0 & !second.0).granted(&mut left);
+    let mut extras = Extras {
+        issues: Positions(first.0 | second.0 | third.0),
+        issues_now: now,
+        changes: Positions::nonzero(&view.totals.changes).granted(&mut left),
+        ..Extras::default()
+    };
+    let Some(report) = report else { return extras };
+    let phases = report.transport.phases.iter().enumerate().filter(|(_, d)| d.is_some()).map(|(i, _)| i);
+    let (video, audio) = (&report.media.video, &report.media.audio);
+    let anomalies: Vec<u64> = video.medium.anomalies.iter().chain(&audio.medium.anomalies).copied().collect();
+    let declared = [
+        video.declared_frames_per_second.is_some(),
+        video.medium.declared_bytes_per_second.is_some(),
+        audio.medium.declared_bytes_per_second.is_some(),
+    ];
+    extras.failures = Positions::nonzero(&report.transport.connect_failures).granted(&mut left);
+    extras.disconnects = Positions::nonzero(&report.transport.disconnects).granted(&mut left);
+    extras.phases = Positions::of(phases).granted(&mut left);
+    extras.anomalies = Positions::nonzero(&anomalies).granted(&mut left);
+    extras.parse_errors = Positions::nonzero(&report.media.parse_errors).granted(&mut left);
+    let declared = declared.iter().enumerate().filter(|(_, there)| **there).map(|(i, _)| i);
+    extras.declared = Positions::of(declared).granted(&mut left);
+    extras
+}
+
+const _: () = assert!(DownCause::ALL.len() + DegradedCause::ALL.len() <= 32);
+const _: () = assert!(Health::ALL.len() <= 32 && Phase::ALL.len() <= 32);

@@ -1,0 +1,162 @@
+//! The monitor's own counters: a registry of its own, nothing global.
+
+use std::time::SystemTime;
+
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use crate::model::closed_enum;
+
+use super::catalogue::Family;
+
+closed_enum! {
+    /// What a health answer was about.
+    AnswerView {
+        Streams = "streams",
+        /// A stream that a reload has removed.
+        Departed = "departed",
+    }
+}
+
+closed_enum! {
+    /// What a health endpoint has answered, and whether on fresh evidence.
+    AnswerGiven {
+        Healthy = "healthy",
+        Unhealthy = "unhealthy",
+        /// The last answer, for want of fresh evidence.
+        HeldHealthy = "held_healthy",
+        HeldUnhealthy = "held_unhealthy",
+        /// The policy for unknown.
+        AssumedHealthy = "assumed_healthy",
+        AssumedUnhealthy = "assumed_unhealthy",
+        NoSuchName = "no_such_name",
+    }
+}
+
+closed_enum! {
+    /// The listeners.
+    Listener {
+        Main = "main",
+        Health = "health",
+    }
+}
+
+/// Counters and gauges about the monitor. Everybody who has something to count holds an `Arc` of it.
+#[derive(Debug)]
+pub struct SelfMetrics {
+    registry: Registry,
+    reload_successful: IntGauge,
+    reload_success_at: Gauge,
+    requests: IntCounterVec,
+    refused: IntCounterVec,
+    event_streams: IntGauge,
+    answers: IntCounterVec,
+    probe_restarts: IntCounterVec,
+    task_panics: IntCounter,
+}
+
+impl SelfMetrics {
+    /// Counters at zero. `version` and `revision` name the build.
+    ///
+    /// # Errors
+    /// A family is missing from the catalogue or declared twice: a mistake in this program.
+    pub fn new(version: &str, revision: &str) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let build = gauges(&registry, "hmonitor_build_info")?;
+        build.with_label_values(&[version, revision]).set(1);
+        let metrics = Self {
+            reload_successful: single(&registry, IntGauge::with_opts(opts("hmonitor_config_last_reload_successful")?))?,
+            reload_success_at: single(
+                &registry,
+                Gauge::with_opts(opts("hmonitor_config_last_reload_success_timestamp_seconds")?),
+            )?,
+            requests: counters(&registry, "hmonitor_http_requests_total")?,
+            refused: counters(&registry, "hmonitor_connections_refused_total")?,
+            event_streams: single(&registry, IntGauge::with_opts(opts("hmonitor_event_streams")?))?,
+            answers: counters(&registry, "hmonitor_health_answers_total")?,
+            probe_restarts: counters(&registry, "hmonitor_probe_restarts_total")?,
+            task_panics: single(&registry, IntCounter::with_opts(opts("hmonitor_task_panics_total")?))?,
+            registry,
+        };
+        // Present from the start, so that the first increase is seen as one.
+        for view in AnswerView::ALL {
+            for answer in AnswerGiven::ALL {
+                metrics.answers.with_label_values(&[view.as_str(), answer.as_str()]);
+            }
+        }
+        for listener in Listener::ALL {
+            metrics.refused.with_label_values(&[listener.as_str()]);
+        }
+        Ok(metrics)
+    }
+
+    /// Notes the outcome of loading the configuration (also the first time).
+    pub fn configuration_loaded(&self, successful: bool, at: SystemTime) {
+        self.reload_successful.set(successful.into());
+        if successful {
+            let unix = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.reload_success_at.set((unix.as_secs_f64() * 1e3).round() / 1e3);
+        }
+    }
+
+    /// Whether the newest attempt to load the configuration succeeded.
+    pub fn last_reload_successful(&self) -> bool {
+        self.reload_successful.get() == 1
+    }
+
+    /// `probe` is its kind (`rtmp`), `reason` a word of a closed set (a down cause, `panic`, `changed`).
+    pub fn probe_restarted(&self, probe: &'static str, reason: &'static str) {
+        self.probe_restarts.with_label_values(&[probe, reason]).inc();
+    }
+
+    pub fn task_panicked(&self) {
+        self.task_panics.inc();
+    }
+
+    pub(crate) fn request_answered(&self, route: &'static str, code: http::StatusCode) {
+        self.requests.with_label_values(&[route, code.as_str()]).inc();
+    }
+
+    pub(crate) fn connection_refused(&self, listener: Listener) {
+        self.refused.with_label_values(&[listener.as_str()]).inc();
+    }
+
+    pub(crate) fn event_streams(&self) -> &IntGauge {
+        &self.event_streams
+    }
+
+    pub(crate) fn health_answered(&self, view: AnswerView, answer: AnswerGiven) {
+        self.answers.with_label_values(&[view.as_str(), answer.as_str()]).inc();
+    }
+
+    /// Appends the registry's families.
+    pub(crate) fn render(&self, out: &mut String) -> Result<(), prometheus::Error> {
+        TextEncoder::new().encode_utf8(&self.registry.gather(), out)
+    }
+}
+
+fn opts(name: &str) -> Result<Opts, prometheus::Error> {
+    let family =
+        Family::named(name).ok_or_else(|| prometheus::Error::Msg(format!("{name} is not in the catalogue")))?;
+    Ok(Opts::new(family.name, family.help))
+}
+
+fn labels(name: &str) -> &'static [&'static str] {
+    Family::named(name).map(|f| f.labels).unwrap_or_default()
+}
+
+fn counters(registry: &Registry, name: &str) -> Result<IntCounterVec, prometheus::Error> {
+    single(registry, IntCounterVec::new(opts(name)?, labels(name)))
+}
+
+fn gauges(registry: &Registry, name: &str) -> Result<prometheus::IntGaugeVec, prometheus::Error> {
+    single(registry, prometheus::IntGaugeVec::new(opts(name)?, labels(name)))
+}
+
+fn single<M>(registry: &Registry, metric: Result<M, prometheus::Error>) -> Result<M, prometheus::Error>
+where
+    M: prometheus::core::Collector + Clone + 'static,
+{
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,253 @@
+//! The per-stream families, written as text straight from a snapshot.
+
+use std::time::{Instant, SystemTime};
+
+use crate::model::report::{MediaReport, MediumReport, ParseErrorKind, Phase, StreamReport, TimestampAnomaly};
+use crate::model::snapshot::{Snapshot, StreamView};
+use crate::model::{DownCause, Health, MediaKind};
+use crate::serve::moment::{Moment, judged_health};
+
+use super::budget::{self, Extras};
+use super::catalogue::Family;
+use super::exposition::{FamilyWriter, Value, is_label_name, push_label};
+
+/// One stream, prepared for being visited once per family.
+struct Row<'s> {
+    view: &'s StreamView,
+    report: Option<&'s StreamReport>,
+    /// Present while the evidence is fresh enough for figures of the present.
+    fresh: Option<&'s StreamReport>,
+    health: Health,
+    labels: String,
+    extras: Extras,
+}
+
+impl<'s> Row<'s> {
+    fn new(view: &'s StreamView, moment: &Moment, snapshot: &Snapshot) -> Self {
+        let health = judged_health(view, snapshot, moment);
+        let report = view.report.as_deref();
+        let judged = health != Health::Unknown;
+        let mut labels = String::with_capacity(64);
+        push_label(&mut labels, "stream", view.spec.name.as_str());
+        for (name, value) in view.spec.labels.iter().filter(|(name, _)| is_label_name(name)) {
+            labels.push(',');
+            push_label(&mut labels, name, value);
+        }
+        let fresh = report.filter(|_| judged);
+        Self { view, report, fresh, health, labels, extras: budget::grant(view, report, judged) }
+    }
+
+    fn media(&self) -> Option<&'s MediaReport> {
+        self.report.map(|r| &r.media)
+    }
+
+    fn fresh_media(&self) -> Option<&'s MediaReport> {
+        self.fresh.map(|r| &r.media)
+    }
+}
+
+fn medium(report: &MediaReport, kind: MediaKind) -> &MediumReport {
+    match kind {
+        MediaKind::Video => &report.video.medium,
+        MediaKind::Audio => &report.audio.medium,
+    }
+}
+
+/// Writes one series, or none.
+type Series<'w, 'o> = &'w mut FamilyWriter<'o>;
+
+struct Page<'r, 'o> {
+    rows: &'r [Row<'r>],
+    out: &'o mut String,
+}
+
+impl<'r> Page<'r, '_> {
+    fn family(&mut self, name: &str, mut write: impl FnMut(&'r Row<'r>, Series<'_, '_>)) {
+        let family = Family::named(name);
+        debug_assert!(family.is_some(), "{name} is not in the catalogue");
+        let Some(family) = family else { return };
+        let mut writer = FamilyWriter::new(family, self.out);
+        for row in self.rows {
+            write(row, &mut writer);
+        }
+    }
+
+    /// A family with one series per stream at most.
+    fn single<V: Into<Value>>(&mut self, name: &str, value: impl Fn(&'r Row<'r>) -> Option<V>) {
+        self.family(name, |row, w| {
+            if let Some(value) = value(row) {
+                w.series(&row.labels, &[], value);
+            }
+        });
+    }
+
+    /// A family with one series per medium at most.
+    fn per_medium<V: Into<Value>>(&mut self, name: &str, value: impl Fn(&'r Row<'r>, MediaKind) -> Option<V>) {
+        self.family(name, |row, w| {
+            for kind in MediaKind::ALL.iter().copied() {
+                if let Some(value) = value(row, kind) {
+                    w.series(&row.labels, &[kind.as_str()], value);
+                }
+            }
+        });
+    }
+}
+
+/// Appends the per-stream families of every stream in `snapshot` to `out`.
+pub fn render(snapshot: &Snapshot, moment: &Moment, out: &mut String) {
+    let rows: Vec<Row> = snapshot.streams.iter().map(|view| Row::new(view, moment, snapshot)).collect();
+    let mut page = Page { rows: &rows, out };
+    state(&mut page);
+    connection(&mut page, moment);
+    media(&mut page, moment);
+    picture_and_sound(&mut page);
+}
+
+fn state(page: &mut Page) {
+    page.single("hmonitor_stream_up", |r| match r.health {
+        Health::Up | Health::Degraded => Some(true),
+        Health::Down => Some(false),
+        Health::Unknown | Health::Idle => None,
+    });
+    page.single("hmonitor_stream_expected", |r| {
+        Some(!(r.view.verdict.health == Health::Idle || r.view.silence.is_some()))
+    });
+    page.family("hmonitor_stream_health", |r, w| {
+        for state in Health::ALL.iter().copied() {
+            w.series(&r.labels, &[state.as_str()], r.health == state);
+        }
+    });
+    page.family("hmonitor_stream_issue", |r, w| {
+        for cause in budget::all_causes().filter(|c| r.extras.issues.contains(budget::issue_position(*c))) {
+            let now = r.extras.issues_now.contains(budget::issue_position(cause));
+            w.series(&r.labels, &[cause.as_str()], now);
+        }
+    });
+    page.family("hmonitor_stream_state_changes_total", |r, w| {
+        for (i, (to, count)) in Health::ALL.iter().zip(r.view.totals.changes).enumerate() {
+            if r.extras.changes.contains(i) {
+                w.series(&r.labels, &[to.as_str()], count);
+            }
+        }
+    });
+    page.single("hmonitor_stream_outages_total", |r| Some(r.view.totals.outages));
+    page.single("hmonitor_stream_outage_seconds_total", |r| Some(r.view.totals.outage_seconds));
+    page.single("hmonitor_stream_stalls_total", |r| r.media().map(|m| m.stalls));
+    page.single("hmonitor_stream_stall_seconds_total", |r| r.media().map(|m| m.stall_time.as_secs_f64()));
+    page.single("hmonitor_stream_last_change_timestamp_seconds", |r| unix_seconds(r.view.verdict.since));
+}
+
+fn connection(page: &mut Page, moment: &Moment) {
+    page.single("hmonitor_stream_connect_attempts_total", |r| r.report.map(|r| r.transport.connect_attempts));
+    page.single("hmonitor_stream_session_failures_total", |r| {
+        let transport = &r.report?.transport;
+        Some(transport.connect_failures.iter().chain(&transport.disconnects).sum::<u64>())
+    });
+    page.family("hmonitor_stream_connect_failures_total", |r, w| {
+        let Some(report) = r.report else { return };
+        for (i, (cause, count)) in DownCause::ALL.iter().zip(report.transport.connect_failures).enumerate() {
+            if r.extras.failures.contains(i) {
+                w.series(&r.labels, &[cause.as_str()], count);
+            }
+        }
+    });
+    page.family("hmonitor_stream_disconnects_total", |r, w| {
+        let Some(report) = r.report else { return };
+        for (i, (cause, count)) in DownCause::ALL.iter().zip(report.transport.disconnects).enumerate() {
+            if r.extras.disconnects.contains(i) {
+                w.series(&r.labels, &[cause.as_str()], count);
+            }
+        }
+    });
+    page.family("hmonitor_stream_connect_duration_seconds", |r, w| {
+        let Some(report) = r.report else { return };
+        for (i, (phase, duration)) in Phase::ALL.iter().zip(report.transport.phases).enumerate() {
+            if let Some(duration) = duration.filter(|_| r.extras.phases.contains(i)) {
+                w.series(&r.labels, &[phase.as_str()], duration.as_secs_f64());
+            }
+        }
+    });
+    page.single("hmonitor_stream_session_start_timestamp_seconds", |r| {
+        r.report?.transport.session_start.and_then(|at| wall_seconds(moment, at))
+    });
+}
+
+fn media(page: &mut Page, moment: &Moment) {
+    page.single("hmonitor_stream_received_bytes_total", |r| r.report.map(|r| r.transport.received_bytes));
+    page.per_medium("hmonitor_stream_media_bytes_total", |r, kind| Some(medium(r.media()?, kind).bytes));
+    page.per_medium("hmonitor_stream_frames_total", |r, kind| Some(medium(r.media()?, kind).frames));
+    page.single("hmonitor_stream_keyframes_total", |r| r.media().map(|m| m.video.keyframes));
+    page.per_medium("hmonitor_stream_media_bytes_per_second", |r, kind| {
+        medium(r.fresh_media()?, kind).bytes_per_second
+    });
+    page.single("hmonitor_stream_frames_per_second", |r| r.fresh_media()?.video.frames_per_second);
+    page.per_medium("hmonitor_stream_declared_bytes_per_second", |r, kind| {
+        let position = 1 + kind as usize;
+        medium(r.media()?, kind).declared_bytes_per_second.filter(|_| r.extras.declared.contains(position))
+    });
+    page.single("hmonitor_stream_declared_frames_per_second", |r| {
+        r.media()?.video.declared_frames_per_second.filter(|_| r.extras.declared.contains(0))
+    });
+    page.single("hmonitor_stream_keyframe_interval_seconds", |r| {
+        r.fresh_media()?.video.keyframe_interval.map(|d| d.as_secs_f64())
+    });
+    page.single("hmonitor_stream_gop_frames", |r| r.fresh_media()?.video.gop_frames);
+    page.per_medium("hmonitor_stream_frame_gap_max_seconds", |r, kind| {
+        medium(r.fresh_media()?, kind).frame_gap_max.map(|d| d.as_secs_f64())
+    });
+    page.single("hmonitor_stream_jitter_seconds", |r| r.fresh_media()?.jitter.map(|d| d.as_secs_f64()));
+    page.per_medium("hmonitor_stream_last_frame_timestamp_seconds", |r, kind| {
+        medium(r.media()?, kind).last_frame.and_then(|at| wall_seconds(moment, at))
+    });
+    page.single("hmonitor_stream_media_errors_total", |r| {
+        let m = r.media()?;
+        let anomalies = m.video.medium.anomalies.iter().chain(&m.audio.medium.anomalies);
+        Some(anomalies.chain(&m.parse_errors).sum::<u64>())
+    });
+    page.family("hmonitor_stream_timestamp_anomalies_total", |r, w| {
+        let Some(m) = r.media() else { return };
+        for (k, kind) in MediaKind::ALL.iter().copied().enumerate() {
+            for (i, (anomaly, count)) in TimestampAnomaly::ALL.iter().zip(medium(m, kind).anomalies).enumerate() {
+                if r.extras.anomalies.contains(k * TimestampAnomaly::ALL.len() + i) {
+                    w.series(&r.labels, &[kind.as_str(), anomaly.as_str()], count);
+                }
+            }
+        }
+    });
+    page.single("hmonitor_stream_drift_seconds", |r| r.fresh_media()?.drift);
+    page.single("hmonitor_stream_av_skew_seconds", |r| r.fresh_media()?.av_skew);
+}
+
+fn picture_and_sound(page: &mut Page) {
+    page.single("hmonitor_stream_video_width_pixels", |r| r.media()?.video.format.as_ref()?.width);
+    page.single("hmonitor_stream_video_height_pixels", |r| r.media()?.video.format.as_ref()?.height);
+    page.family("hmonitor_stream_video_info", |r, w| {
+        if let Some(f) = r.media().and_then(|m| m.video.format.as_ref()) {
+            w.series(&r.labels, &[&f.codec, &f.profile, &f.level], true);
+        }
+    });
+    page.family("hmonitor_stream_audio_info", |r, w| {
+        if let Some(f) = r.media().and_then(|m| m.audio.format.as_ref()) {
+            let text = |n: Option<u32>| n.map(|n| n.to_string()).unwrap_or_default();
+            w.series(&r.labels, &[&f.codec, &text(f.sample_rate), &text(f.channels)], true);
+        }
+    });
+    page.single("hmonitor_stream_parameter_changes_total", |r| r.media().map(|m| m.parameter_changes));
+    page.family("hmonitor_stream_parse_errors_total", |r, w| {
+        let Some(m) = r.media() else { return };
+        for (i, (kind, count)) in ParseErrorKind::ALL.iter().zip(m.parse_errors).enumerate() {
+            if r.extras.parse_errors.contains(i) {
+                w.series(&r.labels, &[kind.as_str()], count);
+            }
+        }
+    });
+}
+
+/// To the millisecond: finer digits would differ from scrape to scrape, because awake time and wall time are read apart.
+fn wall_seconds(moment: &Moment, at: Instant) -> Option<f64> {
+    unix_seconds(moment.wall_of(at)).map(|s| (s * 1e3).round() / 1e3)
+}
+
+fn unix_seconds(at: SystemTime) -> Option<f64> {
+    at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|d| d.as_secs_f64())
+}

@@ -1,0 +1,81 @@
+//! Layer 4: pure views of a snapshot: metrics, health answers, HTTP API, a small page.
+//!
+//! ```text
+//! listener (accept, TLS, bounds) -> router (routes, access, counting) -> health | metrics | api | page
+//! ```
+//!
+//! Every answer is made from one `Arc<Snapshot>` and one [`moment::Moment`], so views cannot disagree. Operator intent
+//! goes to `control` through its handle; nothing here decides anything. Health answers have a listener of their own
+//! ([`run_health`]), so no scrape or slow browser delays a load balancer.
+
+mod access;
+mod api;
+mod documents;
+mod health;
+mod listener;
+pub mod metrics;
+pub mod moment;
+pub mod openapi;
+mod page;
+mod query;
+mod reply;
+mod router;
+pub mod routes;
+mod slots;
+mod tls;
+mod write_deadline;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::control::ControlHandle;
+use crate::model::server::ServerSpec;
+use crate::store::StoreReader;
+
+pub use metrics::SelfMetrics;
+pub use metrics::own::Listener;
+
+/// What the views are made from.
+#[derive(Debug, Clone)]
+pub struct Views {
+    pub store: StoreReader,
+    pub control: ControlHandle,
+    /// Tokens, limits, TLS and modules are followed as they change; addresses are not looked at here.
+    pub server: watch::Receiver<Arc<ServerSpec>>,
+    pub self_metrics: Arc<SelfMetrics>,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("{file} cannot be read: {source}")]
+    TlsFile { file: String, source: rustls::pki_types::pem::Error },
+    #[error("{0} holds no certificate")]
+    NoCertificate(String),
+    #[error("the certificate and its key cannot be used: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Serves everything on `listener` until `shutdown`, then lets requests under way finish: bound that with a deadline.
+///
+/// # Errors
+/// The configured certificate cannot be used. Later bad certificates are logged, and the last good one stays.
+pub async fn run_main(listener: TcpListener, views: Views, shutdown: CancellationToken) -> Result<(), ServeError> {
+    let tls = tls::Certificates::load(&views.server.borrow().tls.clone())?;
+    let follow = tls.clone().follow(views.server.clone());
+    let site = Arc::new(router::Site::new(views, shutdown.clone()));
+    tokio::select! {
+        () = listener::serve(listener, Listener::Main, site, Some(tls), shutdown) => {}
+        () = follow => {}
+    }
+    Ok(())
+}
+
+/// Serves health answers alone on `listener`, plain, until `shutdown`. Meant for a thread and runtime of its own.
+pub async fn run_health(listener: TcpListener, views: Views, shutdown: CancellationToken) {
+    let site = Arc::new(router::Site::new(views, shutdown.clone()));
+    listener::serve(listener, Listener::Health, site, None, shutdown).await;
+}

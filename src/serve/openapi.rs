@@ -1,0 +1,177 @@
+//! `/api/v1/openapi.json`: OpenAPI 3.1, made from the table of routes and the documents' own schemas.
+
+use http::StatusCode;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::access::Access;
+use super::api::events::EventList;
+use super::api::intent::{AddedDocument, ReloadedDocument, SilenceRequest};
+use super::api::streams::{StatusDocument, StreamList};
+use super::documents::{SilenceDocument, StreamDocument};
+use super::health::{MonitorHealth, TargetHealth};
+use super::reply::{ProblemDocument, Reply, json};
+use super::routes::{Endpoint, Operation, ROUTES, Verb};
+
+/// Answers with [`document`].
+pub fn reply() -> Reply {
+    json(StatusCode::OK, &document())
+}
+
+/// The description.
+pub fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.definitions_path = "/components/schemas".into());
+    let mut generator = settings.for_serialize().into_generator();
+    let problem = schema::<ProblemDocument>(&mut generator);
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let mut item = Map::new();
+        for operation in route.operations {
+            let described = describe(route.path, operation, &problem, &mut generator);
+            if operation.verb == Verb::Get {
+                item.insert("head".to_owned(), with_id(&described, "_head"));
+            }
+            if route.is_health() {
+                item.insert("options".to_owned(), with_id(&described, "_options"));
+            }
+            item.insert(operation.verb.as_str().to_owned(), described);
+        }
+        paths.insert(route.path.to_owned(), Value::Object(item));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "rtmp-hmonitor",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Health of RTMP streams: one picture as metrics, health answers and JSON.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "paths": paths,
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
+        },
+    })
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+fn with_id(operation: &Value, suffix: &str) -> Value {
+    let mut copy = operation.clone();
+    if let Some(Value::String(id)) = copy.get_mut("operationId") {
+        id.push_str(suffix);
+    }
+    copy
+}
+
+fn describe(path: &str, operation: &Operation, problem: &Value, generator: &mut SchemaGenerator) -> Value {
+    let problem = json!({
+        "description": "A problem (RFC 9457)",
+        "content": { "application/problem+json": { "schema": problem } },
+    });
+    let mut responses = answers(operation.endpoint, generator);
+    if operation.access != Access::Health {
+        responses.insert("default".to_owned(), problem);
+    }
+    let mut parameters: Vec<Value> = path
+        .split('/')
+        .filter_map(|s| s.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    parameters.extend(query(operation.endpoint).iter().map(|(name, required, kind, about)| {
+        json!({ "name": name, "in": "query", "required": required, "description": about, "schema": { "type": kind } })
+    }));
+    let mut described = json!({
+        "operationId": format!("{:?}", operation.endpoint),
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": responses,
+    });
+    let body = match operation.endpoint {
+        Endpoint::AddStream => Some(json!({ "type": "object", "description": "Shaped like an entry of `streams:`" })),
+        Endpoint::Silence => Some(schema::<SilenceRequest>(generator)),
+        _ => None,
+    };
+    if let Some(body) = body {
+        described["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": body } } });
+    }
+    match operation.access {
+        Access::Operate => described["security"] = json!([{ "bearer": [] }]),
+        Access::Read => described["security"] = json!([{}, { "bearer": [] }]),
+        Access::Health | Access::Open => {}
+    }
+    described
+}
+
+type QueryKey = (&'static str, bool, &'static str, &'static str);
+
+fn query(endpoint: Endpoint) -> &'static [QueryKey] {
+    match endpoint {
+        Endpoint::Streams => &[
+            ("state", false, "string", "unknown, up, degraded, down or idle; may be repeated"),
+            ("label", false, "string", "name:value; may be repeated"),
+            ("cause", false, "string", "A cause that applies now; may be repeated"),
+            ("q", false, "string", "Part of the name"),
+        ],
+        Endpoint::Events | Endpoint::StreamEvents => &[
+            ("after", false, "integer", "Only events with a greater id"),
+            ("limit", false, "integer", "At most this many, the newest; up to 1000"),
+        ],
+        Endpoint::Probe => &[
+            ("target", true, "string", "rtmp:// or rtmps:// URL, percent-encoded"),
+            ("module", false, "string", "Needed when there is more than one"),
+            ("debug", false, "boolean", "Log lines and metrics as text"),
+        ],
+        Endpoint::Live | Endpoint::Ready => &[
+            ("verbose", false, "string", "List the checks"),
+            ("exclude", false, "string", "Leave out a check; may be repeated"),
+        ],
+        _ => &[],
+    }
+}
+
+fn answers(endpoint: Endpoint, generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let as_json = |schema: Value| json!({ "application/json": { "schema": schema } });
+    let text = |kind: &str| json!({ kind: { "schema": { "type": "string" } } });
+    let (codes, content): (&[(&str, &str)], Value) = match endpoint {
+        Endpoint::StreamHealth => (
+            &[("200", "Healthy"), ("503", "Not healthy, or no such stream")],
+            as_json(schema::<TargetHealth>(generator)),
+        ),
+        Endpoint::MonitorHealth => {
+            (&[("200", "Fresh"), ("503", "Stalled")], as_json(schema::<MonitorHealth>(generator)))
+        }
+        Endpoint::Live | Endpoint::Ready => (&[("200", "Passed"), ("500", "Failed")], text("text/plain")),
+        Endpoint::LiveCheck | Endpoint::ReadyCheck => {
+            (&[("200", "Passed"), ("404", "No such check"), ("500", "Failed")], text("text/plain"))
+        }
+        Endpoint::PrometheusReady => (&[("200", "Ready"), ("503", "Not ready")], text("text/plain")),
+        Endpoint::PrometheusHealthy | Endpoint::Metrics | Endpoint::Probe => {
+            (&[("200", "As text")], text("text/plain"))
+        }
+        Endpoint::Status => (&[("200", "The picture")], as_json(schema::<StatusDocument>(generator))),
+        Endpoint::Streams => (&[("200", "Streams")], as_json(schema::<StreamList>(generator))),
+        Endpoint::Stream => (&[("200", "The stream")], as_json(schema::<StreamDocument>(generator))),
+        Endpoint::Events | Endpoint::StreamEvents => {
+            let mut content = as_json(schema::<EventList>(generator));
+            content["text/event-stream"] = json!({ "schema": { "type": "string" } });
+            (&[("200", "Events, oldest first")], content)
+        }
+        Endpoint::Reload => (&[("200", "What it changed")], as_json(schema::<ReloadedDocument>(generator))),
+        Endpoint::AddStream => (&[("201", "Added")], as_json(schema::<AddedDocument>(generator))),
+        Endpoint::Silence => (&[("200", "Silenced")], as_json(schema::<SilenceDocument>(generator))),
+        Endpoint::RemoveStream | Endpoint::Unsilence => (&[("204", "Done")], Value::Null),
+        Endpoint::OpenApi => (&[("200", "OpenAPI 3.1")], as_json(json!({ "type": "object" }))),
+        Endpoint::Page => (&[("200", "For people")], text("text/html")),
+        Endpoint::PageStyle => (&[("200", "Style")], text("text/css")),
+        Endpoint::PageScript => (&[("200", "Script")], text("text/javascript")),
+    };
+    let response = |about: &str| match &content {
+        Value::Null => json!({ "description": about }),
+        content => json!({ "description": about, "content": content }),
+    };
+    codes.iter().map(|(code, about)| ((*code).to_owned(), response(about))).collect()
+}

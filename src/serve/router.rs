@@ -1,0 +1,175 @@
+//! From a request to its answer: route, access, handler, count.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::own::Listener;
+use super::query::Query;
+use super::reply::{Problem, Reply};
+use super::routes::{self, Endpoint, Operation, Route, Verb};
+use super::slots::Slots;
+use super::{Views, access, api, health, openapi, page};
+
+/// What outlives a request on one listener.
+pub struct Site {
+    pub views: Views,
+    pub shutdown: CancellationToken,
+    pub event_streams: Slots,
+    pub probes: Slots,
+    /// Tells this process's event ids from an earlier one's: they start again at 1.
+    pub started: u64,
+}
+
+impl Site {
+    pub fn new(views: Views, shutdown: CancellationToken) -> Self {
+        let started = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        Self { views, shutdown, event_streams: Slots::default(), probes: Slots::default(), started }
+    }
+}
+
+/// One request on its way through a handler.
+pub struct Call {
+    pub site: Arc<Site>,
+    pub peer: SocketAddr,
+    pub parts: Parts,
+    pub query: Query,
+    /// The path's parameter, decoded; empty for routes without one.
+    pub parameter: String,
+    body: Incoming,
+}
+
+impl Call {
+    /// For a request's head and body to arrive and for `control` to answer.
+    pub fn patience(&self) -> Duration {
+        self.site.views.server.borrow().limits.request_timeout
+    }
+
+    /// The body, which must be declared JSON: that keeps forms of foreign web pages out.
+    ///
+    /// # Errors
+    /// 415, 413, 408 or 400.
+    pub async fn json_body<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, Problem> {
+        let declared = self.parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let essence = declared.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
+        }
+        let limit = self.site.views.server.borrow().limits.body;
+        let patience = self.patience();
+        let whole = Limited::new(&mut self.body, limit).collect();
+        let body: Bytes = match tokio::time::timeout(patience, whole).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(e)) if e.is::<LengthLimitError>() => {
+                let detail = format!("the body may have at most {limit} bytes");
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+            }
+            Ok(Err(_)) => return Err(Problem::bad_request("the body did not arrive whole")),
+            Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+        };
+        // The parser's own message may quote the body.
+        serde_json::from_slice(&body).map_err(|e| {
+            let what = match e.classify() {
+                serde_json::error::Category::Data => "does not have the shape this path takes",
+                _ => "is not JSON",
+            };
+            Problem::bad_request(format!("the body {what} (line {}, column {})", e.line(), e.column()))
+        })
+    }
+}
+
+/// Answers one request.
+pub async fn answer(
+    site: Arc<Site>,
+    listener: Listener,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Reply, Infallible> {
+    let (parts, body) = request.into_parts();
+    let found = routes::find(parts.uri.path());
+    let found = found.filter(|(route, _)| listener == Listener::Main || route.is_health());
+    let Some((route, parameter)) = found else {
+        let reply = match parts.uri.path().starts_with("/health/") {
+            true => health::unknown_target(&site.views),
+            false => Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path").reply(),
+        };
+        site.views.self_metrics.request_answered("other", reply.status());
+        return Ok(reply);
+    };
+    let metrics = Arc::clone(&site.views.self_metrics);
+    let reply = match operation(route, &parts.method) {
+        None => Problem::method_not_allowed(&route.allow()).reply(),
+        Some(operation) => match admit(&site, operation, &parts) {
+            Err(problem) => problem.reply(),
+            Ok(query) => {
+                let parameter = parameter.unwrap_or_default();
+                let call = Call { site, peer, parts, query, parameter, body };
+                handle(operation.endpoint, call).await.unwrap_or_else(|problem| problem.reply())
+            }
+        },
+    };
+    tracing::trace!(%peer, route = route.path, status = reply.status().as_u16(), "request answered");
+    metrics.request_answered(route.path, reply.status());
+    Ok(reply)
+}
+
+fn operation(route: &'static Route, method: &Method) -> Option<&'static Operation> {
+    let verb = match *method {
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::OPTIONS if route.is_health() => Verb::Get,
+        Method::POST => Verb::Post,
+        Method::PUT => Verb::Put,
+        Method::DELETE => Verb::Delete,
+        _ => return None,
+    };
+    route.operations.iter().find(|o| o.verb == verb)
+}
+
+fn admit(site: &Site, operation: &Operation, parts: &Parts) -> Result<Query, Problem> {
+    let query = match Query::parse(parts.uri.query()) {
+        // Whatever a load balancer appends, its question is answered.
+        Err(_) if operation.access == access::Access::Health => Query::default(),
+        parsed => parsed?,
+    };
+    access::check(operation.access, &site.views.server.borrow(), &parts.headers, &query)?;
+    Ok(query)
+}
+
+async fn handle(endpoint: Endpoint, call: Call) -> Result<Reply, Problem> {
+    let views = &call.site.views;
+    Ok(match endpoint {
+        Endpoint::StreamHealth => health::stream(views, &call.parameter),
+        Endpoint::MonitorHealth => health::monitor(views),
+        Endpoint::Live => health::checklist(views, health::Question::Live, &call.query),
+        Endpoint::LiveCheck => health::single_check(views, health::Question::Live, &call.parameter),
+        Endpoint::Ready => health::checklist(views, health::Question::Ready, &call.query),
+        Endpoint::ReadyCheck => health::single_check(views, health::Question::Ready, &call.parameter),
+        Endpoint::PrometheusHealthy => health::prometheus_healthy(),
+        Endpoint::PrometheusReady => health::prometheus_ready(views),
+        Endpoint::Metrics => api::metrics::scrape(call).await?,
+        Endpoint::Status => api::streams::status(&call)?,
+        Endpoint::Streams => api::streams::list(&call)?,
+        Endpoint::Stream => api::streams::one(&call)?,
+        Endpoint::Events => api::events::all(&call)?,
+        Endpoint::StreamEvents => api::events::of_stream(&call)?,
+        Endpoint::Reload => api::intent::reload(call).await?,
+        Endpoint::AddStream => api::intent::add_stream(call).await?,
+        Endpoint::RemoveStream => api::intent::remove_stream(call).await?,
+        Endpoint::Silence => api::intent::silence(call).await?,
+        Endpoint::Unsilence => api::intent::unsilence(call).await?,
+        Endpoint::Probe => api::probe::probe(call).await?,
+        Endpoint::OpenApi => openapi::reply(),
+        Endpoint::Page => page::page(&call),
+        Endpoint::PageStyle => page::style(),
+        Endpoint::PageScript => page::script(),
+    })
+}

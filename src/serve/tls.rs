@@ -1,0 +1,91 @@
+//! The server's certificate: loaded at start, followed when its files or the configuration change.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::model::server::{ServerSpec, ServerTls};
+
+use super::ServeError;
+
+/// How often the files are looked at. Renewals come weeks before the old certificate ends.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The acceptor new connections get. Cheap to clone.
+#[derive(Clone)]
+pub struct Certificates {
+    current: Arc<ArcSwapOption<rustls::ServerConfig>>,
+}
+
+impl Certificates {
+    pub fn load(tls: &Option<ServerTls>) -> Result<Self, ServeError> {
+        let config = tls.as_ref().map(server_config).transpose()?;
+        Ok(Self { current: Arc::new(ArcSwapOption::from(config)) })
+    }
+
+    /// `None`: plain HTTP.
+    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.current.load_full().map(TlsAcceptor::from)
+    }
+
+    /// Loads again whenever the specification or a file changes, for ever. A bad certificate is logged and the last good one stays.
+    pub async fn follow(self, mut server: watch::Receiver<Arc<ServerSpec>>) {
+        let mut tls = server.borrow_and_update().tls.clone();
+        let mut loaded = tls.as_ref().map(file_contents);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut server_gone = false;
+        loop {
+            tokio::select! {
+                _ = look.tick() => {}
+                changed = server.changed(), if !server_gone => {
+                    server_gone = changed.is_err();
+                    tls = server.borrow_and_update().tls.clone();
+                }
+            }
+            let found = tls.as_ref().map(file_contents);
+            if found == loaded {
+                continue;
+            }
+            match tls.as_ref().map(server_config).transpose() {
+                Ok(config) => {
+                    tracing::info!(tls = config.is_some(), "server certificate loaded");
+                    self.current.store(config);
+                }
+                Err(error) => tracing::error!(%error, "server certificate not loaded; the last good one stays"),
+            }
+            loaded = found;
+        }
+    }
+}
+
+/// Small files, compared whole: time stamps miss a symlink that is swapped for one with an older target.
+fn file_contents(tls: &ServerTls) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    (std::fs::read(&tls.cert_file).ok(), std::fs::read(&tls.key_file).ok())
+}
+
+fn server_config(tls: &ServerTls) -> Result<Arc<rustls::ServerConfig>, ServeError> {
+    let unreadable = |file: &Path| {
+        let file = file.display().to_string();
+        move |source| ServeError::TlsFile { file, source }
+    };
+    let chain: Vec<CertificateDer> = CertificateDer::pem_file_iter(&tls.cert_file)
+        .and_then(Iterator::collect)
+        .map_err(unreadable(&tls.cert_file))?;
+    if chain.is_empty() {
+        return Err(ServeError::NoCertificate(tls.cert_file.display().to_string()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&tls.key_file).map_err(unreadable(&tls.key_file))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,103 @@
+//! A connection whose peer must keep reading: a write that makes no progress for too long ends it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Wraps a stream; reading is untouched.
+pub struct WriteDeadline<S> {
+    inner: S,
+    patience: Duration,
+    waiting: Pin<Box<Sleep>>,
+    is_waiting: bool,
+}
+
+impl<S> WriteDeadline<S> {
+    pub fn new(inner: S, patience: Duration) -> Self {
+        Self { inner, patience, waiting: Box::pin(sleep(patience)), is_waiting: false }
+    }
+
+    /// Passes a finished write on; lets an unfinished one wait until the deadline.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.is_waiting = false;
+            return write;
+        }
+        if !self.is_waiting {
+            self.is_waiting = true;
+            self.waiting.as_mut().reset(Instant::now() + self.patience);
+        }
+        ready!(self.waiting.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let write = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.watch(cx, write)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let write = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.watch(cx, write)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flush = Pin::new(&mut this.inner).poll_flush(cx);
+        this.watch(cx, flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shutdown = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.watch(cx, shutdown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_left_and_a_slow_one_is_not() {
+        let (ours, mut peer) = tokio::io::duplex(8);
+        let mut ours = WriteDeadline::new(ours, Duration::from_secs(10));
+        let slow = tokio::spawn(async move {
+            let mut byte = [0; 4];
+            for _ in 0..8 {
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                peer.read_exact(&mut byte).await.unwrap();
+            }
+            peer
+        });
+        ours.write_all(&[0; 32]).await.unwrap();
+        let _peer = slow.await.unwrap();
+        let began = Instant::now();
+        let error = ours.write_all(&[0; 32]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), Duration::from_secs(10));
+    }
+}
