@@ -34,6 +34,8 @@
     clippy::print_stderr
 )]
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod health;
@@ -41,6 +43,7 @@ pub mod media;
 pub mod model;
 pub mod probe;
 pub mod rtmp;
+pub mod serve;
 pub mod sim;
 pub mod state;
 pub mod store;
