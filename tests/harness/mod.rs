@@ -1,6 +1,11 @@
 //! The real monitor as a process, on free ports, in a directory of its own.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod history;
+pub mod namespace;
+pub mod nginx;
+pub mod recording;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -25,6 +30,13 @@ pub fn program(name: &str, package: &str) -> PathBuf {
         .map(|d| d.join(name))
         .find(|p| p.exists())
         .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package}"))
+}
+
+/// A command that is killed when the thread that started it ends: nothing outlives a test, however the test ends.
+pub fn mortal(name: &str, package: &str) -> Command {
+    let mut command = Command::new(program("setpriv", "util-linux"));
+    command.args(["--pdeathsig", "KILL"]).arg(program(name, package));
+    command
 }
 
 /// Waits until `condition` gives something, or fails saying `what` did not happen.

@@ -1,0 +1,125 @@
+//! Each way to lose a stream is one outage, with its cause, at its time.
+
+use std::time::Duration;
+
+use crate::harness::history::{Outage, between, moment};
+use crate::harness::recording::{PLAIN, Recording};
+use crate::harness::{Monitor, nginx::Nginx};
+use crate::{LIVE, NOTICE, PATIENCE, RETURN, RISE, STALL_TIMEOUT, watching};
+
+/// For what needs no timeout: the connection's end, or word from the origin.
+const AT_ONCE: Duration = Duration::from_millis(300);
+
+#[test]
+fn never_published_is_no_media() {
+    let recording = Recording::of(PLAIN);
+    let nginx = Nginx::start(LIVE);
+    let monitor = Monitor::start(&watching(&nginx.url("live/cam")));
+    monitor.wait_for("cam", "down no_media", PATIENCE);
+    assert_eq!(monitor.health_code("cam"), 503);
+    let session = moment(monitor.stream("cam")["connection"]["session_start"].as_str().unwrap());
+
+    let publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+    assert_eq!(monitor.health_code("cam"), 200);
+    let Outage { from, to, causes } = monitor.only_outage("cam");
+    assert_eq!(causes, ["no_media"]);
+    let first_media_timeout = Duration::from_secs(2);
+    let waited = between(session, from);
+    assert!((first_media_timeout..first_media_timeout + NOTICE).contains(&waited), "{waited:?}");
+    assert!(between(publisher.since, to) < RISE + RETURN);
+}
+
+#[test]
+fn a_killed_publisher_is_stalled_at_the_stall_timeout() {
+    let recording = Recording::of(PLAIN);
+    let nginx = Nginx::start(LIVE);
+    let monitor = Monitor::start(&watching(&nginx.url("live/cam")));
+    let publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+
+    let killed = publisher.kill();
+    monitor.wait_for("cam", "down stalled", PATIENCE);
+    assert_eq!(monitor.health_code("cam"), 503);
+    let stream = monitor.stream("cam");
+    let last = ["video", "audio"].map(|medium| moment(stream["media"][medium]["last_frame"].as_str().unwrap()));
+    // What nginx had in its hands still comes.
+    assert!(last.iter().all(|at| at.duration_since(killed).is_ok_and(|late| late < AT_ONCE) || *at <= killed));
+    assert_eq!(stream["media"]["video"]["frames_per_second"], 0.0, "the rate of a stalled stream");
+
+    let publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+    let Outage { from, to, causes } = monitor.only_outage("cam");
+    assert_eq!(causes, ["stalled"]);
+    let silence = between(last[0].max(last[1]), from) + Duration::from_millis(1);
+    assert!((STALL_TIMEOUT..STALL_TIMEOUT + NOTICE).contains(&silence), "stalled after {silence:?}");
+    assert!(between(killed, from) < STALL_TIMEOUT + NOTICE);
+    assert!(between(publisher.since, to) < RISE + RETURN);
+    assert_eq!(monitor.stream("cam")["connection"]["attempts"], 1, "the session lasts: nginx attaches it again");
+}
+
+#[test]
+fn an_announced_end_is_down_at_once() {
+    let recording = Recording::of(PLAIN);
+    let nginx = Nginx::start("application live { live on; publish_notify on; }");
+    let monitor = Monitor::start(&watching(&nginx.url("live/cam")));
+    let publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+
+    let stopped = publisher.stop();
+    monitor.wait_for("cam", "down stalled", PATIENCE);
+    let publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+    let Outage { from, to, causes } = monitor.only_outage("cam");
+    assert_eq!(causes, ["stalled"]);
+    // ffmpeg says goodbye before it ends.
+    let noticed = from.duration_since(stopped).unwrap_or_default();
+    assert!(noticed < AT_ONCE, "noticed after {noticed:?}");
+    assert!(between(publisher.since, to) < RISE + RETURN);
+}
+
+#[test]
+fn a_killed_origin_is_closed_then_unreachable() {
+    let recording = Recording::of(PLAIN);
+    let mut nginx = Nginx::start(LIVE);
+    let monitor = Monitor::start(&watching(&nginx.url("live/cam")));
+    let publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+
+    let killed = std::time::SystemTime::now();
+    nginx.kill();
+    drop(publisher);
+    monitor.wait_for("cam", "down connect", PATIENCE);
+    assert_eq!(monitor.health_code("cam"), 503);
+    nginx.start_again();
+    let publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+    let Outage { from, to, causes } = monitor.only_outage("cam");
+    assert_eq!(causes, ["closed", "connect"]);
+    let noticed = between(killed, from);
+    assert!(noticed < AT_ONCE, "noticed after {noticed:?}");
+    assert!(between(publisher.since, to) < RISE + RETURN);
+}
+
+#[test]
+fn a_frozen_origin_is_unresponsive() {
+    let recording = Recording::of(PLAIN);
+    let nginx = Nginx::start(LIVE);
+    let monitor = Monitor::start(&watching(&nginx.url("live/cam")));
+    let _publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+
+    let frozen = std::time::SystemTime::now();
+    nginx.freeze();
+    // The kernel still accepts connections for it, but nobody shakes hands.
+    monitor.wait_for("cam", "down handshake", PATIENCE);
+    assert_eq!(monitor.health_code("cam"), 503);
+    let thawed = std::time::SystemTime::now();
+    nginx.thaw();
+    monitor.wait_for("cam", "up", PATIENCE);
+    let Outage { from, to, causes } = monitor.only_outage("cam");
+    assert_eq!(causes, ["origin_unresponsive", "handshake"]);
+    let silence = between(frozen, from);
+    assert!((STALL_TIMEOUT - AT_ONCE..STALL_TIMEOUT + NOTICE).contains(&silence), "noticed after {silence:?}");
+    assert!(between(thawed, to) < RISE + RETURN);
+}
