@@ -251,16 +251,17 @@ impl Playing<'_> {
                     return End::Listened;
                 },
             }
-            // Deadlines judge only after the socket has been drained.
             let now = env.clock.now();
-            let drained = match self.receive(now) {
-                Ok(drained) => drained,
-                Err(end) => return end,
-            };
+            // Before the backlog of a pause of ours is read: it would look like media that runs ahead.
             if env.clock.pauses() != pauses {
                 pauses = env.clock.pauses();
                 self.tally.analyzer.handle_pause(now);
             }
+            // Deadlines judge only after the socket has been drained.
+            let drained = match self.receive(now) {
+                Ok(drained) => drained,
+                Err(end) => return end,
+            };
             if !drained {
                 tokio::task::yield_now().await;
                 continue;
@@ -407,10 +408,10 @@ impl Playing<'_> {
     /// Whether an origin that has answered pings before leaves one unanswered while all is silent.
     fn origin_is_dead(&self, now: Instant, silence: Duration, stall_timeout: Duration) -> bool {
         let Some(asked) = self.session.ping_outstanding() else { return false };
-        // The ping of the half-way mark has had nearly half of the timeout when the timeout ends.
-        let patience = stall_timeout * 2 / 5;
+        // The ping of the half-way mark has had nearly half of the timeout when the timeout ends for the first medium.
+        let patience = stall_timeout / 3;
         self.tally.transport.origin_answers_ping
-            && silence >= stall_timeout
+            && (silence >= stall_timeout || self.tally.analyzer.is_stalled())
             && self.heard <= asked
             && now.saturating_duration_since(asked) >= patience
     }
