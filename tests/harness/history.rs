@@ -43,6 +43,11 @@ impl Monitor {
         found.into_iter().map(|(_, judged)| judged).collect()
     }
 
+    /// The causes of every degradation there has been.
+    pub fn degraded(&self, stream: &str) -> Vec<String> {
+        self.judgements(stream).into_iter().filter(|j| j.health == "degraded").flat_map(|j| j.causes).collect()
+    }
+
     /// The outages that are over, oldest first.
     pub fn outages(&self, stream: &str) -> Vec<Outage> {
         let mut outages = Vec::new();

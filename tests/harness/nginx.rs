@@ -1,13 +1,14 @@
 //! A real origin and its camera: nginx with the RTMP module, and ffmpeg.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::namespace::Namespace;
 use super::recording::Recording;
-use super::{eventually, free_port, mortal, signal};
+use super::{eventually, mortal, signal};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
 const START: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ impl<'n> Nginx<'n> {
     fn start_at(address: Ipv4Addr, namespace: Option<&'n Namespace>, applications: &str) -> Self {
         assert!(Path::new(MODULE).exists(), "{MODULE} is missing: apt-get install libnginx-mod-rtmp");
         let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let port = unshared_port();
         let config = format!(
             "load_module {MODULE};\ndaemon off; master_process off; pid nginx.pid; error_log error.log info;\n\
              events {{ worker_connections 256; }}\n\
@@ -107,6 +108,17 @@ impl<'n> Nginx<'n> {
     }
 }
 
+/// A port outside of the range from which the kernel gives ports to clients: while nginx is down, nobody takes its place.
+fn unshared_port() -> u16 {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() % 10_000;
+    eventually("a free port", START, || {
+        let next = u32::from(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(20_000 + (start + next) % 10_000).unwrap();
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(port)
+    })
+}
+
 fn spawn(directory: &Path, namespace: Option<&Namespace>) -> Child {
     let mut command = match namespace {
         Some(namespace) => namespace.command("nginx", "nginx"),
@@ -142,6 +154,15 @@ impl Publisher {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         at
+    }
+
+    /// Stops the process: the connection stays open, and nothing comes.
+    pub fn freeze(&self) {
+        signal(self.child.id(), "STOP");
+    }
+
+    pub fn thaw(&self) {
+        signal(self.child.id(), "CONT");
     }
 
     /// Has it end the publication in an orderly way. Returns the moment it had ended.

@@ -1,5 +1,7 @@
 //! What is measured is what was published.
 
+use std::time::SystemTime;
+
 use serde_json::Value;
 
 use crate::harness::recording::{PLAIN, Packets, Recording, Shape};
@@ -30,6 +32,24 @@ fn an_application_without_a_key() {
     equal_what_was_published("application gate-1 { live on; }", "gate-1", Shape { kbps: 500, ..PLAIN });
 }
 
+/// nginx gives a new player audio at once and video from the next keyframe on.
+#[test]
+fn joining_long_before_the_next_keyframe_is_no_fault() {
+    let recording = Recording::of(Shape { gop: 100, ..PLAIN });
+    let nginx = Nginx::start(LIVE);
+    let publisher = nginx.publish("live/cam", &recording);
+    eventually("the first frames", PATIENCE, || (publisher.since.elapsed().unwrap().as_secs_f64() > 0.2).then_some(()));
+    let monitor = Monitor::start(&watching(&nginx.url("live/cam")).replace("2100ms", "5s"));
+    let joined = SystemTime::now();
+    eventually("a keyframe", PATIENCE, || {
+        monitor.stream("cam")["connection"]["phase_seconds"]["first_keyframe"].as_f64()
+    });
+    assert!(joined.elapsed().unwrap().as_secs_f64() > 2.0, "joined too late to show anything");
+    monitor.wait_for("cam", "up", PATIENCE);
+    assert!(monitor.degraded("cam").is_empty(), "{:?}", monitor.degraded("cam"));
+    assert!(monitor.outages("cam").is_empty());
+}
+
 fn equal_what_was_published(applications: &str, path: &str, shape: Shape) {
     let recording = Recording::of(shape);
     let packets = recording.packets();
@@ -57,8 +77,7 @@ fn equal_what_was_published(applications: &str, path: &str, shape: Shape) {
     rate_agrees(video, &packets.video, shape.fps as usize * WINDOW_SECONDS);
     rate_agrees(audio, &packets.audio, audio_per_second * WINDOW_SECONDS);
     series_agree(&metrics, shape, &packets);
-    let degraded: Vec<_> = monitor.judgements("cam").into_iter().filter(|j| j.health == "degraded").collect();
-    assert!(degraded.is_empty(), "{degraded:?}");
+    assert!(monitor.degraded("cam").is_empty(), "{:?}", monitor.degraded("cam"));
 }
 
 /// Counters are exact; the rate is that of the packets in the window before the newest.
