@@ -25,6 +25,7 @@ pub struct Outcome {
 
 /// Owns every stream's evaluator and view.
 #[derive(Debug)]
+#[derive(Default)]
 pub struct Fold {
     entries: BTreeMap<StreamName, Entry>,
     departed: BTreeMap<StreamName, (Instant, Arc<StreamView>)>,
@@ -46,17 +47,6 @@ struct Entry {
     view: Arc<StreamView>,
 }
 
-impl Default for Fold {
-    fn default() -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            departed: BTreeMap::new(),
-            due: BTreeSet::new(),
-            generation: 0,
-            complete: false,
-        }
-    }
-}
 
 impl Fold {
     /// When something is due although nothing arrives.
