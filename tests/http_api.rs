@@ -156,6 +156,7 @@ async fn a_silence_has_a_reason_and_an_end() {
         (r#"{"reason": "x", "until": "0s"}"#.to_owned(), 422),
         (r#"{"reason": "x", "until": "soon"}"#.to_owned(), 422),
         (r#"{"reason": "x", "until": "999999999999years"}"#.to_owned(), 422),
+        (r#"{"reason": "x", "until": "20000years"}"#.to_owned(), 422),
         (r#"{"reason": "x", "untill": "2h"}"#.to_owned(), 400),
         (r#"{}"#.to_owned(), 400),
     ] {
@@ -322,6 +323,37 @@ async fn connections_are_bounded() {
         tokio::task::yield_now().await;
     }
     assert_eq!(answers, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_left() {
+    let mut spec = server_spec();
+    spec.limits.request_timeout = Duration::from_millis(300);
+    spec.limits.connections = 1;
+    let bench = Bench::start(spec, vec![]).await;
+    let report = Arc::new(report(bench.clock.now()));
+    let camera = |i| StreamView { report: Some(Arc::clone(&report)), ..stream(&format!("cam-{i}"), Health::Up) };
+    bench.show(Duration::ZERO, (0..1000).map(camera).collect());
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut lazy = socket.connect(bench.main).await.unwrap();
+    lazy.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let served = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let mut stream = TcpStream::connect(bench.main).await.unwrap();
+            // Refused while the lazy one holds the only place.
+            let _ = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await;
+            let mut raw = Vec::new();
+            match stream.read_to_end(&mut raw).await {
+                Ok(n) if n > 0 => break Answer::parse(&raw),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    });
+    let answer = served.await.expect("the place comes back");
+    assert_eq!(answer.text().matches("hmonitor_stream_up{").count(), 1000);
+    assert!(answer.text().contains("connections_refused_total{listener=\"main\"} "));
+    drop(lazy);
 }
 
 #[tokio::test]
