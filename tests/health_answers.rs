@@ -131,7 +131,7 @@ async fn a_removed_name_keeps_its_answer_and_is_counted() {
 #[tokio::test]
 async fn the_monitor_itself() {
     let bench = Bench::start(server_spec(), vec![stream("down", Health::Down)]).await;
-    bench.views.self_metrics.configuration_loaded(false, std::time::SystemTime::now());
+    bench.views.control.status().note_reload(false);
     let paths = ["/health", "/livez", "/readyz", "/-/healthy", "/-/ready", "/livez/store", "/readyz/first-fold"];
     for path in paths {
         // Neither a target that is down nor a rejected configuration makes the monitor unhealthy.

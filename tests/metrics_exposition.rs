@@ -229,8 +229,9 @@ fn everything(bench: &Bench) {
         Duration::ZERO,
         vec![ill_fated("ill-fated", now), tame, declared, parse, few, stream("new", Health::Unknown)],
     );
-    bench.views.self_metrics.probe_restarted("rtmp", "closed");
-    bench.views.self_metrics.configuration_loaded(true, SystemTime::now());
+    let status = bench.views.control.status();
+    status.count_restart(DownCause::Closed);
+    status.note_reload(true);
 }
 
 #[tokio::test]

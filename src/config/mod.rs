@@ -83,7 +83,7 @@ pub struct SupervisorSpec {
 
 impl Default for SupervisorSpec {
     fn default() -> Self {
-        Self { backoff_max: Duration::from_secs(5), connects_per_second_per_origin: 20 }
+        Self { backoff_max: Duration::from_secs(5), connects_per_second_per_origin: 100 }
     }
 }
 
