@@ -15,7 +15,7 @@ use super::text::{References, Text};
 use crate::model::BitRate;
 
 /// Errors that are kept; a hostile list could make millions.
-const MAX_ERRORS: usize = 10_000;
+pub(super) const MAX_ERRORS: usize = 1_000;
 /// Longest secret file in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
 
