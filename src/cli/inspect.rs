@@ -136,7 +136,7 @@ fn summary(outcome: &OneShot) -> String {
         m.bytes_per_second.map_or_else(|| "not measured".to_owned(), |b| format!("{:.1} kbit/s", b * 8.0 / 1e3))
     };
     lines.push(format!(
-        "bit rate   video {}, audio {} (10 s window)",
+        "bit rate   video {}, audio {} (over 10 s, or all that was watched)",
         rate(&media.video.medium),
         rate(&media.audio.medium)
     ));
