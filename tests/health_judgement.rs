@@ -119,7 +119,11 @@ fn down_at_once_and_up_after_rise() {
     assert_eq!(b.at(10.0).fault(DownCause::Closed), Health::Down);
     assert_eq!(b.answer(), HealthAnswer { healthy: false, basis: AnswerBasis::Verdict });
     assert_eq!(b.at(11.0).live(), Health::Down);
-    assert_eq!(b.evaluator.poll_timeout(), Some(b.start + Duration::from_millis(14_001)), "the report's age comes first");
+    assert_eq!(
+        b.evaluator.poll_timeout(),
+        Some(b.start + Duration::from_millis(14_001)),
+        "the report's age comes first"
+    );
     assert_eq!(b.at(13.5).live(), Health::Down);
     assert_eq!(b.evaluator.poll_timeout(), Some(b.start + Duration::from_secs(16)));
     assert_eq!(b.at(15.9).live(), Health::Down);
@@ -276,6 +280,18 @@ fn flapping_degrades_until_it_is_over() {
     assert_eq!(b.evaluator.verdict().degraded, DegradedCauses::EMPTY.with(DegradedCause::Flapping));
     assert_eq!(b.at(99.9).live(), Health::Degraded);
     assert_eq!(b.at(100.0).live(), Health::Up);
+}
+
+#[test]
+fn a_stream_watched_in_windows_rises_over_its_rests() {
+    let mut b = Bench::new(StreamPolicy { rise: Duration::from_secs(20), ..StreamPolicy::default() });
+    b.fault(DownCause::Closed);
+    b.at(5.0).live();
+    for second in 6..25 {
+        let connection = if second < 24 { Connection::Resting } else { Connection::BackingOff };
+        assert_eq!(b.at(f64::from(second)).report(connection, |_| {}), Health::Down, "nobody looks");
+    }
+    assert_eq!(b.at(25.0).live(), Health::Up, "nothing went wrong since the first window");
 }
 
 #[test]

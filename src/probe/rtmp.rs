@@ -59,7 +59,10 @@ impl std::fmt::Debug for ProbeContext<'_> {
 pub enum ProbeExit {
     /// The time to listen is over.
     Listened,
-    Failed { cause: DownCause, detail: Arc<str> },
+    Failed {
+        cause: DownCause,
+        detail: Arc<str>,
+    },
 }
 
 /// Why an attempt or a session ended, before it is put into words.
@@ -89,7 +92,12 @@ pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeEx
                 redirects += 1;
                 url = target;
             }
-            End::Redirect(_) => break End::Failed(DownCause::Rejected, "redirected too often or to a target that is not allowed".into()),
+            End::Redirect(_) => {
+                break End::Failed(
+                    DownCause::Rejected,
+                    "redirected too often or to a target that is not allowed".into(),
+                );
+            }
             end => break end,
         }
     };
@@ -128,7 +136,9 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
     };
     let socket = match phase(ctx, tally, Phase::Tcp, total, dial::connect(&addresses, url.port())).await {
         Some(Ok(socket)) => socket,
-        Some(Err(error)) => return End::Failed(DownCause::Connect, format!("cannot connect to {}: {error}", url.origin())),
+        Some(Err(error)) => {
+            return End::Failed(DownCause::Connect, format!("cannot connect to {}: {error}", url.origin()));
+        }
         None => return End::Failed(DownCause::Connect, format!("no answer from {} to the TCP connect", url.origin())),
     };
     let transport = if url.is_secure() {
@@ -140,7 +150,9 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
         match phase(ctx, tally, Phase::Tls, total, secured).await {
             Some(Ok(transport)) => transport,
             Some(Err(error)) => return End::Failed(DownCause::Tls, format!("TLS with {}: {error}", url.origin())),
-            None => return End::Failed(DownCause::Tls, format!("{} does not complete the TLS handshake", url.origin())),
+            None => {
+                return End::Failed(DownCause::Tls, format!("{} does not complete the TLS handshake", url.origin()));
+            }
         }
     } else {
         Transport::plain(socket)
@@ -178,13 +190,13 @@ fn server_name(given: Option<&str>, host: &Host) -> io::Result<rustls::pki_types
 
 /// Runs one step of the attempt under its deadline, reporting meanwhile so that the stream does not look unobserved. `None`: too
 /// late.
-async fn phase<T>(
+async fn phase<T, E>(
     ctx: &ProbeContext<'_>,
     tally: &mut StreamTally,
     phase: Phase,
     total: Instant,
-    step: impl Future<Output = T>,
-) -> Option<T> {
+    step: impl Future<Output = Result<T, E>>,
+) -> Option<Result<T, E>> {
     let env = ctx.env;
     let start = env.clock.now();
     let deadline = total.min(start + ctx.spec.timeouts.of(phase));
@@ -195,7 +207,9 @@ async fn phase<T>(
         tokio::select! {
             biased;
             result = &mut step => {
-                tally.record_phase(phase, env.clock.now().saturating_duration_since(start));
+                if result.is_ok() {
+                    tally.record_phase(phase, env.clock.now().saturating_duration_since(start));
+                }
                 return Some(result);
             }
             () = env.sleep_until(deadline.min(now + REPORT_PERIOD)) => {
@@ -382,7 +396,8 @@ impl Playing<'_> {
         let urgent = self.tally.analyzer.take_urgent();
         let silence = self.tally.analyzer.silence(now);
         if self.origin_is_dead(now, silence, policy.stall_timeout) {
-            let detail = format!("no pong and no byte for {:.1} s", now.saturating_duration_since(self.heard).as_secs_f64());
+            let detail =
+                format!("no pong and no byte for {:.1} s", now.saturating_duration_since(self.heard).as_secs_f64());
             return Err(End::Failed(DownCause::OriginUnresponsive, detail));
         }
         if self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled() {
