@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Monitor;
+use serde_json::Value;
+
+use super::{Monitor, eventually};
 
 /// A change of judgement.
 #[derive(Debug, Clone)]
@@ -70,6 +72,18 @@ impl Monitor {
         assert_eq!(outages.len(), 1, "{:?}", self.judgements(stream));
         assert_eq!(self.stream_metric("hmonitor_stream_outages_total", stream), Some(1.0));
         outages.remove(0)
+    }
+
+    /// Waits until every rate of the stream has been measured over a whole window; gives the stream.
+    pub fn measured(&self, stream: &str) -> Value {
+        eventually("rates over a whole window", Duration::from_secs(20), || {
+            let document = self.stream(stream);
+            let media = &document["media"];
+            let (video, audio) = (&media["video"], &media["audio"]);
+            let rates = [&video["frames_per_second"], &video["bitrate_bps"], &audio["bitrate_bps"]];
+            let whole = media["warm"] == true && rates.iter().all(|rate| rate.is_f64());
+            whole.then_some(document)
+        })
     }
 
     /// The value of a family with one series a stream.

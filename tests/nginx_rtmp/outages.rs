@@ -47,7 +47,8 @@ fn a_frozen_publisher_is_stalled_at_the_stall_timeout() {
     let stream = eventually("rates of a stalled stream", PATIENCE, || {
         let stream = monitor.stream("cam");
         let media = &stream["media"];
-        let rates = (&media["video"]["frames_per_second"], &media["video"]["bitrate_bps"], &media["audio"]["bitrate_bps"]);
+        let rates =
+            (&media["video"]["frames_per_second"], &media["video"]["bitrate_bps"], &media["audio"]["bitrate_bps"]);
         (rates == (&0.0.into(), &0.0.into(), &0.0.into())).then_some(stream)
     });
     let last = moment(stream["media"]["video"]["last_frame"].as_str().unwrap());
