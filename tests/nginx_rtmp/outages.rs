@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+
 use crate::harness::history::{Outage, between, moment};
 use crate::harness::recording::{PLAIN, Recording};
 use crate::harness::{Monitor, eventually, nginx::Nginx};
@@ -153,4 +155,26 @@ fn a_frozen_origin_is_unresponsive() {
     let silence = between(frozen, from);
     assert!((STALL_TIMEOUT - AT_ONCE..STALL_TIMEOUT + NOTICE).contains(&silence), "noticed after {silence:?}");
     assert!(between(thawed, to) < RISE + RETURN);
+}
+
+#[test]
+fn an_origin_that_hangs_for_less_than_the_stall_timeout_is_no_outage() {
+    let recording = Recording::of(PLAIN);
+    let nginx = Nginx::start(LIVE);
+    let monitor = Monitor::start(&watching(&nginx.url("live/cam")).replace("stall_timeout: 1s", "stall_timeout: 2s"));
+    let _publisher = nginx.publish("live/cam", &recording);
+    monitor.wait_for("cam", "up", PATIENCE);
+
+    // Longer than half of the timeout: the monitor asks, and the answer comes late.
+    nginx.freeze();
+    let frozen = SystemTime::now();
+    eventually("the hang's end", PATIENCE, || (frozen.elapsed().unwrap() > Duration::from_millis(1_300)).then_some(()));
+    nginx.thaw();
+    let frames = |stream: &Value| stream["media"]["video"]["frames"].as_u64().unwrap();
+    let goal = frames(&monitor.stream("cam")) + 25 * 4;
+    eventually("frames of four seconds", PATIENCE, || (frames(&monitor.stream("cam")) > goal).then_some(()));
+    let judged: Vec<_> = monitor.judgements("cam").into_iter().map(|j| j.health).collect();
+    assert_eq!(judged, ["up"]);
+    assert_eq!(monitor.stream_metric("hmonitor_stream_outages_total", "cam"), Some(0.0));
+    assert_eq!(monitor.stream("cam")["connection"]["attempts"], 1);
 }
