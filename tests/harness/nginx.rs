@@ -80,6 +80,11 @@ impl<'n> Nginx<'n> {
 
     /// Publishes in real time, from timestamp 0. Returns once nginx has accepted the publication.
     pub fn publish(&self, path: &str, recording: &Recording) -> Publisher {
+        self.publish_from(path, recording, 0)
+    }
+
+    /// The same, from another timestamp in milliseconds.
+    pub fn publish_from(&self, path: &str, recording: &Recording, timestamp: u32) -> Publisher {
         let before = self.count_in_log(" publish: ");
         let mut command = match self.namespace {
             Some(namespace) => namespace.command("ffmpeg", "ffmpeg"),
@@ -87,7 +92,7 @@ impl<'n> Nginx<'n> {
         };
         let log = std::fs::File::create(self.directory.path().join("ffmpeg.log")).unwrap();
         command.args(["-nostdin", "-loglevel", "error", "-re", "-i"]).arg(&recording.path);
-        command.args(["-c", "copy", "-f", "flv", &self.url(path)]);
+        command.args(["-c", "copy", "-output_ts_offset", &format!("{timestamp}ms"), "-f", "flv", &self.url(path)]);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let mut publisher = Publisher { child, since: SystemTime::UNIX_EPOCH };
         self.wait_for_log(" publish: ", before + 1);

@@ -31,7 +31,8 @@ fn b_frames_thirty_frames_a_second_and_mono_sound() {
         channels: 1,
         ..PLAIN
     };
-    equal_what_was_published(LIVE, "live/cam", shape);
+    // Small chunks of audio and video, in turn.
+    equal_what_was_published("chunk_size 128;\n application live { live on; }", "live/cam", shape);
 }
 
 /// Cameras push to `rtmp://host/NAME`: the name is the application, the stream key is empty.
@@ -56,6 +57,38 @@ fn joining_long_before_the_next_keyframe_is_no_fault() {
     monitor.wait_for("cam", "up", PATIENCE);
     assert!(monitor.degraded("cam").is_empty(), "{:?}", monitor.degraded("cam"));
     assert!(monitor.outages("cam").is_empty());
+}
+
+/// Timestamps need the extended field after 4.66 hours, and ffmpeg's start again after 24.8 days.
+#[test]
+fn cameras_that_have_been_on_for_hours_and_for_weeks() {
+    let recording = Recording::of(PLAIN);
+    let packets = recording.packets();
+    let nginx = Nginx::start(LIVE);
+    let weeks = format!("  - {{ name: weeks, url: \"{}\" }}\n", nginx.url("live/weeks"));
+    let monitor = Monitor::start(&(watching(&nginx.url("live/hours")).replace("name: cam", "name: hours") + &weeks));
+    let streams = ["hours", "weeks"];
+    for name in streams {
+        eventually("a session", PATIENCE, || (monitor.stream(name)["connection"]["state"] == "playing").then_some(()));
+    }
+    // Both pass the mark after three seconds.
+    let _hours = nginx.publish_from("live/hours", &recording, 0x00ff_ffff - 3_000);
+    let _weeks = nginx.publish_from("live/weeks", &recording, 0x7fff_ffff - 3_000);
+    for name in streams {
+        let stream = eventually("frames of seven seconds", PATIENCE, || {
+            let stream = monitor.stream(name);
+            stream["media"]["video"]["frames"].as_u64().is_some_and(|frames| frames >= 25 * 7).then_some(stream)
+        });
+        let (video, audio) = (&stream["media"]["video"], &stream["media"]["audio"]);
+        bytes_agree(video, &packets.video);
+        bytes_agree(audio, &packets.audio);
+        assert_eq!((&video["gop_frames"], &video["keyframe_interval_seconds"]), (&25.into(), &1.0.into()), "{name}");
+        for medium in [video, audio] {
+            assert_eq!(medium["timestamp_anomalies"], serde_json::json!({}), "{name}");
+        }
+        assert_eq!(stream["connection"]["attempts"], 1, "{name}");
+        assert_eq!((&stream["health"], &stream["epoch"]), (&"up".into(), &1.into()), "{name}: {stream}");
+    }
 }
 
 fn equal_what_was_published(applications: &str, path: &str, shape: Shape) {
@@ -86,12 +119,18 @@ fn equal_what_was_published(applications: &str, path: &str, shape: Shape) {
     assert!(monitor.degraded("cam").is_empty(), "{:?}", monitor.degraded("cam"));
 }
 
-/// Counters are exact; the rate is that of the packets in the window before the newest.
-fn rate_agrees(medium: &Value, packets: &[u64], window: usize) {
+/// Counters are exact. Gives the number of frames.
+fn bytes_agree(medium: &Value, packets: &[u64]) -> usize {
     let frames = usize::try_from(medium["frames"].as_u64().unwrap()).unwrap();
     let published: u64 = packets[..frames].iter().sum();
     let bytes = medium["bytes"].as_u64().unwrap();
     assert!((published..=published + HEADERS).contains(&bytes), "{bytes} bytes in {frames} frames, not {published}");
+    frames
+}
+
+/// The rate is that of the packets in the window before the newest.
+fn rate_agrees(medium: &Value, packets: &[u64], window: usize) {
+    let frames = bytes_agree(medium, packets);
 
     let in_window: u64 = packets[frames.saturating_sub(window)..frames].iter().sum();
     let published = in_window as f64 * 8.0 / WINDOW_SECONDS as f64;

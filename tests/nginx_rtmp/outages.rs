@@ -93,8 +93,18 @@ fn a_killed_publisher_is_down_at_once() {
 
 #[test]
 fn an_announced_end_is_down_at_once() {
+    an_orderly_end_is_down_at_once("application live { live on; publish_notify on; }");
+}
+
+/// nginx says Play.Stop, and Play.Start once more in the same session.
+#[test]
+fn a_play_that_starts_again_is_one_outage() {
+    an_orderly_end_is_down_at_once("application live { live on; play_restart on; }");
+}
+
+fn an_orderly_end_is_down_at_once(application: &str) {
     let recording = Recording::of(PLAIN);
-    let nginx = Nginx::start("application live { live on; publish_notify on; }");
+    let nginx = Nginx::start(application);
     let monitor = Monitor::start(&watching(&nginx.url("live/cam")));
     let publisher = nginx.publish("live/cam", &recording);
     monitor.wait_for("cam", "up", PATIENCE);
@@ -109,6 +119,7 @@ fn an_announced_end_is_down_at_once() {
     let noticed = from.duration_since(stopped).unwrap_or_default();
     assert!(noticed < AT_ONCE, "noticed after {noticed:?}");
     assert!(between(publisher.since, to) < RISE + RETURN);
+    assert_eq!(monitor.stream("cam")["connection"]["attempts"], 1, "the session lasts");
 }
 
 #[test]
