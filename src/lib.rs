@@ -22,9 +22,10 @@
 //! Invariants: time is an argument below layer 2; reports are cumulative and latest wins; every view reads one snapshot; evidence
 //! that is too old is `unknown`, never `up`; nothing a peer sends can panic a task for good or grow memory without bound.
 
+#![deny(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![warn(
     missing_debug_implementations,
-    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -119,7 +119,11 @@ fn down_at_once_and_up_after_rise() {
     assert_eq!(b.at(10.0).fault(DownCause::Closed), Health::Down);
     assert_eq!(b.answer(), HealthAnswer { healthy: false, basis: AnswerBasis::Verdict });
     assert_eq!(b.at(11.0).live(), Health::Down);
-    assert_eq!(b.evaluator.poll_timeout(), Some(b.start + Duration::from_millis(14_001)), "the report's age comes first");
+    assert_eq!(
+        b.evaluator.poll_timeout(),
+        Some(b.start + Duration::from_millis(14_001)),
+        "the report's age comes first"
+    );
     assert_eq!(b.at(13.5).live(), Health::Down);
     assert_eq!(b.evaluator.poll_timeout(), Some(b.start + Duration::from_secs(16)));
     assert_eq!(b.at(15.9).live(), Health::Down);

@@ -7,14 +7,22 @@ use std::time::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
 use rtmp_hmonitor::model::spec::PhaseTimeouts;
 use rtmp_hmonitor::model::{MediaPacket, StreamUrl};
+use rtmp_hmonitor::rtmp::amf::Writer;
 use rtmp_hmonitor::rtmp::{Output, PlayConfig, PlaySession};
 
-/// `_result` of connect, `_result` of createStream, `NetStream.Play.Start`.
-const ANSWERS: [&[u8]; 3] = [
-    b"\x03\0\0\0\0\0\x10\x14\0\0\0\0\x02\0\x07_result\0\x3f\xf0\0\0\0\0",
-    b"\x03\0\0\0\0\0\x1d\x14\0\0\0\0\x02\0\x07_result\0\x40\0\0\0\0\0\0\0\x05\0\x3f\xf0\0\0\0\0\0\0",
-    b"\x03\0\0\0\0\0\x36\x14\0\0\0\0\x02\0\x08onStatus\0\0\0\0\0\0\0\0\0\x05\x03\0\x04code\x02\0\x14NetStream.Play.Start\0\0\x09",
-];
+/// `_result` of connect, `_result` of createStream, `NetStream.Play.Start`, each in one chunk.
+fn answers() -> [Vec<u8>; 3] {
+    let status = Writer::default().text("onStatus").number(0.0).null().begin_object();
+    [
+        Writer::default().text("_result").number(1.0).null(),
+        Writer::default().text("_result").number(2.0).null().number(1.0),
+        status.key("code").text("NetStream.Play.Start").end_object(),
+    ]
+    .map(|body| {
+        let body = body.finish();
+        [&[3, 0, 0, 0, 0, 0, body.len() as u8, 20, 0, 0, 0, 0][..], &body].concat()
+    })
+}
 
 fn feed(session: &mut PlaySession, now: Instant, mut input: &[u8]) -> bool {
     loop {
@@ -46,9 +54,11 @@ fuzz_target!(|data: &[u8]| {
         session.transmitted(usize::MAX);
     }
     if choice & 3 > 1 {
-        for answer in ANSWERS {
-            assert!(feed(&mut session, now, answer));
+        for answer in answers() {
+            assert!(feed(&mut session, now, &answer));
         }
+        // Only a session whose play is accepted tells the first-media time.
+        assert!(session.poll_timeout() == Some(now + PhaseTimeouts::default().first_media));
         session.transmitted(usize::MAX);
     }
     for piece in data.chunks(usize::from(choice >> 2) * 8 + 1) {

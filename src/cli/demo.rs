@@ -29,7 +29,8 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
     let names: Vec<String> = cameras.names().iter().map(ToString::to_string).collect();
     let schedule = if arguments.calm { Vec::new() } else { demo_schedule() };
     let config = SimConfig { cameras, schedule, threads: NonZeroUsize::MIN, ..SimConfig::default() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("sim").enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("sim").enable_all().build()?;
     let sim = runtime.block_on(Sim::start(config)).context("cannot start the demo origin")?;
 
     let directory = std::env::temp_dir().join(format!("rtmp-hmonitor-demo-{}", std::process::id()));

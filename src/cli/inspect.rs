@@ -61,8 +61,7 @@ pub fn probe(arguments: &ProbeArguments) -> Result<ExitCode> {
         super::print(format!("probing {}\n", arguments.url).as_bytes())?;
     }
     let on_report = |report: &StreamReport| live.lock().unwrap_or_else(PoisonError::into_inner).show(report);
-    let outcome =
-        runtime.block_on(once::observe(&env, &spec, &policy, arguments.duration, &|_| true, &on_report));
+    let outcome = runtime.block_on(once::observe(&env, &spec, &policy, arguments.duration, &|_| true, &on_report));
     let text = if arguments.json {
         let mut text = serde_json::to_string_pretty(&document(&arguments.url, &outcome))?;
         text.push('\n');
@@ -104,7 +103,8 @@ impl Live {
         if playing && now.saturating_duration_since(self.last) >= Duration::from_secs(1) {
             self.last = now;
             let media = &report.media;
-            let gap = media.video.medium.frame_gap_max.map_or_else(|| "-".to_owned(), |g| format!("{} ms", g.as_millis()));
+            let gap =
+                media.video.medium.frame_gap_max.map_or_else(|| "-".to_owned(), |g| format!("{} ms", g.as_millis()));
             text.push_str(&format!(
                 "{at:7.2} s  {} video and {} audio frames, {} keyframes, {} bytes, longest gap {gap}{}\n",
                 media.video.medium.frames,
@@ -135,7 +135,11 @@ fn summary(outcome: &OneShot) -> String {
     let rate = |m: &MediumReport| {
         m.bytes_per_second.map_or_else(|| "not measured".to_owned(), |b| format!("{:.1} kbit/s", b * 8.0 / 1e3))
     };
-    lines.push(format!("bit rate   video {}, audio {} (10 s window)", rate(&media.video.medium), rate(&media.audio.medium)));
+    lines.push(format!(
+        "bit rate   video {}, audio {} (10 s window)",
+        rate(&media.video.medium),
+        rate(&media.audio.medium)
+    ));
     if let Some(fps) = media.video.frames_per_second {
         lines.push(format!("frames     {fps:.2} per second"));
     }

@@ -116,7 +116,8 @@ async fn read(spec: &DiscoverSpec) -> Result<Vec<StreamSpec>, String> {
         DiscoverSource::File(pattern) => {
             let (spec, pattern) = (spec.clone(), pattern.clone());
             let task = tokio::task::spawn_blocking(move || {
-                let mut names = list(&pattern.directory).map_err(|e| format!("{}: {e}", pattern.directory.display()))?;
+                let mut names =
+                    list(&pattern.directory).map_err(|e| format!("{}: {e}", pattern.directory.display()))?;
                 names.retain(|name| pattern.matches(name));
                 names.sort();
                 let mut streams = Vec::new();

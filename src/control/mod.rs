@@ -336,7 +336,8 @@ impl Control {
         // Unchanged streams keep their identity, so that caches keyed by it stay warm.
         let before = self.desired.borrow();
         let keep = |spec: &StreamSpec| {
-            let old = before.streams.binary_search_by(|s| s.name.cmp(&spec.name)).ok().and_then(|i| before.streams.get(i));
+            let old =
+                before.streams.binary_search_by(|s| s.name.cmp(&spec.name)).ok().and_then(|i| before.streams.get(i));
             old.filter(|old| ***old == *spec).cloned().unwrap_or_else(|| Arc::new(spec.clone()))
         };
         Desired { streams: streams.values().map(|s| keep(s)).collect(), silences: Arc::new(self.silences.clone()) }

@@ -10,13 +10,7 @@ pub fn set(socket: &impl AsFd, bytes: libc::c_int) -> io::Result<()> {
     let value: *const libc::c_int = &bytes;
     // SAFETY: the descriptor is borrowed for the call, and `value` points to an int of the given length.
     let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVLOWAT,
-            value.cast(),
-            length,
-        )
+        libc::setsockopt(socket.as_fd().as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, value.cast(), length)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -11,7 +11,7 @@ pub mod rtmp;
 pub mod tally;
 pub mod transport;
 
-pub use environment::ProbeEnvironment;
 pub use board::ReportBoard;
+pub use environment::ProbeEnvironment;
 pub use rtmp::{ProbeContext, ProbeExit};
 pub use tally::StreamTally;

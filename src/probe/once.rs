@@ -38,7 +38,8 @@ pub async fn observe(
 ) -> OneShot {
     let start = env.clock.now();
     // A single look has no past to wait for.
-    let policy = Arc::new(StreamPolicy { rise: Duration::ZERO, fall: Duration::ZERO, schedule: None, ..(**policy).clone() });
+    let policy =
+        Arc::new(StreamPolicy { rise: Duration::ZERO, fall: Duration::ZERO, schedule: None, ..(**policy).clone() });
     let (_keep, receiver) = watch::channel(Arc::clone(&policy));
     let mut tally = StreamTally::new(&policy);
     let kept: Mutex<(Option<StreamReport>, Log)> = Mutex::new((None, Log::new(start)));
@@ -113,19 +114,29 @@ impl Log {
         if done > self.phases {
             self.phases = done;
             let phases = Phase::ALL.iter().zip(report.transport.phases);
-            let text: Vec<_> =
-                phases.filter_map(|(phase, took)| Some(format!("{phase} {:.1} ms", took?.as_secs_f64() * 1e3))).collect();
+            let text: Vec<_> = phases
+                .filter_map(|(phase, took)| Some(format!("{phase} {:.1} ms", took?.as_secs_f64() * 1e3)))
+                .collect();
             self.line(now, text.join(", "));
         }
         if let Some(video) = report.media.video.format.as_ref().filter(|_| !self.formats.0) {
             self.formats.0 = true;
-            let text = format!("video {} {} {} {:?}x{:?}", video.codec, video.profile, video.level, video.width, video.height);
+            let text =
+                format!("video {} {} {} {:?}x{:?}", video.codec, video.profile, video.level, video.width, video.height);
             self.line(now, text.replace("Some(", "").replace(')', ""));
         }
         if let Some(audio) = report.media.audio.format.as_ref().filter(|_| !self.formats.1) {
             self.formats.1 = true;
             let rate = audio.sample_rate.unwrap_or_default();
-            self.line(now, format!("audio {} {} {rate} Hz, {} channels", audio.codec, audio.profile, audio.channels.unwrap_or_default()));
+            self.line(
+                now,
+                format!(
+                    "audio {} {} {rate} Hz, {} channels",
+                    audio.codec,
+                    audio.profile,
+                    audio.channels.unwrap_or_default()
+                ),
+            );
         }
         if let Some(fault) = report.fault.as_ref().filter(|_| !self.fault) {
             self.fault = true;

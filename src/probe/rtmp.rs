@@ -59,7 +59,10 @@ impl std::fmt::Debug for ProbeContext<'_> {
 pub enum ProbeExit {
     /// The time to listen is over.
     Listened,
-    Failed { cause: DownCause, detail: Arc<str> },
+    Failed {
+        cause: DownCause,
+        detail: Arc<str>,
+    },
 }
 
 /// Why an attempt or a session ended, before it is put into words.
@@ -89,7 +92,12 @@ pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeEx
                 redirects += 1;
                 url = target;
             }
-            End::Redirect(_) => break End::Failed(DownCause::Rejected, "redirected too often or to a target that is not allowed".into()),
+            End::Redirect(_) => {
+                break End::Failed(
+                    DownCause::Rejected,
+                    "redirected too often or to a target that is not allowed".into(),
+                );
+            }
             end => break end,
         }
     };
@@ -128,7 +136,9 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
     };
     let socket = match phase(ctx, tally, Phase::Tcp, total, dial::connect(&addresses, url.port())).await {
         Some(Ok(socket)) => socket,
-        Some(Err(error)) => return End::Failed(DownCause::Connect, format!("cannot connect to {}: {error}", url.origin())),
+        Some(Err(error)) => {
+            return End::Failed(DownCause::Connect, format!("cannot connect to {}: {error}", url.origin()));
+        }
         None => return End::Failed(DownCause::Connect, format!("no answer from {} to the TCP connect", url.origin())),
     };
     let transport = if url.is_secure() {
@@ -140,7 +150,9 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
         match phase(ctx, tally, Phase::Tls, total, secured).await {
             Some(Ok(transport)) => transport,
             Some(Err(error)) => return End::Failed(DownCause::Tls, format!("TLS with {}: {error}", url.origin())),
-            None => return End::Failed(DownCause::Tls, format!("{} does not complete the TLS handshake", url.origin())),
+            None => {
+                return End::Failed(DownCause::Tls, format!("{} does not complete the TLS handshake", url.origin()));
+            }
         }
     } else {
         Transport::plain(socket)
@@ -381,7 +393,8 @@ impl Playing<'_> {
         let urgent = self.tally.analyzer.take_urgent();
         let silence = self.tally.analyzer.silence(now);
         if self.origin_is_dead(now, silence, policy.stall_timeout) {
-            let detail = format!("no pong and no byte for {:.1} s", now.saturating_duration_since(self.heard).as_secs_f64());
+            let detail =
+                format!("no pong and no byte for {:.1} s", now.saturating_duration_since(self.heard).as_secs_f64());
             return Err(End::Failed(DownCause::OriginUnresponsive, detail));
         }
         if self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled() {

@@ -37,8 +37,7 @@ impl Transport {
         loop {
             transport.flush()?;
             let Some(tls) = transport.tls.as_mut().filter(|t| t.is_handshaking()) else { return Ok(transport) };
-            let interest =
-                if tls.wants_write() { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let interest = if tls.wants_write() { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             match receive_tls(&transport.socket, tls) {
                 Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "closed during the TLS handshake")),
                 Ok(_) => {}

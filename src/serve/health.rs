@@ -140,7 +140,7 @@ impl MonitorHealth {
             snapshot_age_ms: millis(moment.age_of(snapshot.taken_at)),
             generation: snapshot.generation,
             complete: snapshot.complete,
-            config_reload_successful: views.self_metrics.last_reload_successful(),
+            config_reload_successful: views.control.status().last_reload_successful(),
             observer_pauses: views.store.clock.pauses(),
             version: env!("CARGO_PKG_VERSION"),
         }

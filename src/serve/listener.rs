@@ -84,7 +84,7 @@ pub async fn serve(
 
 fn note_panic(site: &Site, ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err_and(|e| e.is_panic()) {
-        site.views.self_metrics.task_panicked();
+        site.views.control.status().count_panic();
     }
 }
 

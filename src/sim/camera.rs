@@ -3,6 +3,7 @@
 //! One lock per camera orders all three: once `set_fault` has returned, nothing that the fault forbids is sent any more.
 
 use std::io::IoSlice;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -142,15 +143,20 @@ impl Camera {
         }
         state.stats.plays += 1;
         let silent = state.fault.is_absence();
+        let cached = if burst && !silent { state.cached_gop() } else { None };
         let mut out = play_answer();
         if !silent {
-            state.write_start(&mut out);
+            // Headers never run ahead of the frames behind them.
+            let first = cached.as_ref().map_or(state.next, |gop| gop.start);
+            state.write_start(&mut out, first);
         }
         connection.send(&[IoSlice::new(&out)]);
+        let others = std::mem::take(&mut state.players);
         state.players.push(Player { connection: Arc::clone(connection), synced: false });
-        if burst && !silent {
-            state.send_cached_gop();
+        if let Some(gop) = cached {
+            state.send_range(gop.start, gop.end, false);
         }
+        state.players.extend(others);
         self.schedule(&state);
     }
 
@@ -349,8 +355,8 @@ impl State {
     }
 
     /// Access rule, metadata and codec headers: what a player gets before media.
-    fn write_start(&mut self, out: &mut Vec<u8>) {
-        let timestamp = self.timestamp(self.next);
+    fn write_start(&mut self, out: &mut Vec<u8>, first: u64) {
+        let timestamp = self.timestamp(first);
         let access = [Value::text("|RtmpSampleAccess"), Value::Bool(true), Value::Bool(true)];
         message::write_values(out, kind::DATA, timestamp, MEDIA_STREAM, &access);
         message::write_values(out, kind::DATA, timestamp, MEDIA_STREAM, &self.recording.metadata());
@@ -366,15 +372,11 @@ impl State {
         }
     }
 
-    /// To the newest player: what a caching origin has kept since the last keyframe.
-    fn send_cached_gop(&mut self) {
+    /// What a caching origin has kept since the last keyframe.
+    fn cached_gop(&self) -> Option<Range<u64>> {
         let end = self.stalled_at.unwrap_or(self.next);
         let is_keyframe = |index: &u64| self.frame(*index).1.is_some_and(|f| f.keyframe);
-        let Some(first) = (0..end).rev().take(self.recording.frames.len()).find(is_keyframe) else { return };
-        let Some(newest) = self.players.pop() else { return };
-        let others = std::mem::replace(&mut self.players, vec![newest]);
-        self.send_range(first, end, false);
-        self.players.splice(0..0, others);
+        (0..end).rev().take(self.recording.frames.len()).find(is_keyframe).map(|start| start..end)
     }
 
     /// The publisher comes (again): headers, then a keyframe, timestamps from 0.
@@ -388,7 +390,7 @@ impl State {
         self.offset_ms = -(at as i64);
         for i in 0..self.players.len() {
             let mut out = Vec::new();
-            self.write_start(&mut out);
+            self.write_start(&mut out, next);
             if let Some(player) = self.players.get_mut(i) {
                 player.connection.send(&[IoSlice::new(&out)]);
                 player.synced = false;

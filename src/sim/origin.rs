@@ -139,6 +139,8 @@ impl Origin {
         if let Some(how) = fault.disconnects() {
             self.disconnect(how);
         }
+        // Who looked between the door and the cameras looks again.
+        self.fault.send_modify(|_| {});
         Ok(Instant::now())
     }
 

@@ -54,7 +54,11 @@ impl Default for Document {
 impl Document {
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
         let document: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        if document.version == VERSION { Ok(document) } else { Err(format!("version {} is not known", document.version)) }
+        if document.version == VERSION {
+            Ok(document)
+        } else {
+            Err(format!("version {} is not known", document.version))
+        }
     }
 
     pub fn to_json(&self) -> Vec<u8> {

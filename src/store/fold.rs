@@ -24,7 +24,7 @@ pub struct Outcome {
 }
 
 /// Owns every stream's evaluator and view.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fold {
     entries: BTreeMap<StreamName, Entry>,
     departed: BTreeMap<StreamName, (Instant, Arc<StreamView>)>,
@@ -44,18 +44,6 @@ struct Entry {
     added: Instant,
     due: Option<Instant>,
     view: Arc<StreamView>,
-}
-
-impl Default for Fold {
-    fn default() -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            departed: BTreeMap::new(),
-            due: BTreeSet::new(),
-            generation: 0,
-            complete: false,
-        }
-    }
 }
 
 impl Fold {
@@ -186,7 +174,16 @@ impl Entry {
             silence: silence.clone(),
             answer: evaluator.answer(&spec.policy),
         };
-        Self { spec, evaluator, report: None, silence, parameter_changes: 0, added: now, due: None, view: Arc::new(view) }
+        Self {
+            spec,
+            evaluator,
+            report: None,
+            silence,
+            parameter_changes: 0,
+            added: now,
+            due: None,
+            view: Arc::new(view),
+        }
     }
 
     fn evaluate(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
@@ -241,7 +238,8 @@ fn event(at: SystemTime, name: &StreamName, kind: EventKind, detail: Arc<str>) -
 }
 
 fn change_event(at: SystemTime, name: &StreamName, change: &Change, verdict: &Verdict) -> Event {
-    let causes = verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect();
+    let causes =
+        verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect();
     let (kind, from, to) = match *change {
         Change::Health { from, to } => (EventKind::State, from, to),
         Change::Causes { health } => (EventKind::Cause, health, health),

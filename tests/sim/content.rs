@@ -175,3 +175,22 @@ async fn rtmps_carries_the_same() {
     assert!(Client::tcp(sim.address()).handshake().is_err());
     sim.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_gives_every_camera_a_phase_of_its_own() {
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let sim = Sim::start(SimConfig { seed: 7, ..config("cam-{1..4}") }).await.unwrap();
+        let started = std::time::Instant::now();
+        let phases: Vec<i64> = (1..=4)
+            .map(|n| {
+                let frame = Client::play(sim.address(), "live", &format!("cam-{n}")).first_frame();
+                i64::from(frame.timestamp) - started.elapsed().as_millis() as i64
+            })
+            .collect();
+        assert!(phases.iter().all(|a| phases.iter().filter(|b| (*a - *b).abs() < 100).count() == 1), "{phases:?}");
+        runs.push(phases);
+        sim.stop().await;
+    }
+    assert!(runs[0].iter().zip(&runs[1]).all(|(a, b)| (a - b).abs() < 100), "{runs:?}");
+}

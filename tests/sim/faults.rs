@@ -349,3 +349,37 @@ async fn a_hostile_player_loses_its_connection_only() {
     client.first_frame();
     sim.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_is_in_force_when_setting_it_returns() {
+    let (sim, mut client) = playing().await;
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let asked = Instant::now();
+        let effect = sim.set_fault("gate", &Fault::Stall).unwrap();
+        quickest = quickest.min(effect - asked);
+        let sent = sim.stats("gate").unwrap();
+        client.collect(Duration::from_millis(120));
+        let later = sim.stats("gate").unwrap();
+        assert_eq!((sent.video_frames, sent.audio_frames), (later.video_frames, later.audio_frames));
+        sim.clear_fault("gate").unwrap();
+        client.first_frame();
+    }
+    assert!(quickest < Duration::from_millis(1), "{quickest:?}");
+    sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cached_gop_of_a_stalled_camera_is_old_and_followed_by_nothing() {
+    let (sim, mut client) = playing().await;
+    let before = client.until(SOON, |m| m.kind == VIDEO).unwrap().pop().unwrap().timestamp;
+    sim.set_fault("gate", &Fault::Stall).unwrap();
+    client.collect(SHORT);
+    let mut newcomer = Client::play(sim.address(), "live", "gate");
+    let (messages, stop) = newcomer.collect(SHORT);
+    assert_eq!(stop, Stop::Quiet);
+    let newest = messages.iter().filter(|m| m.kind == VIDEO).map(|m| m.timestamp).max().unwrap();
+    assert!(newest <= before + 120, "{before} {newest}");
+    assert!(messages.iter().any(|m| m.is_keyframe()));
+    sim.stop().await;
+}

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use rtmp_hmonitor::control::ControlHandle;
 use rtmp_hmonitor::control::handle::Command;
+use rtmp_hmonitor::control::{ControlHandle, ControlStatus};
 use rtmp_hmonitor::model::clock::Clock;
 use rtmp_hmonitor::model::event::{Event, EventKind};
 use rtmp_hmonitor::model::health::DegradedCauses;
@@ -204,7 +204,7 @@ impl Bench {
         let clock = Clock::new();
         let current = Arc::new(ArcSwap::from_pointee(snapshot(clock.now(), streams)));
         let events = Arc::new(EventLog::new(1 << 20));
-        let (control, commands) = ControlHandle::channel();
+        let (control, commands) = ControlHandle::channel(Arc::new(ControlStatus::default()));
         let (server, spec) = watch::channel(Arc::new(spec));
         let views = Views {
             store: StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current)),

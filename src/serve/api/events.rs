@@ -180,3 +180,37 @@ impl Feed {
         Some(format!("id: {}-{}\nevent: {}\ndata: {data}\n\n", self.started, event.id, event.kind))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::slots::Slots;
+    use crate::store::EventLog;
+
+    const BEAT: Duration = Duration::from_millis(1);
+
+    #[tokio::test]
+    async fn an_idle_stream_has_a_heartbeat() {
+        let log = EventLog::new(1000);
+        let metrics = Arc::new(SelfMetrics::new("", "").unwrap());
+        let mut feed = Feed {
+            backlog: VecDeque::new(),
+            live: log.subscribe(),
+            last_id: 0,
+            only: None,
+            started: 1,
+            heartbeat: interval_at(Instant::now() + BEAT, BEAT),
+            greeted: true,
+            shutdown: CancellationToken::new(),
+            _place: Place::new(Slots::default().take(1).unwrap(), Arc::clone(&metrics)),
+        };
+        for _ in 0..3 {
+            assert_eq!(feed.next().await.as_deref(), Some(": still here\n\n"));
+        }
+        assert_eq!(metrics.event_streams().get(), 1);
+        feed.shutdown.cancel();
+        assert_eq!(feed.next().await, None);
+        drop(feed);
+        assert_eq!(metrics.event_streams().get(), 0);
+    }
+}

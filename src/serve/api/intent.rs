@@ -131,7 +131,8 @@ fn end_of_silence(text: &str, now: SystemTime) -> Result<SystemTime, Problem> {
         Ok(duration) => now.checked_add(duration),
         Err(_) => text.parse::<jiff::Timestamp>().ok().map(SystemTime::from),
     };
-    end.filter(|end| *end > now).ok_or_else(|| {
+    // What has no RFC 3339 form could not be shown.
+    end.filter(|end| *end > now && jiff::Timestamp::try_from(*end).is_ok()).ok_or_else(|| {
         let detail = "until must be a time to come in RFC 3339, or a duration such as 2h";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     })

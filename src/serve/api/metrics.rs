@@ -30,7 +30,7 @@ pub async fn scrape(call: Call) -> Result<Reply, Problem> {
         Ok(Err(error)) => return Err(internal(&error)),
         Err(ended) => {
             if ended.is_panic() {
-                call.site.views.self_metrics.task_panicked();
+                call.site.views.control.status().count_panic();
             }
             return Err(internal("the task ended"));
         }

@@ -80,7 +80,8 @@ fn module<'m>(modules: &'m [ProbeModule], name: Option<&str>) -> Result<&'m Prob
 
 /// The module's own time, or less when Prometheus would not wait that long.
 fn patience(module: &ProbeModule, headers: &HeaderMap) -> Duration {
-    let own = module.timeouts.connect_total + module.timeouts.first_media + module.duration + MARGIN;
+    let t = &module.timeouts;
+    let own = [t.first_media, module.duration, MARGIN].into_iter().fold(t.connect_total, Duration::saturating_add);
     let scrape = headers.get("x-prometheus-scrape-timeout-seconds").and_then(|v| v.to_str().ok()?.parse::<f64>().ok());
     let scrape = scrape.and_then(|s| Duration::try_from_secs_f64(s).ok()).map(|s| s.saturating_sub(WAY_BACK));
     scrape.map_or(own, |s| own.min(s))

@@ -15,6 +15,8 @@ pub use catalogue::{CATALOGUE, Family, Kind, Scope};
 pub use own::SelfMetrics;
 pub use streams::render;
 
+use std::time::SystemTime;
+
 use crate::model::snapshot::Snapshot;
 
 use super::Views;
@@ -32,8 +34,22 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
     let mut out = String::with_capacity(16 * 1024 + snapshot.streams.len() * SERIES_LIMIT * 120);
     render(snapshot, &moment, &mut out);
     views.self_metrics.render(&mut out)?;
+    let status = views.control.status();
+    let restarted = Family::named("hmonitor_probe_restarts_total");
+    if let Some(mut restarts) = restarted.map(|family| FamilyWriter::new(family, &mut out)) {
+        for (cause, count) in status.restarts().filter(|(_, count)| *count > 0) {
+            restarts.series("", &["rtmp", cause.as_str()], count);
+        }
+    }
+    let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
-    let figures: [(&str, Option<Value>); 10] = [
+    let figures: [(&str, Option<Value>); 13] = [
+        ("hmonitor_config_last_reload_successful", Some(status.last_reload_successful().into())),
+        (
+            "hmonitor_config_last_reload_success_timestamp_seconds",
+            reloaded.map(|at| ((at.as_secs_f64() * 1e3).round() / 1e3).into()),
+        ),
+        ("hmonitor_task_panics_total", Some(status.panics().into())),
         ("hmonitor_streams_configured", Some((snapshot.streams.len() as u64).into())),
         ("hmonitor_snapshot_age_seconds", Some(moment.age_of(snapshot.taken_at).as_secs_f64().into())),
         ("hmonitor_observer_pauses_total", Some(views.store.clock.pauses().into())),

@@ -1,8 +1,6 @@
 //! The monitor's own counters: a registry of its own, nothing global.
 
-use std::time::SystemTime;
-
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::model::closed_enum;
 
@@ -40,18 +38,14 @@ closed_enum! {
     }
 }
 
-/// Counters and gauges about the monitor. Everybody who has something to count holds an `Arc` of it.
+/// Counters and gauges about serving.
 #[derive(Debug)]
 pub struct SelfMetrics {
     registry: Registry,
-    reload_successful: IntGauge,
-    reload_success_at: Gauge,
     requests: IntCounterVec,
     refused: IntCounterVec,
     event_streams: IntGauge,
     answers: IntCounterVec,
-    probe_restarts: IntCounterVec,
-    task_panics: IntCounter,
 }
 
 impl SelfMetrics {
@@ -64,17 +58,10 @@ impl SelfMetrics {
         let build = gauges(&registry, "hmonitor_build_info")?;
         build.with_label_values(&[version, revision]).set(1);
         let metrics = Self {
-            reload_successful: single(&registry, IntGauge::with_opts(opts("hmonitor_config_last_reload_successful")?))?,
-            reload_success_at: single(
-                &registry,
-                Gauge::with_opts(opts("hmonitor_config_last_reload_success_timestamp_seconds")?),
-            )?,
             requests: counters(&registry, "hmonitor_http_requests_total")?,
             refused: counters(&registry, "hmonitor_connections_refused_total")?,
             event_streams: single(&registry, IntGauge::with_opts(opts("hmonitor_event_streams")?))?,
             answers: counters(&registry, "hmonitor_health_answers_total")?,
-            probe_restarts: counters(&registry, "hmonitor_probe_restarts_total")?,
-            task_panics: single(&registry, IntCounter::with_opts(opts("hmonitor_task_panics_total")?))?,
             registry,
         };
         // Present from the start, so that the first increase is seen as one.
@@ -87,29 +74,6 @@ impl SelfMetrics {
             metrics.refused.with_label_values(&[listener.as_str()]);
         }
         Ok(metrics)
-    }
-
-    /// Notes the outcome of loading the configuration (also the first time).
-    pub fn configuration_loaded(&self, successful: bool, at: SystemTime) {
-        self.reload_successful.set(successful.into());
-        if successful {
-            let unix = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            self.reload_success_at.set((unix.as_secs_f64() * 1e3).round() / 1e3);
-        }
-    }
-
-    /// Whether the newest attempt to load the configuration succeeded.
-    pub fn last_reload_successful(&self) -> bool {
-        self.reload_successful.get() == 1
-    }
-
-    /// `probe` is its kind (`rtmp`), `reason` a word of a closed set (a down cause, `panic`, `changed`).
-    pub fn probe_restarted(&self, probe: &'static str, reason: &'static str) {
-        self.probe_restarts.with_label_values(&[probe, reason]).inc();
-    }
-
-    pub fn task_panicked(&self) {
-        self.task_panics.inc();
     }
 
     pub(crate) fn request_answered(&self, route: &'static str, code: http::StatusCode) {

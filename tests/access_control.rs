@@ -1,0 +1,157 @@
+//! Who may do what, and that tokens and keys stay secret.
+
+mod support;
+
+use rtmp_hmonitor::control::handle::{Command, Reloaded};
+use rtmp_hmonitor::model::Health;
+use rtmp_hmonitor::model::server::{ReadAccess, Role};
+use support::{Answer, Bench, OPERATE, READ, server_spec, stream, token};
+
+const CHANGES: [&str; 5] = [
+    "POST /-/reload",
+    "POST /api/v1/streams",
+    "DELETE /api/v1/streams/a",
+    "PUT /api/v1/streams/a/silence",
+    "DELETE /api/v1/streams/a/silence",
+];
+const READS: [&str; 9] = [
+    "/metrics",
+    "/api/v1/status",
+    "/api/v1/streams",
+    "/api/v1/streams/a",
+    "/api/v1/streams/a/events",
+    "/api/v1/events",
+    "/api/v1/openapi.json",
+    "/probe?target=rtmp://h/a/b",
+    "/",
+];
+const NEVER: [&str; 6] = ["/health", "/health/streams/a", "/livez", "/readyz", "/-/healthy", "/-/ready"];
+
+async fn with(bench: &Bench, line: &str, authorization: Option<&str>) -> Answer {
+    let line = format!("{line} HTTP/1.1");
+    let authorization = authorization.map(|a| format!("Authorization: {a}"));
+    let head: Vec<&str> = [Some(line.as_str()), authorization.as_deref()].into_iter().flatten().collect();
+    bench.ask(&head, "").await
+}
+
+#[tokio::test]
+async fn a_change_needs_the_operate_role() {
+    let bench = Bench::start(server_spec(), vec![stream("a", Health::Up)]).await;
+    for line in CHANGES {
+        let answer = with(&bench, line, None).await;
+        assert_eq!(
+            (answer.status, answer.header("www-authenticate")),
+            (401, Some("Bearer realm=\"rtmp-hmonitor\"")),
+            "{line}"
+        );
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        let refused = [
+            "Bearer wrong".to_owned(),
+            format!("Bearer {OPERATE}x"),
+            format!("Bearer {}", &OPERATE[1..]),
+            format!("Basic {OPERATE}"),
+            OPERATE.to_owned(),
+            "Bearer ".to_owned(),
+        ];
+        for authorization in refused {
+            let answer = with(&bench, line, Some(&authorization)).await;
+            assert_eq!(answer.status, 401, "{line} {authorization}");
+            assert!(answer.header("www-authenticate").is_some() && !answer.text().contains(OPERATE));
+        }
+        let answer = with(&bench, line, Some(&format!("Bearer {READ}"))).await;
+        assert_eq!(answer.status, 403, "{line}");
+        assert!(answer.header("www-authenticate").unwrap().contains("insufficient_scope"));
+    }
+}
+
+#[tokio::test]
+async fn without_a_configured_token_nothing_can_be_changed() {
+    for tokens in [vec![], vec![token(Role::Read, READ)], vec![token(Role::Operate, "")]] {
+        let mut spec = server_spec();
+        let empty_secret = tokens.iter().any(|t| t.secret.expose().is_empty());
+        spec.tokens = tokens;
+        let bench = Bench::start(spec, vec![stream("a", Health::Up)]).await;
+        for line in CHANGES {
+            for authorization in [None, Some("Bearer "), Some("Bearer x")] {
+                let answer = with(&bench, line, authorization).await;
+                assert_eq!(answer.status, if empty_secret { 401 } else { 403 }, "{line}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn reading_is_open_or_closed_and_health_is_always_open() {
+    let bench = Bench::start(server_spec(), vec![stream("a", Health::Up)]).await;
+    for path in READS {
+        assert!(
+            ![401, 403].contains(&with(&bench, &format!("GET {path}"), None).await.status)
+                || path.starts_with("/probe"),
+            "{path}"
+        );
+    }
+    let mut closed = server_spec();
+    closed.read = ReadAccess::Token;
+    bench.server.send(closed.into()).unwrap();
+    for path in READS {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(with(&bench, &format!("{method} {path}"), None).await.status, 401, "{path}");
+            assert_eq!(with(&bench, &format!("{method} {path}"), Some("Bearer wrong")).await.status, 401, "{path}");
+            for secret in [READ, OPERATE] {
+                let answer = with(&bench, &format!("{method} {path}"), Some(&format!("bearer {secret}"))).await;
+                // No probe module is configured.
+                assert_eq!(answer.status, if path.starts_with("/probe") { 403 } else { 200 }, "{path}");
+            }
+        }
+    }
+    for path in NEVER {
+        assert_eq!(with(&bench, &format!("GET {path}"), None).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_refused_wherever_one_could_matter() {
+    let bench = Bench::start(server_spec(), vec![stream("a", Health::Up)]).await;
+    for key in ["token", "access_token"] {
+        for path in ["GET /metrics", "GET /api/v1/status", "GET /", "POST /-/reload"] {
+            let answer = with(&bench, &format!("{path}?{key}={OPERATE}"), None).await;
+            assert_eq!(answer.status, 400, "{path}");
+            assert!(!answer.text().contains(OPERATE));
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_change_while_running() {
+    let mut bench = Bench::start(server_spec(), vec![]).await;
+    bench.control(|command| {
+        if let Command::Reload { reply } = command {
+            let _ = reply.send(Ok(Reloaded { started: 1, stopped: 2, restarted: 3, unchanged: 4 }));
+        }
+    });
+    let answer = bench.operate("POST /-/reload", "").await;
+    assert_eq!((answer.status, &answer.json()["restarted"]), (200, &3.into()));
+    let mut spec = server_spec();
+    spec.tokens = vec![token(Role::Operate, "another")];
+    bench.server.send(spec.into()).unwrap();
+    assert_eq!(bench.operate("POST /-/reload", "").await.status, 401);
+    assert_eq!(with(&bench, "POST /-/reload", Some("Bearer another")).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_answer_shows_a_stream_key() {
+    let mut view = stream("a", Health::Down);
+    view.report = Some(std::sync::Arc::new(support::report(std::time::Instant::now())));
+    let bench = Bench::start(server_spec(), vec![view]).await;
+    bench.events.push(support::event("a", Health::Down));
+    for path in READS
+        .into_iter()
+        .chain(NEVER)
+        .chain(["/api/v1/nothing?key=S3CRETKEY", "/probe?module=S3CRETKEY&target=rtmp://u:S3CRETKEY@h/a"])
+    {
+        let answer = with(&bench, &format!("GET {path}"), None).await;
+        let shown = format!("{}{}", answer.head, answer.text());
+        assert!(!shown.contains(support::SECRET_KEY) && !shown.contains("T0KEN"), "{path}");
+    }
+    assert!(bench.get("/api/v1/streams/a").await.text().contains("rtmp://10.0.0.11:1935/live/***"));
+}

@@ -1,0 +1,328 @@
+//! What Prometheus reads: one clean exposition, absent instead of wrong, and never too much of it.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rtmp_hmonitor::model::health::DegradedCauses;
+use rtmp_hmonitor::model::report::{ParseErrorKind, Phase, TimestampAnomaly};
+use rtmp_hmonitor::model::snapshot::{Silence, Snapshot, StreamView};
+use rtmp_hmonitor::model::spec::{AudioExpect, Expect, Labels, Presence, Range, VideoExpect, enabled_causes};
+use rtmp_hmonitor::model::{BitRate, DegradedCause, DownCause, Health, StreamPolicy};
+use rtmp_hmonitor::serve::metrics::{self, CATALOGUE, Kind, SERIES_LIMIT, Scope};
+use rtmp_hmonitor::serve::moment::Moment;
+use support::{Bench, SECRET_KEY, report, server_spec, snapshot, stream};
+
+/// Series by their whole text before the value.
+fn series(text: &str) -> BTreeMap<&str, f64> {
+    let lines = text.lines().filter(|l| !l.starts_with('#'));
+    let mut found = BTreeMap::new();
+    for line in lines {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(found.insert(name, value.parse().unwrap()).is_none(), "twice: {name}");
+    }
+    found
+}
+
+fn render(snapshot: &Snapshot, now: Instant) -> String {
+    let mut out = String::new();
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_100);
+    metrics::render(snapshot, &Moment { now, wall }, &mut out);
+    out
+}
+
+fn every_threshold() -> StreamPolicy {
+    let bounds = Range { min: Some(BitRate::from_bits_per_second(1)), max: Some(BitRate::from_bits_per_second(2)) };
+    StreamPolicy {
+        expect: Expect {
+            video: VideoExpect {
+                codec: Some("h264".into()),
+                width: Some(1),
+                height: Some(1),
+                fps: Range { min: Some(1.0), max: Some(2.0) },
+                bitrate: bounds,
+                keyframe_interval_max: Some(Duration::from_secs(1)),
+                ..VideoExpect::default()
+            },
+            audio: AudioExpect { presence: Presence::Required, codec: Some("aac".into()), bitrate: bounds },
+            drift_max: Some(Duration::from_secs(1)),
+            av_skew_max: Some(Duration::from_secs(1)),
+            jitter_max: Some(Duration::from_secs(1)),
+            timestamp_anomalies_max: Some(1),
+        },
+        ..StreamPolicy::default()
+    }
+}
+
+/// Everything that can happen to a stream has happened to this one.
+fn ill_fated(name: &str, now: Instant) -> StreamView {
+    let mut view = stream(name, Health::Degraded);
+    let mut spec = (*view.spec).clone();
+    spec.policy = Arc::new(every_threshold());
+    view.spec = Arc::new(spec);
+    view.verdict.degraded = DegradedCause::ALL.iter().copied().collect();
+    view.totals.causes_seen = view.verdict.degraded;
+    view.totals.down_causes_seen = [true; DownCause::ALL.len()];
+    view.totals.changes = [1; Health::ALL.len()];
+    let mut report = report(now);
+    report.transport.connect_failures = [1; DownCause::ALL.len()];
+    report.transport.disconnects = [1; DownCause::ALL.len()];
+    report.transport.phases = [Some(Duration::from_millis(1)); Phase::ALL.len()];
+    report.media.video.medium.anomalies = [1; TimestampAnomaly::ALL.len()];
+    report.media.audio.medium.anomalies = [1; TimestampAnomaly::ALL.len()];
+    report.media.parse_errors = [1; ParseErrorKind::ALL.len()];
+    view.report = Some(Arc::new(report));
+    view
+}
+
+fn playing(name: &str, health: Health, now: Instant) -> StreamView {
+    StreamView { report: Some(Arc::new(report(now))), ..stream(name, health) }
+}
+
+#[test]
+fn a_healthy_stream_in_numbers() {
+    let now = Instant::now();
+    let text = render(&snapshot(now, vec![playing("cam", Health::Up, now)]), now);
+    let found = series(&text);
+    for (name, labels, value) in [
+        ("up", "", 1.0),
+        ("expected", "", 1.0),
+        ("health", r#",state="up""#, 1.0),
+        ("health", r#",state="down""#, 0.0),
+        ("issue", r#",cause="stalled""#, 0.0),
+        ("issue", r#",cause="video_missing""#, 0.0),
+        ("outages_total", "", 2.0),
+        ("outage_seconds_total", "", 12.5),
+        ("last_change_timestamp_seconds", "", 1_790_000_000.25),
+        ("state_changes_total", r#",to="down""#, 2.0),
+        ("connect_attempts_total", "", 1.0),
+        ("session_failures_total", "", 0.0),
+        ("connect_duration_seconds", r#",phase="first_keyframe""#, 0.003),
+        ("session_start_timestamp_seconds", "", 1_790_000_100.0),
+        ("received_bytes_total", "", 1_100_000.0),
+        ("media_bytes_per_second", r#",media="audio""#, 16_000.0),
+        ("frames_per_second", "", 25.0),
+        ("drift_seconds", "", -0.002),
+        ("jitter_seconds", "", 0.0015),
+        ("video_width_pixels", "", 1280.0),
+        ("video_info", r#",codec="h264",profile="high",level="3.1""#, 1.0),
+        ("audio_info", r#",codec="aac",sample_rate="48000",channels="2""#, 1.0),
+        ("last_frame_timestamp_seconds", r#",media="video""#, 1_790_000_100.0),
+    ] {
+        let name = format!(r#"hmonitor_stream_{name}{{stream="cam",site="plant-a"{labels}}}"#);
+        assert_eq!(found.get(name.as_str()), Some(&value), "{name}");
+    }
+    // What has not happened is not there.
+    for absent in
+        ["connect_failures_total", "disconnects_total", "timestamp_anomalies", "parse_errors", "cause=\"dns\"", "tls"]
+    {
+        assert!(!text.contains(absent), "{absent}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_absent() {
+    let now = Instant::now();
+    let names = ["down", "idle", "unknown", "up"];
+    let mut streams: Vec<_> =
+        [Health::Down, Health::Idle, Health::Unknown, Health::Up].map(|h| playing(h.as_str(), h, now)).into();
+    streams.push(stream("new", Health::Unknown));
+    let silence = Silence { reason: "x".into(), until: None, created: SystemTime::UNIX_EPOCH };
+    streams.push(StreamView { silence: Some(Arc::new(silence)), ..playing("silenced", Health::Idle, now) });
+    let picture = snapshot(now, streams);
+    let text = render(&picture, now);
+    let found = series(&text);
+    let value = |family: &str, name: &str, more: &str| {
+        found.get(format!(r#"hmonitor_stream_{family}{{stream="{name}",site="plant-a"{more}}}"#).as_str()).copied()
+    };
+    assert_eq!(names.map(|n| value("up", n, "")), [Some(0.0), None, None, Some(1.0)]);
+    assert_eq!(names.map(|n| value("expected", n, "")), [Some(1.0), Some(0.0), Some(1.0), Some(1.0)]);
+    assert_eq!(value("expected", "silenced", ""), Some(0.0));
+    assert_eq!(names.map(|n| value("frames_per_second", n, "").is_some()), [true, true, false, true]);
+    // A counter stays where it was, so that its increase is not lost.
+    assert_eq!(value("frames_total", "unknown", r#",media="video""#), Some(3000.0));
+    assert_eq!(value("issue", "down", r#",cause="stalled""#), Some(1.0));
+    assert_eq!((value("connect_attempts_total", "new", ""), value("outages_total", "new", "")), (None, Some(2.0)));
+
+    // A picture nobody has renewed says nothing about the present.
+    let later = now + Duration::from_secs(5);
+    let text = render(&picture, later);
+    assert!(!text.contains("hmonitor_stream_up{") && !text.contains("hmonitor_stream_frames_per_second{"));
+    assert_eq!(text.matches(r#",state="unknown"} 1"#).count(), 6);
+    assert_eq!(series(&text)[r#"hmonitor_stream_issue{stream="down",site="plant-a",cause="stalled"}"#], 0.0);
+}
+
+#[test]
+fn a_figure_that_is_no_number_is_left_out() {
+    let now = Instant::now();
+    let mut odd = report(now);
+    odd.media.drift = Some(f64::NAN);
+    odd.media.av_skew = Some(f64::INFINITY);
+    let text = render(&snapshot(now, vec![StreamView { report: Some(Arc::new(odd)), ..stream("a", Health::Up) }]), now);
+    assert!(!text.contains("drift") && !text.contains("skew") && !text.contains("NaN") && !text.contains(" inf"));
+}
+
+#[test]
+fn labels_are_escaped_and_impossible_ones_left_out() {
+    let now = Instant::now();
+    let mut view = playing("a:b@c", Health::Up, now);
+    let mut spec = (*view.spec).clone();
+    spec.labels = Labels(Arc::new([
+        ("bad-name".into(), "x".into()),
+        ("cause".into(), "x".into()),
+        ("note".into(), "a\"b\\c\nd".into()),
+        ("stream".into(), "other".into()),
+    ]));
+    view.spec = Arc::new(spec);
+    let text = render(&snapshot(now, vec![view]), now);
+    assert!(text.contains("hmonitor_stream_up{stream=\"a:b@c\",note=\"a\\\"b\\\\c\\nd\"} 1\n"), "{text}");
+}
+
+#[test]
+fn a_stream_never_has_more_than_its_series() {
+    let now = Instant::now();
+    let ordinary = series(&render(&snapshot(now, vec![playing("a", Health::Up, now)]), now)).len();
+    assert!(ordinary <= SERIES_LIMIT - 4, "{ordinary}: an ordinary stream has room for its first failures");
+    let text = render(&snapshot(now, vec![ill_fated("a", now)]), now);
+    let found = series(&text);
+    assert_eq!(found.len(), SERIES_LIMIT);
+    // What applies now comes first; totals are never left out.
+    assert_eq!(found.keys().filter(|k| k.contains("_issue{")).count(), 21);
+    assert_eq!(found[r#"hmonitor_stream_session_failures_total{stream="a",site="plant-a"}"#], 22.0);
+    assert_eq!(found[r#"hmonitor_stream_media_errors_total{stream="a",site="plant-a"}"#], 10.0);
+    // Every threshold on, nothing wrong yet: all enabled causes are there.
+    let mut calm = ill_fated("a", now);
+    calm.verdict.health = Health::Up;
+    calm.verdict.degraded = DegradedCauses::EMPTY;
+    calm.totals = Default::default();
+    calm.report = Some(Arc::new(report(now)));
+    let text = render(&snapshot(now, vec![calm]), now);
+    let enabled = enabled_causes(&every_threshold()).iter().count();
+    assert_eq!(text.matches("hmonitor_stream_issue{").count(), enabled + 1);
+    assert!(series(&text).len() <= SERIES_LIMIT);
+}
+
+fn everything(bench: &Bench) {
+    let now = bench.clock.now();
+    let mut tame = ill_fated("tame", now);
+    // Without so many issues, so that the rest has room.
+    let mut spec = (*tame.spec).clone();
+    spec.policy = Arc::default();
+    tame.spec = Arc::new(spec);
+    tame.verdict.degraded = DegradedCauses::EMPTY.with(DegradedCause::Jitter);
+    tame.totals.causes_seen = DegradedCauses::EMPTY;
+    tame.totals.down_causes_seen = Default::default();
+    let mut declared = playing("declared", Health::Up, now);
+    declared.totals = Default::default();
+    let mut parse = report(now);
+    parse.media.parse_errors = [1; ParseErrorKind::ALL.len()];
+    let parse = StreamView { report: Some(Arc::new(parse)), ..stream("parse", Health::Up) };
+    let mut few = report(now);
+    few.media.audio.medium.anomalies = [1; TimestampAnomaly::ALL.len()];
+    few.transport.disconnects[0] = 1;
+    let few = StreamView { report: Some(Arc::new(few)), ..stream("few", Health::Up) };
+    bench.show(
+        Duration::ZERO,
+        vec![ill_fated("ill-fated", now), tame, declared, parse, few, stream("new", Health::Unknown)],
+    );
+    let status = bench.views.control.status();
+    status.count_restart(DownCause::Closed);
+    status.note_reload(true);
+}
+
+#[tokio::test]
+async fn the_exposition_and_the_catalogue_agree() {
+    let bench = Bench::start(server_spec(), vec![]).await;
+    everything(&bench);
+    bench.get("/health").await;
+    let answer = bench.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = answer.text();
+    let mut open = None;
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            let family = metrics::Family::named(name).unwrap_or_else(|| panic!("{name} is not in the catalogue"));
+            assert_eq!(help, family.help);
+            assert!(seen.insert(name), "{name} comes in two pieces");
+            open = Some(family);
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let family = open.unwrap();
+            assert_eq!(rest, format!("{} {}", family.name, family.kind));
+        } else {
+            let family = open.unwrap();
+            let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
+            assert_eq!(name, family.name);
+            let mut labels: BTreeSet<&str> = rest
+                .split('"')
+                .step_by(2)
+                .filter_map(|part| part.strip_suffix('='))
+                .map(|l| l.trim_start_matches(['{', ',']))
+                .collect();
+            if family.scope == Scope::Stream {
+                assert!(labels.remove("stream") && labels.remove("site"), "{line}");
+            }
+            assert_eq!(labels, family.labels.iter().copied().collect(), "{line}");
+        }
+    }
+    let promised: BTreeSet<&str> = CATALOGUE.iter().filter(|f| f.scope != Scope::Probe).map(|f| f.name).collect();
+    assert_eq!(promised.difference(&seen).collect::<Vec<_>>(), Vec::<&&str>::new(), "promised and not shown");
+    for family in CATALOGUE {
+        assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
+    }
+    for secret in [SECRET_KEY, "T0KEN", "10.0.0.11", "said for people"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing() {
+    let bench = Bench::start(server_spec(), vec![]).await;
+    everything(&bench);
+    let text = bench.get("/metrics").await;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is missing: apt-get install --no-install-recommends prometheus");
+    promtool.stdin.take().unwrap().write_all(&text.body).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    let said = (
+        said.status.code(),
+        String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr),
+    );
+    assert_eq!(said, (Some(0), String::new()));
+}
+
+#[tokio::test]
+async fn compressed_when_asked() {
+    let bench = Bench::start(server_spec(), vec![stream("a", Health::Up)]).await;
+    for (accept, gzip) in
+        [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("br", false), ("gzip;q=0.0, *", false)]
+    {
+        let answer = bench.ask(&["GET /metrics HTTP/1.1", &format!("Accept-Encoding: {accept}")], "").await;
+        assert_eq!(answer.header("content-encoding").is_some(), gzip, "{accept}");
+        let mut text = String::new();
+        match gzip {
+            true => flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut text).unwrap(),
+            false => (&answer.body[..]).read_to_string(&mut text).unwrap(),
+        };
+        assert!(text.contains("hmonitor_stream_up{stream=\"a\",site=\"plant-a\"} 1\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_removed_stream_is_gone_from_the_next_scrape() {
+    let bench = Bench::start(server_spec(), vec![stream("a", Health::Up), stream("b", Health::Up)]).await;
+    assert!(bench.get("/metrics").await.text().contains("stream=\"b\""));
+    bench.show(Duration::ZERO, vec![stream("a", Health::Up)]);
+    let text = bench.get("/metrics").await;
+    assert!(!text.text().contains("stream=\"b\"") && text.text().contains("hmonitor_streams_configured 1\n"));
+}
