@@ -197,13 +197,15 @@ fn a_removed_stream_keeps_its_last_health_answer() {
     let done = reload(&monitor).json();
     assert_eq!((done["stopped"].as_u64(), done["unchanged"].as_u64()), (Some(2), Some(1)), "{done}");
     eventually("b's session ends", SOON, || (origin.stats("b").players == 0).then_some(()));
+    eventually("its series are gone", SOON, || (!monitor.metrics().contains("stream=\"b\"")).then_some(()));
     // A load balancer that is reconfigured later than we are must not see a failure that is none.
     assert_eq!((monitor.health_code("b"), monitor.health_code("c")), (200, 503));
-    let departed = monitor.metrics();
-    let counted = departed.lines().find(|l| l.starts_with("hmonitor_health_answers_total{") && l.contains("departed"));
-    assert!(counted.is_some(), "answers about departed streams are counted");
-    let left: Vec<_> = departed.lines().filter(|l| l.contains("stream=\"b\"")).collect();
-    assert!(left.is_empty(), "its series are gone: {left:#?}");
+    let metrics = monitor.metrics();
+    let counted = |answer: &str| {
+        let labels = [&format!("answer=\"{answer}\""), "view=\"departed\""];
+        harness::metric(&metrics, "hmonitor_health_answers_total", &labels)
+    };
+    assert_eq!((counted("healthy"), counted("unhealthy")), (Some(1.0), Some(1.0)), "answers about departed streams count");
     assert_eq!(monitor.get("/api/v1/streams/b").status, 404);
     assert_eq!(monitor.health_code("never-known"), 503);
 
