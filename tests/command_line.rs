@@ -50,7 +50,16 @@ fn probe_prints_for_people_while_it_runs() {
     let origin = Origin::start("gate");
     let ran = run(&["probe", &origin.url("gate"), "--for", "3s"]);
     assert_eq!(ran.code, 0, "{}", ran.all());
-    for part in ["probing rtmp://", "/live/***", "tcp after", "play after", "video      h264", "640x360", "audio      aac", "verdict    up"] {
+    for part in [
+        "probing rtmp://",
+        "/live/***",
+        "tcp after",
+        "play after",
+        "video      h264",
+        "640x360",
+        "audio      aac",
+        "verdict    up",
+    ] {
         assert!(ran.stdout.contains(part), "{part} is missing in:\n{}", ran.stdout);
     }
     let live = ran.stdout.lines().filter(|l| l.contains("keyframes,")).count();
@@ -59,8 +68,7 @@ fn probe_prints_for_people_while_it_runs() {
 
 #[test]
 fn probe_exits_with_1_for_a_stream_that_is_down() {
-    let origin =
-        Origin::start_with("gate", SimConfig { unknown: UnknownStream::NotFound, ..SimConfig::default() });
+    let origin = Origin::start_with("gate", SimConfig { unknown: UnknownStream::NotFound, ..SimConfig::default() });
     let json = |url: &str, more: &[&str]| {
         let ran = run(&[&["probe", url, "--for", "5s", "--json"], more].concat());
         assert_eq!(ran.code, 1, "{}", ran.all());

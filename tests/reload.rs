@@ -128,9 +128,8 @@ fn a_threshold_changes_without_a_reconnect_and_is_in_force() {
 fn a_new_url_restarts_exactly_one_session() {
     let (origin, other) = (Origin::start("a,b,c"), Origin::start("b"));
     let (monitor, text) = watched(&origin);
-    let bytes = |name: &str| {
-        monitor.metric("hmonitor_stream_received_bytes_total", &[&format!("stream=\"{name}\"")]).unwrap()
-    };
+    let bytes =
+        |name: &str| monitor.metric("hmonitor_stream_received_bytes_total", &[&format!("stream=\"{name}\"")]).unwrap();
     let before = bytes("b");
     replace(&monitor.config_path(), &text.replace(&origin.url("b"), &other.url("b")));
     let done = reload(&monitor).json();
@@ -205,7 +204,11 @@ fn a_removed_stream_keeps_its_last_health_answer() {
         let labels = [&format!("answer=\"{answer}\""), "view=\"departed\""];
         harness::metric(&metrics, "hmonitor_health_answers_total", &labels)
     };
-    assert_eq!((counted("healthy"), counted("unhealthy")), (Some(1.0), Some(1.0)), "answers about departed streams count");
+    assert_eq!(
+        (counted("healthy"), counted("unhealthy")),
+        (Some(1.0), Some(1.0)),
+        "answers about departed streams count"
+    );
     assert_eq!(monitor.get("/api/v1/streams/b").status, 404);
     assert_eq!(monitor.health_code("never-known"), 503);
 

@@ -31,9 +31,7 @@ fn health(monitor: &Monitor, name: &str) -> (u16, Value) {
 /// The state file as written, once `holds`.
 fn state(monitor: &Monitor, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let path = monitor.path().join("state.json");
-    eventually(what, SOON, || {
-        serde_json::from_slice(&std::fs::read(&path).ok()?).ok().filter(|state| holds(state))
-    })
+    eventually(what, SOON, || serde_json::from_slice(&std::fs::read(&path).ok()?).ok().filter(|state| holds(state)))
 }
 
 #[test]
@@ -109,7 +107,9 @@ fn the_state_file_is_its_owners_alone() {
 fn a_damaged_state_file_is_put_aside_and_the_monitor_starts() {
     let origin = Origin::start("gate");
     let mut monitor = Monitor::start(&streams(&origin, &["gate"]));
-    for damage in ["", "{", "{\"version\": 99}", "[]", "{\"version\":1,\"streams\":{\"gate\":{\"epoch\":-1}}}", "\0\0\0\0"] {
+    for damage in
+        ["", "{", "{\"version\": 99}", "[]", "{\"version\":1,\"streams\":{\"gate\":{\"epoch\":-1}}}", "\0\0\0\0"]
+    {
         monitor.signal("KILL");
         let path = monitor.path().join("state.json");
         // Killed, but it may be writing until it is gone.
@@ -145,7 +145,11 @@ fn a_stop_is_silent_and_quick() {
         let main = monitor.listen;
         // Somebody asks all the time, on both listeners; an open event stream must not hold the stop up.
         let mut events = TcpStream::connect(main).unwrap();
-        std::io::Write::write_all(&mut events, b"GET /api/v1/events HTTP/1.1\r\nHost: m\r\nAccept: text/event-stream\r\n\r\n").unwrap();
+        std::io::Write::write_all(
+            &mut events,
+            b"GET /api/v1/events HTTP/1.1\r\nHost: m\r\nAccept: text/event-stream\r\n\r\n",
+        )
+        .unwrap();
         let (codes, took) = std::thread::scope(|scope| {
             let asking = [address, main].map(|address| {
                 let stop = &stop;
@@ -222,6 +226,7 @@ fn what_makes_a_start_impossible_is_said() {
     assert!(said.contains("/nonexistent/state.json"), "{said}");
     let said = fails("streams: [{ name: a }]\n");
     assert!(said.contains("streams[0]") && said.contains("url"), "{said}");
-    let said = fails(&format!("server: {{ listen: \"{}\", health_listen: none }}\nlog: {{ level: \"a=b=c\" }}\n", free()));
+    let said =
+        fails(&format!("server: {{ listen: \"{}\", health_listen: none }}\nlog: {{ level: \"a=b=c\" }}\n", free()));
     assert!(said.contains("log"), "{said}");
 }

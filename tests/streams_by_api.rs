@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 const OPERATE: &str = "Authorization: Bearer operator-test-token";
 const READ: &str = "Authorization: Bearer reader-test-token";
-const TOKENS: &str = "  tokens:\n    - { role: operate, token: operator-test-token }\n    - { role: read, token: reader-test-token }\n";
+const TOKENS: &str =
+    "  tokens:\n    - { role: operate, token: operator-test-token }\n    - { role: read, token: reader-test-token }\n";
 
 fn start(config: &str) -> Monitor {
     Monitor::start_with(&format!("{QUICK}{config}"), TOKENS, &[], |c| c)
@@ -190,7 +191,8 @@ fn streams_follow_target_files() {
 fn streams_follow_an_http_list_and_outlive_its_failures() {
     let origin = Origin::start("one,two");
     let list = |names: &[&str]| {
-        let groups: Vec<_> = names.iter().map(|n| json!({ "targets": [origin.url(n)], "labels": { "name": n } })).collect();
+        let groups: Vec<_> =
+            names.iter().map(|n| json!({ "targets": [origin.url(n)], "labels": { "name": n } })).collect();
         json!(groups).to_string()
     };
     let server = WebServer::start("503 Service Unavailable\r\n\r\n");

@@ -127,11 +127,7 @@ impl Monitor {
         environment: &[(&str, &str)],
         adjust: impl FnOnce(Command) -> Command,
     ) -> Self {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(directory.path().join("log"))
-            .unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.path().join("log")).unwrap();
         let mut command = adjust(Command::new(env!("CARGO_BIN_EXE_rtmp-hmonitor")));
         command.args(["run", "--config"]).arg(directory.path().join("hmonitor.yml"));
         command.envs(environment.iter().copied());

@@ -97,8 +97,7 @@ pub fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
 
 /// Runs `command` to its end.
 pub fn finish(mut command: Command) -> Ran {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let drain = |pipe: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -156,7 +155,9 @@ impl WebServer {
         let answer = self.answer.lock().unwrap().clone();
         let (start, body) = answer.split_once("\r\n\r\n").unwrap();
         let length = body.len();
-        socket.write_all(format!("HTTP/1.1 {start}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").as_bytes())
+        socket.write_all(
+            format!("HTTP/1.1 {start}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").as_bytes(),
+        )
     }
 
     pub fn set(&self, answer: &str) {
@@ -173,15 +174,22 @@ impl WebServer {
     }
 }
 
-/// A server that reads one request and sends `answer` to every connection.
-pub fn blunt_server(answer: &'static [u8]) -> SocketAddr {
+/// A server that answers the first bytes of every connection with `answer`, and listens on until the peer goes.
+pub fn blunt_server(answer: impl Into<Vec<u8>>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
+    let answer = answer.into();
     std::thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
-            let _ = socket.set_read_timeout(Some(Duration::from_secs(5)));
-            let _ = socket.read(&mut [0; 4096]);
-            let _ = socket.write_all(answer);
+            let answer = answer.clone();
+            std::thread::spawn(move || {
+                // A client that goes away is its own business.
+                let mut buffer = [0; 4096];
+                let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
+                if socket.read(&mut buffer).is_ok_and(|n| n > 0) && socket.write_all(&answer).is_ok() {
+                    while socket.read(&mut buffer).is_ok_and(|n| n > 0) {}
+                }
+            });
         }
     });
     address
