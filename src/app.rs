@@ -1,6 +1,7 @@
 //! Composition root: reads the configuration, starts every part, and stops them in the right order.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -220,6 +221,8 @@ pub fn start_logging(spec: &LogSpec) -> Result<()> {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
     let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
+    // It logs every certificate it refuses as an error. The stream's own line says so, once and by name.
+    let directives = format!("rustls_platform_verifier=off,{directives}");
     let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match spec.format {
@@ -227,6 +230,24 @@ pub fn start_logging(spec: &LogSpec) -> Result<()> {
         LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
     };
     started.map_err(|e| anyhow!("cannot start logging: {e}"))
+}
+
+/// Says where a panic happened: in the log, or on standard error where there is none. A message with values in it is left out: slicing
+/// a text at a wrong place, for one, quotes the text, which may be a stream key.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(message not shown)");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = std::backtrace::Backtrace::capture();
+        let thread = thread::current();
+        let thread = thread.name().unwrap_or_default();
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(place, thread, %backtrace, "panic: {message}");
+        } else {
+            // Nothing is left to do when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "panic: {message}, at {place}, thread {thread}\n{backtrace}");
+        }
+    }));
 }
 
 /// The one TLS implementation of the process.

@@ -167,8 +167,20 @@ impl Monitor {
 
     /// SIGTERM; the exit status.
     pub fn terminate(&mut self) -> std::process::ExitStatus {
-        self.signal("TERM");
-        self.child.wait().unwrap()
+        self.end_by("TERM")
+    }
+
+    /// Sends a signal that ends it; the exit status.
+    pub fn end_by(&mut self, signal: &str) -> std::process::ExitStatus {
+        self.signal(signal);
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the monitor does not end");
+            std::thread::sleep(LOOK);
+        }
     }
 
     pub fn signal(&self, name: &str) {
