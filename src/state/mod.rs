@@ -62,6 +62,11 @@ impl StateFile {
         self.document().stream(name)
     }
 
+    /// What was known of all streams.
+    pub fn all_remembered(&self) -> Vec<(StreamName, Remembered)> {
+        self.document().streams()
+    }
+
     /// Notes a stream's judgement; written soon.
     pub fn remember(&self, name: &StreamName, judgement: &Remembered) {
         self.document().set_stream(name, judgement);

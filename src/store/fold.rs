@@ -8,8 +8,10 @@ use crate::health::{Change, Remembered, Situation, StreamEvaluator};
 use crate::model::event::{Event, EventKind};
 use crate::model::health::{Cause, Health};
 use crate::model::snapshot::{Snapshot, StreamView, Verdict};
-use crate::model::spec::{Desired, StreamSpec};
-use crate::model::{StreamName, StreamReport};
+use crate::model::spec::{
+    Desired, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
+};
+use crate::model::{StreamName, StreamReport, StreamUrl};
 
 /// How long a removed stream keeps its last health answer.
 pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
@@ -54,6 +56,27 @@ impl Fold {
         [due, departure].into_iter().flatten().min()
     }
 
+    /// Holds what an earlier process last answered, as for departed streams, until they are wanted again: a target list is read only
+    /// after the start, and until then its streams are no unknown names.
+    pub fn recall(&mut self, now: Instant, wall: SystemTime, remembered: Vec<(StreamName, Remembered)>) {
+        // Nobody plays it. Only the answer is asked for.
+        let Ok(url) = StreamUrl::parse("rtmp://localhost/recalled") else { return };
+        let (timeouts, tls) = (PhaseTimeouts::default(), TlsSpec::default());
+        let probe = Arc::new(ProbeSpec { url, timeouts, tls, watch: Watch::Always });
+        let policy = Arc::new(StreamPolicy::default());
+        for (name, judgement) in remembered {
+            let spec = StreamSpec {
+                name: name.clone(),
+                probe: Arc::clone(&probe),
+                policy: Arc::clone(&policy),
+                labels: Labels::default(),
+                source: SpecSource::Discovery,
+            };
+            let entry = Entry::new(now, wall, Arc::new(spec), None, Some(judgement));
+            self.departed.insert(name, (now, entry.view));
+        }
+    }
+
     /// Makes the set of streams match what is wanted. Unchanged ones keep everything, changed ones their judgement.
     pub fn set_desired(
         &mut self,
@@ -71,7 +94,6 @@ impl Fold {
                 self.due.remove(&(at, name.clone()));
             }
             outcome.events.push(event(wall, &name, EventKind::Removed, "no longer configured".into()));
-            outcome.forget.push(name.clone());
             self.departed.insert(name, (now, entry.view));
         }
         for spec in desired.streams.iter() {
@@ -122,7 +144,13 @@ impl Fold {
             }
             self.evaluate(now, wall, &name, outcome);
         }
-        self.departed.retain(|_, (at, _)| now.saturating_duration_since(*at) < KEEP_DEPARTED);
+        self.departed.retain(|name, (at, _)| {
+            let kept = now.saturating_duration_since(*at) < KEEP_DEPARTED;
+            if !kept {
+                outcome.forget.push(name.clone());
+            }
+            kept
+        });
     }
 
     /// The picture as it stands.

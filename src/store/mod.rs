@@ -57,7 +57,8 @@ impl Store {
         let events = Arc::new(EventLog::new(EVENT_BUDGET));
         let current = Arc::new(ArcSwap::from_pointee(Snapshot::empty(clock.now())));
         let reader = StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current));
-        let fold = Fold::default();
+        let mut fold = Fold::default();
+        fold.recall(clock.now(), SystemTime::now(), state.all_remembered());
         let mut store = Self { clock, board, desired, state, events, current, fold, journal: Journal::default() };
         // The first answers come from what is remembered.
         store.fold_once(true);
