@@ -27,6 +27,20 @@ fn a_cached_gop_of_a_dead_publisher_is_never_live() {
 }
 
 #[test]
+fn a_burst_that_is_held_up_is_still_a_burst() {
+    let mut watch = Watch::new(settings());
+    for piece in 0..6_u32 {
+        let at = f64::from(piece) * 400.0;
+        for n in piece * 25..(piece + 1) * 25 {
+            watch.video(at + f64::from(n % 25), n * 40, n == 0, 8_000);
+        }
+    }
+    assert_eq!(watch.report(2_030.0).live_since, None, "6 s of media in pieces of 1 s within 2 s");
+    watch.flow(2_040, 3_000, 3_960);
+    assert!(watch.report(3_000.0).live_since.is_some());
+}
+
+#[test]
 fn a_burst_leaves_no_trace_in_the_figures() {
     let mut watch = Watch::new(settings());
     burst(&mut watch, 8_000, 20);

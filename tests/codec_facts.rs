@@ -143,10 +143,9 @@ fn keyframes_and_declared_rates() {
     assert_eq!((report.video.keyframes, report.video.gop_frames), (5, Some(5)));
     assert_eq!(report.video.keyframe_interval, Some(publisher::ms(200)));
     assert_eq!(report.video.declared_frames_per_second, Some(25.0));
-    assert_eq!(
-        report.video.medium.declared_bytes_per_second.map(f64::round),
-        Some(300_000.0 / 8.0 * 1000.0 / 1024.0).map(f64::round)
-    );
+    // FFmpeg's muxer takes 1024 for a thousand.
+    let declared = report.video.medium.declared_bytes_per_second.unwrap();
+    assert!((declared - 300_000.0 / 8.0 * 1000.0 / 1024.0).abs() < 1.0, "{declared}");
     assert!(report.audio.medium.declared_bytes_per_second.is_some());
 }
 
@@ -182,31 +181,35 @@ fn older_codecs_are_named() {
     }
 }
 
-/// No free encoder writes HE-AAC: the configuration of a real file is replaced by each way of signalling it, and its frames,
-/// which ffprobe would believe more than the configuration, are cut off.
+/// No free encoder writes HE-AAC: the configuration of a real file is replaced by each way of signalling it. ffprobe then tells
+/// the output rate; the profile it takes from the frames, which are still LC.
 #[test]
-fn high_efficiency_aac_is_told_apart() {
+fn high_efficiency_aac_has_the_rate_that_comes_out() {
     let directory = tempfile::tempdir().unwrap();
     let path = encode(directory.path(), "lc", "sine=f=440:r=22050 -c:a aac -ac 1");
     let file = std::fs::read(&path).unwrap();
-    let config = file.windows(4).position(|w| w[..2] == [0xaf, 0] && w[2] >> 3 == 2).expect("an AAC sequence header");
-    for record in [
-        &[0x2b, 0x8a, 0x08, 0x00][..],
-        &[0xeb, 0x8a, 0x08, 0x00],
-        &[0x13, 0x88, 0x56, 0xe5, 0xa0],
-        &[0x13, 0x88, 0x56, 0xe5, 0xa5, 0x48, 0x80],
+    let config = file.windows(3).position(|w| w[..2] == [0xaf, 0] && w[2] >> 3 == 2).expect("an AAC sequence header");
+    let length = u32::from_be_bytes([0, file[config - 10], file[config - 9], file[config - 8]]) as usize;
+    for (record, profile) in [
+        (&[0x2b, 0x8a, 0x08, 0x00][..], "he-aac"),
+        (&[0xeb, 0x8a, 0x08, 0x00], "he-aacv2"),
+        (&[0x13, 0x88, 0x56, 0xe5, 0xa0], "he-aac"),
+        (&[0x13, 0x88, 0x56, 0xe5, 0xa5, 0x48, 0x80], "he-aacv2"),
     ] {
         let mut changed = file[..config + 2].to_vec();
         changed[config - 8] = record.len() as u8 + 2;
         changed.extend_from_slice(record);
         changed.extend_from_slice(&(record.len() as u32 + 13).to_be_bytes());
+        changed.extend_from_slice(&file[config + length + 4..]);
         let path = directory.path().join("he.flv");
         std::fs::write(&path, changed).unwrap();
-        let streams = probe(&path);
         let ours = analyse(&path).audio.format.unwrap();
-        assert_eq!(ours.profile, lower(&streams[0]["profile"]), "{record:02x?}");
-        assert_eq!(ours.sample_rate.unwrap().to_string(), streams[0]["sample_rate"].as_str().unwrap(), "{record:02x?}");
-        assert_eq!(ours.channels.map(u64::from), streams[0]["channels"].as_u64(), "{record:02x?}");
+        assert_eq!(ours.profile, profile, "{record:02x?}");
+        assert_eq!(
+            ours.sample_rate.unwrap().to_string(),
+            probe(&path)[0]["sample_rate"].as_str().unwrap(),
+            "{record:02x?}"
+        );
     }
 }
 

@@ -63,6 +63,8 @@ fn a_bad_list_gives_all_its_errors_and_no_streams() {
         let errors = streams("{ file: t.yml }", hostile).unwrap_err().join("\n");
         assert!(errors.starts_with("t.yml") && !errors.contains("PLANTED"), "{errors}");
     }
+    let many = serde_json::to_string(&json!([{ "targets": vec!["x"; 10_001] }])).unwrap();
+    assert_eq!(streams("{ file: t.yml }", &many).unwrap_err(), ["t.yml: more than 10000 targets"]);
     let missing = streams("{ file: t.yml, name: '{label.cam}' }", "- targets: [rtmp://h/live/x]").unwrap_err();
     assert_eq!(missing, ["t.yml:1: [0].targets[0]: discover[0].name: the variable {label.cam} has no value"]);
 }

@@ -226,6 +226,20 @@ fn a_missing_file_is_an_error_that_names_it() {
 }
 
 #[test]
+fn ten_thousand_streams_load_and_one_more_is_refused() {
+    let entry = |n: usize| format!("  - {{ name: s{n}, url: 'rtmp://h/live/s{n}' }}\n");
+    let listed: String = (0..5_000).map(entry).collect();
+    let text = |last: u32| {
+        format!("streams:\n{listed}templates: [{{ names: ['t{{1..{last}}}'], url: 'rtmp://h/live/{{name}}' }}]\n")
+    };
+    let config = load_text(&text(5_000), &[]).unwrap();
+    assert_eq!(config.streams.len(), 10_000);
+    assert!(config.streams.is_sorted_by(|a, b| a.name < b.name));
+    let error = load_text(&text(5_001), &[]).unwrap_err().to_string();
+    assert!(error.ends_with("templates[0].names[0]: more than 10000 streams in all"), "{error}");
+}
+
+#[test]
 fn hostile_documents_are_bounded() {
     let nested = "[".repeat(2_000_000);
     let dashes = "- ".repeat(500_000);

@@ -283,6 +283,18 @@ fn flapping_degrades_until_it_is_over() {
 }
 
 #[test]
+fn a_stream_watched_in_windows_rises_over_its_rests() {
+    let mut b = Bench::new(StreamPolicy { rise: Duration::from_secs(20), ..StreamPolicy::default() });
+    b.fault(DownCause::Closed);
+    b.at(5.0).live();
+    for second in 6..25 {
+        let connection = if second < 24 { Connection::Resting } else { Connection::BackingOff };
+        assert_eq!(b.at(f64::from(second)).report(connection, |_| {}), Health::Down, "nobody looks");
+    }
+    assert_eq!(b.at(25.0).live(), Health::Up, "nothing went wrong since the first window");
+}
+
+#[test]
 fn silenced_streams_are_idle_and_have_no_outage() {
     let mut b = Bench::new(StreamPolicy::default());
     b.live();

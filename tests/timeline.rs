@@ -212,6 +212,22 @@ fn a_slow_clock_drifts_and_jitter_does_not() {
 }
 
 #[test]
+fn drift_goes_on_over_a_pause_of_our_own() {
+    let mut watch = Watch::new(settings());
+    let drift = |watch: &Watch, at: f64| watch.report(at).drift.unwrap();
+    for n in 0..1_500_u64 {
+        watch.video(n as f64 * 40.0, (n as f64 * 38.0) as u32, n % 50 == 0, 4_000);
+        if n == 750 {
+            let before = drift(&watch, n as f64 * 40.0);
+            watch.analyzer.handle_pause(watch.at(n as f64 * 40.0));
+            assert_eq!(drift(&watch, n as f64 * 40.0), before);
+        }
+    }
+    let drift = drift(&watch, 60_000.0);
+    assert!((-3.0..-1.9).contains(&drift), "{drift}");
+}
+
+#[test]
 fn skew_is_audio_minus_video() {
     let mut watch = Watch::new(settings());
     for at in 0..8_000_u32 {

@@ -1,5 +1,6 @@
 //! `probe`: one look at one stream, for an engineer at a terminal.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +19,12 @@ use crate::model::url::StreamUrl;
 use crate::probe::ProbeEnvironment;
 use crate::probe::once::{self, OneShot};
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct ProbeArguments {
     /// rtmp:// or rtmps:// URL. HMONITOR_PROBE_URL keeps it out of the process list.
-    #[arg(env = "HMONITOR_PROBE_URL", hide_env_values = true, value_parser = super::stream_url)]
-    url: StreamUrl,
+    // Parsed by us: a message of the command line's parser would quote it.
+    #[arg(env = "HMONITOR_PROBE_URL", hide_env_values = true)]
+    url: String,
     /// How long to watch once media flows.
     #[arg(long = "for", default_value = "10s", value_parser = super::duration)]
     duration: Duration,
@@ -44,11 +46,18 @@ pub struct ProbeArguments {
 }
 
 pub fn probe(arguments: &ProbeArguments) -> Result<ExitCode> {
+    let url = match StreamUrl::parse(&arguments.url) {
+        Ok(url) => url,
+        Err(error) => {
+            writeln!(std::io::stderr(), "rtmp-hmonitor: {error}")?;
+            return Ok(ExitCode::from(2));
+        }
+    };
     app::install_crypto_provider();
     let clock = Clock::new();
     app::beat(&clock)?;
     let spec = ProbeSpec {
-        url: arguments.url.clone(),
+        url: url.clone(),
         timeouts: PhaseTimeouts { connect_total: arguments.connect_timeout, ..PhaseTimeouts::default() },
         tls: TlsSpec { ca_file: arguments.ca_file.clone(), server_name: arguments.server_name.clone() },
         watch: Watch::Always,
@@ -58,12 +67,12 @@ pub fn probe(arguments: &ProbeArguments) -> Result<ExitCode> {
     let env = ProbeEnvironment::new(clock);
     let live = Mutex::new(Live::new(env.clock.now(), !arguments.json));
     if !arguments.json {
-        super::print(format!("probing {}\n", arguments.url).as_bytes())?;
+        super::print(format!("probing {url}\n").as_bytes())?;
     }
     let on_report = |report: &StreamReport| live.lock().unwrap_or_else(PoisonError::into_inner).show(report);
     let outcome = runtime.block_on(once::observe(&env, &spec, &policy, arguments.duration, &|_| true, &on_report));
     let text = if arguments.json {
-        let mut text = serde_json::to_string_pretty(&document(&arguments.url, &outcome))?;
+        let mut text = serde_json::to_string_pretty(&document(&url, &outcome))?;
         text.push('\n');
         text
     } else {
@@ -136,7 +145,7 @@ fn summary(outcome: &OneShot) -> String {
         m.bytes_per_second.map_or_else(|| "not measured".to_owned(), |b| format!("{:.1} kbit/s", b * 8.0 / 1e3))
     };
     lines.push(format!(
-        "bit rate   video {}, audio {} (10 s window)",
+        "bit rate   video {}, audio {} (over 10 s, or all that was watched)",
         rate(&media.video.medium),
         rate(&media.audio.medium)
     ));

@@ -15,7 +15,6 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::app::{self, Options};
 use crate::config;
 use crate::model::BitRate;
-use crate::model::url::StreamUrl;
 use crate::sim::{CameraSet, Sim, SimConfig, UnknownStream};
 
 const LONG_VERSION: &str = concat!(
@@ -31,14 +30,14 @@ const LONG_VERSION: &str = concat!(
 );
 
 /// Real-time RTMP stream health monitor and exporter.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "rtmp-hmonitor", version, long_version = LONG_VERSION, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Run the monitor.
     Run(ConfigArguments),
@@ -174,9 +173,4 @@ fn simulate(arguments: SimArguments) -> Result<()> {
 /// A duration such as `10s`.
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|e| e.to_string())
-}
-
-/// A stream URL. The error never quotes it.
-fn stream_url(text: &str) -> Result<StreamUrl, String> {
-    StreamUrl::parse(text).map_err(|e| e.to_string())
 }

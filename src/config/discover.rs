@@ -9,6 +9,7 @@
 //! `<file_sd_config>` and `<http_sd_config>`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::names::MAX_STREAMS;
 use super::node::{Kind, Node};
 use super::reader::Reader;
 use super::recipe::{Recipe, check_label};
+use super::server;
 use super::shape::{Key, Shape, key, required};
 use super::text::Text;
 use super::tree;
@@ -44,6 +46,21 @@ pub enum DiscoverSource {
     /// YAML or JSON by extension (`yml`, `yaml`, `json`).
     File(FilePattern),
     Http(HttpSource),
+}
+
+/// For logs: the files, or scheme and host of the server, whose path and query may hold secrets.
+impl fmt::Display for DiscoverSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(pattern) => write!(f, "{}", pattern.directory.join(&pattern.name).display()),
+            Self::Http(source) => match source.url.expose().split_once("://") {
+                Some((scheme, rest)) => {
+                    write!(f, "{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default())
+                }
+                None => f.write_str("http"),
+            },
+        }
+    }
 }
 
 /// Files of one directory.
@@ -117,7 +134,7 @@ pub(super) fn discover(reader: &mut Reader<'_>, entry: &Node, defaults: &Node) -
                 reader
                     .error(&http.place, "expected a URL that starts with http:// or https://, without user:password@");
             }
-            let token = reader.secret(entry, "token").map(|(text, _)| Secret::new(&text));
+            let token = server::bearer_token(reader, entry);
             DiscoverSource::Http(HttpSource {
                 url: Secret::new(&url),
                 token,
@@ -148,6 +165,10 @@ pub fn streams_from_target_groups(
     let value = tree::parse_list(origin, bytes)?;
     let mut reader = Reader::new(origin, Path::new(""), None);
     let groups = reader.root(&value, &GROUPS);
+    if groups.list().iter().map(|g| g.items("targets").len()).sum::<usize>() > MAX_STREAMS {
+        reader.error(&groups.place, format!("more than {MAX_STREAMS} targets"));
+        return ConfigErrors::unless_empty(Vec::new(), reader.errors);
+    }
     let own_names = spec.recipe.name.text == Text::variable("name");
     let mut streams = Vec::new();
     let mut seen: HashMap<_, Place> = HashMap::new();
@@ -191,9 +212,6 @@ pub fn streams_from_target_groups(
             }
             streams.push(stream);
         }
-    }
-    if streams.len() > MAX_STREAMS {
-        reader.error(&groups.place, format!("more than {MAX_STREAMS} streams"));
     }
     streams.sort_by(|a: &StreamSpec, b| a.name.cmp(&b.name));
     ConfigErrors::unless_empty(streams, reader.errors)

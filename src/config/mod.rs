@@ -200,7 +200,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
 fn log(reader: &mut Reader<'_>, node: &Node) -> LogSpec {
     let level = node.text("level").unwrap_or_else(|| "info".into());
     if let Some(written) = node.get("level")
-        && tracing_subscriber::EnvFilter::builder().parse(&level).is_err()
+        && !is_log_filter(&level)
     {
         reader.error(
             &written.place,
@@ -208,6 +208,13 @@ fn log(reader: &mut Reader<'_>, node: &Node) -> LogSpec {
         );
     }
     LogSpec { format: node.text("format").and_then(|t| LogFormat::from_text(&t)).unwrap_or(LogFormat::Pretty), level }
+}
+
+/// `tracing` takes a misspelt level for the name of a module and logs that alone, so a lone word must be a level.
+fn is_log_filter(text: &str) -> bool {
+    let level =
+        |word: &str| word.contains('=') || word.trim().parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    text.split(',').all(level) && tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
 }
 
 fn supervisor(node: &Node) -> SupervisorSpec {

@@ -66,6 +66,10 @@ pub(super) fn watch(reader: &mut Reader<'_>, node: &Node) -> Watch {
     if listen >= every {
         reader.error(&place, "the period must be longer than the listening; write always to listen all the time");
     }
+    let stall = node.duration("stall_timeout").unwrap_or(StreamPolicy::default().stall_timeout);
+    if listen >= MIN_LISTEN && stall >= listen {
+        reader.error(&place, "listening must last longer than stall_timeout, or a stall cannot be seen");
+    }
     if every > MAX_EVERY {
         reader.error(&place, "the period may be 24h at most");
     }

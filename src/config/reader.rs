@@ -12,7 +12,10 @@ use super::error::{ConfigError, Place, shown};
 use super::node::{Kind, Node};
 use super::shape::{Key, Shape, key_names};
 use super::text::{References, Text};
+use crate::model::BitRate;
 
+/// Errors that are kept; a hostile list could make millions.
+pub(super) const MAX_ERRORS: usize = 1_000;
 /// Longest secret file in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
 
@@ -35,7 +38,9 @@ impl<'a> Reader<'a> {
     }
 
     pub fn error(&mut self, place: &Place, message: impl Into<String>) {
-        self.errors.push(ConfigError { place: place.clone(), message: message.into() });
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(ConfigError { place: place.clone(), message: message.into() });
+        }
     }
 
     /// The place of a value at `path`; one without an origin of its own stands where `parent` does.
@@ -107,7 +112,7 @@ impl<'a> Reader<'a> {
             Shape::Duration(min, max) => {
                 humantime::parse_duration(plain).ok().filter(|d| (min..=max).contains(&d)).map(Kind::Duration)
             }
-            Shape::BitRate => plain.parse().ok().map(Kind::BitRate),
+            Shape::BitRate => plain.parse().ok().filter(|r: &BitRate| r.bits_per_second() > 0).map(Kind::BitRate),
             Shape::Count(min, max) => plain.parse().ok().filter(|n| (min..=max).contains(&n)).map(Kind::Count),
             Shape::Number(min, max) => plain.parse().ok().filter(|n| (min..=max).contains(&n)).map(Kind::Number),
             Shape::Choice(words) => words.contains(&plain).then_some(Kind::Text(text)),

@@ -44,6 +44,12 @@ pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> S
         Some(ServerTls { cert_file: cert_file?, key_file: key_file? })
     });
     let tokens: Vec<_> = node.items("tokens").iter().filter_map(|entry| token(reader, entry)).collect();
+    for (index, token) in tokens.iter().enumerate() {
+        if tokens.iter().take(index).any(|earlier| earlier.secret == token.secret) {
+            let place = node.get("tokens").unwrap_or(node).place.clone();
+            reader.error(&place, "two entries have the same token");
+        }
+    }
     let read = node.text("read").and_then(|t| ReadAccess::from_text(&t)).unwrap_or(ReadAccess::Open);
     if let (Some(written), ReadAccess::Token, []) = (node.get("read"), read, node.items("tokens")) {
         let place = written.place.clone();
@@ -56,16 +62,21 @@ fn token(reader: &mut Reader<'_>, entry: &Node) -> Option<Token> {
     if entry.kind == Kind::Invalid {
         return None;
     }
-    let secret = reader.secret(entry, "token");
+    let secret = bearer_token(reader, entry);
     if entry.get("token").is_none() && entry.get("token_file").is_none() {
         reader.error(&entry.place, "the key token is missing (or token_file)");
     }
-    let (secret, place) = secret?;
-    // A bearer token travels in a header (RFC 6750, section 2.1).
+    Some(Token { secret: secret?, role: Role::from_text(&entry.text("role")?)? })
+}
+
+/// The bearer token at `token` or in `token_file`.
+pub(super) fn bearer_token(reader: &mut Reader<'_>, entry: &Node) -> Option<Secret> {
+    let (secret, place) = reader.secret(entry, "token")?;
+    // It travels in a header (RFC 6750, section 2.1).
     if !secret.bytes().all(|b| b.is_ascii_graphic()) {
         reader.error(&place, "a token has printable ASCII characters without spaces");
     }
-    Some(Token { role: Role::from_text(&entry.text("role")?)?, secret: Secret::new(&secret) })
+    Some(Secret::new(&secret))
 }
 
 fn limits(node: &Node) -> ServerLimits {

@@ -54,7 +54,7 @@ impl Shape {
                 humantime::format_duration(*min),
                 humantime::format_duration(*max)
             ),
-            Self::BitRate => "a bit rate such as 800kbps or 4Mbps".into(),
+            Self::BitRate => "a bit rate above 0 such as 800kbps or 4Mbps".into(),
             Self::Count(min, max) => format!("a whole number from {min} to {max}"),
             Self::Number(min, max) => format!("a number from {min} to {max}"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),

@@ -10,6 +10,9 @@ use super::error::{ConfigError, ConfigErrors, Place};
 use super::reader::read_bounded;
 use super::yaml::{self, Fault};
 
+/// Largest accepted target list in bytes: ten thousand targets with generous labels.
+const MAX_LIST: usize = 4 * 1024 * 1024;
+
 /// The file with the environment's overrides on top. `source` names the file in errors.
 pub(super) fn load(path: &Path, source: &str, env: &BTreeMap<String, String>) -> Result<Value, ConfigErrors> {
     let whole = |message: String| {
@@ -45,8 +48,8 @@ pub(super) fn load(path: &Path, source: &str, env: &BTreeMap<String, String>) ->
 pub(super) fn parse_list(source: &str, bytes: &[u8]) -> Result<Value, ConfigErrors> {
     let fault =
         |line, message: &str| errors(source, vec![Fault { line, path: String::new(), message: message.into() }]);
-    if bytes.len() > yaml::MAX_BYTES {
-        return Err(fault(None, "the list is larger than 16 MiB"));
+    if bytes.len() > MAX_LIST {
+        return Err(fault(None, "the list is larger than 4 MiB"));
     }
     // JSON first: YAML parsers trip over some of its escapes.
     let list = match serde_json::from_slice(bytes) {

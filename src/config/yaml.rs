@@ -12,6 +12,7 @@ use yaml_rust2::parser::Parser;
 use yaml_rust2::scanner::{Marker, TScalarStyle};
 
 use super::error::shown;
+use super::reader::MAX_ERRORS;
 
 /// Largest accepted document in bytes.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -191,7 +192,7 @@ impl Builder {
                 }
             },
         }
-        if let Some(first) = twice {
+        if let Some(first) = twice.filter(|_| self.faults.len() < MAX_ERRORS) {
             let message = format!("the key is given twice, first at line {first}");
             self.faults.push(Fault { line: Some(line), path: self.path(), message });
         }

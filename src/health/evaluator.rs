@@ -183,17 +183,7 @@ impl StreamEvaluator {
                 let why = if s.report.is_some() { "no fresh report from the probe" } else { &*self.verdict.detail };
                 (Health::Unknown, None, why.into())
             }
-            Evidence::Pending => {
-                self.rising = None;
-                match self.settled {
-                    // Back from staleness or a restart, still without anything to judge by.
-                    Some(Settled::Down) if self.verdict.health == Health::Down => self.unchanged(),
-                    Some(Settled::Healthy) if matches!(self.verdict.health, Health::Up | Health::Degraded) => {
-                        self.unchanged()
-                    }
-                    _ => (Health::Unknown, None, "waiting for the first evidence".into()),
-                }
-            }
+            Evidence::Pending => self.last_verdict(),
             Evidence::Down { cause, since, detail } => {
                 self.rising = None;
                 let counts_at = since + s.policy.fall;
@@ -268,6 +258,14 @@ impl StreamEvaluator {
         self.active.set(DegradedCause::Flapping, flapping.is_some());
         if let Some(end) = flapping {
             self.wake_at(end);
+        }
+    }
+
+    /// The verdict while there is nothing to judge by: the last one, unless staleness or a restart has made it unknown.
+    fn last_verdict(&self) -> (Health, Option<DownCause>, Arc<str>) {
+        match self.verdict.health {
+            Health::Up | Health::Degraded | Health::Down => self.unchanged(),
+            Health::Unknown | Health::Idle => (Health::Unknown, None, "waiting for the first evidence".into()),
         }
     }
 

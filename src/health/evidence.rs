@@ -17,7 +17,8 @@ pub const REPORT_MAX_AGE: Duration = Duration::from_secs(3);
 pub enum Evidence {
     /// Nothing fresh.
     Stale,
-    /// Fresh, but nothing to judge by yet, or nobody is looking on purpose: the last verdict holds.
+    /// Fresh, but nothing to judge by: no attempt has ended yet, or nobody is looking on purpose. The last verdict holds, and so does
+    /// the wait for a better one: whatever went wrong would be evidence.
     Pending,
     /// The stream is not there.
     Down { cause: DownCause, since: Instant, detail: Arc<str> },

@@ -1,20 +1,19 @@
 //! The analyser of one stream.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use super::formats::Formats;
 use super::lead::Lead;
 use super::medium::{Medium, Session};
 use super::metadata::Declared;
-use super::pace::Pace;
-use super::rate::{RATE_WINDOW, Rates};
+use super::play::{Held, Play};
+use super::rate::Rates;
 use super::stall::{SilencePolicy, StallTracker};
 use super::tag::{AudioTag, Content, VideoTag};
 use super::timeline::{Arrival, Moved, Placed};
 use super::{MediaError, aac, h264};
 use crate::model::report::{
-    AudioFormat, AudioReport, MediaReport, MediumReport, ParseErrorKind, Stall, TimestampAnomaly, VideoFormat,
-    VideoReport,
+    AudioReport, MediaReport, MediumReport, ParseErrorKind, Stall, TimestampAnomaly, VideoReport,
 };
 use crate::model::{MediaKind, MediaPacket, PacketKind};
 
@@ -54,63 +53,10 @@ pub struct StreamAnalyzer {
     audio: Medium,
     stall: StallTracker,
     keyframes: u64,
-    video_format: Option<VideoFormat>,
-    audio_format: Option<AudioFormat>,
-    parameter_changes: u64,
+    formats: Formats,
     parse_errors: [u64; ParseErrorKind::ALL.len()],
     urgent: bool,
     session: Option<Play>,
-}
-
-/// One session's state that belongs to no single medium.
-#[derive(Debug, Clone)]
-struct Play {
-    start: Instant,
-    frames: u64,
-    pace: Pace,
-    live_since: Option<Instant>,
-    /// Since when rates have been measured without a break; `None` while live media is still to be told from a burst.
-    steady_since: Option<Instant>,
-    held: Option<Held>,
-    rebased_at: Option<Instant>,
-    first_media: Option<Instant>,
-    first_keyframe: Option<Instant>,
-    declared: Declared,
-}
-
-/// Figures from before a pause of ours, shown until they have been measured anew, so that no threshold crosses because of it.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    video: Option<Rates>,
-    audio: Option<Rates>,
-    skew: Option<f64>,
-}
-
-impl Play {
-    fn new(start: Instant) -> Self {
-        Self {
-            start,
-            frames: 0,
-            pace: Pace::default(),
-            live_since: None,
-            steady_since: None,
-            held: None,
-            rebased_at: None,
-            first_media: None,
-            first_keyframe: None,
-            declared: Declared::default(),
-        }
-    }
-
-    fn measured_whole_window(&self, now: Instant) -> bool {
-        self.steady_since.is_some_and(|since| now.saturating_duration_since(since) >= RATE_WINDOW)
-    }
-
-    /// Media minus wall clock, in microseconds.
-    fn lead(&self, now: Instant, position: i64) -> i64 {
-        let elapsed = i64::try_from(now.saturating_duration_since(self.start).as_micros()).unwrap_or(i64::MAX);
-        position.saturating_mul(1000).saturating_sub(elapsed)
-    }
 }
 
 impl StreamAnalyzer {
@@ -121,9 +67,7 @@ impl StreamAnalyzer {
             audio: Medium::new(),
             stall: StallTracker::new(settings.silence_policy()),
             keyframes: 0,
-            video_format: None,
-            audio_format: None,
-            parameter_changes: 0,
+            formats: Formats::default(),
             parse_errors: [0; ParseErrorKind::ALL.len()],
             urgent: false,
             session: None,
@@ -268,7 +212,7 @@ impl StreamAnalyzer {
             VideoTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Video, packet))?;
         match tag.content {
             Content::Frame { key } => {
-                self.video_codec(tag.codec);
+                self.urgent |= self.formats.video_codec(tag.codec);
                 self.keyframes += u64::from(key);
                 if let Some(play) = self.session.as_mut().filter(|play| key && play.first_keyframe.is_none()) {
                     play.first_keyframe = Some(now);
@@ -279,12 +223,10 @@ impl StreamAnalyzer {
             Content::Config(record) => {
                 self.overhead(MediaKind::Video, packet);
                 self.headers_came();
-                if tag.codec != Some("h264") {
-                    self.video_codec(tag.codec);
-                    return Ok(());
-                }
-                let format = h264::video_format(record).inspect_err(|_| self.video_codec(tag.codec))?;
-                self.set_video_format(format);
+                self.urgent |= match tag.codec {
+                    Some("h264") => self.formats.set_video(h264::video_format(record)?),
+                    codec => self.formats.video_codec(codec),
+                };
             }
             Content::Other => self.overhead(MediaKind::Video, packet),
         }
@@ -297,18 +239,16 @@ impl StreamAnalyzer {
             AudioTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Audio, packet))?;
         match tag.content {
             Content::Frame { .. } => {
-                self.audio_codec(tag.codec, tag.shape);
+                self.urgent |= self.formats.audio_codec(tag.codec, tag.shape);
                 self.frame(MediaKind::Audio, now, packet, false);
             }
             Content::Config(record) => {
                 self.overhead(MediaKind::Audio, packet);
                 self.headers_came();
-                if tag.codec != Some("aac") {
-                    self.audio_codec(tag.codec, tag.shape);
-                    return Ok(());
-                }
-                let format = aac::audio_format(record).inspect_err(|_| self.audio_codec(tag.codec, tag.shape))?;
-                self.set_audio_format(format);
+                self.urgent |= match tag.codec {
+                    Some("aac") => self.formats.set_audio(aac::audio_format(record)?),
+                    codec => self.formats.audio_codec(codec, tag.shape),
+                };
             }
             Content::Other => self.overhead(MediaKind::Audio, packet),
         }
@@ -333,55 +273,6 @@ impl StreamAnalyzer {
     fn headers_came(&mut self) {
         self.video.session.headers = true;
         self.audio.session.headers = true;
-    }
-
-    fn video_codec(&mut self, codec: Option<&'static str>) {
-        let Some(codec) = codec else { return };
-        if self.video_format.as_ref().is_none_or(|format| format.codec != codec) {
-            self.set_video_format(VideoFormat { codec: Cow::Borrowed(codec), ..VideoFormat::default() });
-        }
-    }
-
-    fn audio_codec(&mut self, codec: Option<&'static str>, shape: Option<(u32, u32)>) {
-        let Some(codec) = codec else { return };
-        let same = |format: &AudioFormat| {
-            format.codec == codec
-                && shape.is_none_or(|shape| (format.sample_rate, format.channels) == (Some(shape.0), Some(shape.1)))
-        };
-        if !self.audio_format.as_ref().is_some_and(same) {
-            let (sample_rate, channels) = shape.unzip();
-            let profile = Cow::Borrowed("");
-            self.set_audio_format(AudioFormat { codec: Cow::Borrowed(codec), profile, sample_rate, channels });
-        }
-    }
-
-    fn set_video_format(&mut self, format: VideoFormat) {
-        let Some(known) = &self.video_format else {
-            self.video_format = Some(format);
-            self.urgent = true;
-            return;
-        };
-        if *known != format {
-            // Learning more about the same codec is no change.
-            let refines = known.codec == format.codec && known.profile.is_empty() && known.width.is_none();
-            self.parameter_changes += u64::from(!refines);
-            self.video_format = Some(format);
-            self.urgent = true;
-        }
-    }
-
-    fn set_audio_format(&mut self, format: AudioFormat) {
-        let Some(known) = &self.audio_format else {
-            self.audio_format = Some(format);
-            self.urgent = true;
-            return;
-        };
-        if *known != format {
-            let refines = known.codec == format.codec && known.profile.is_empty() && known.sample_rate.is_none();
-            self.parameter_changes += u64::from(!refines);
-            self.audio_format = Some(format);
-            self.urgent = true;
-        }
     }
 
     fn frame(&mut self, kind: MediaKind, now: Instant, packet: &MediaPacket<'_>, key: bool) {
@@ -563,17 +454,17 @@ impl StreamAnalyzer {
                 keyframe_interval: gop.interval(),
                 keyframe_age: gop.age(),
                 gop_frames: gop.frames(),
-                format: self.video_format.clone(),
+                format: self.formats.video.clone(),
             },
             audio: AudioReport {
                 medium: self.medium_report(MediaKind::Audio, now, audio_rates, declared.audio_rate),
-                format: self.audio_format.clone(),
+                format: self.formats.audio.clone(),
             },
             jitter: leads.iter().find_map(|lead| lead.jitter()),
             drift: leads.iter().find_map(|lead| lead.drift(now)),
             av_skew: self.skew(now),
             arrival_resolution: self.settings.arrival_resolution,
-            parameter_changes: self.parameter_changes,
+            parameter_changes: self.formats.changes,
             parse_errors: self.parse_errors,
         }
     }

@@ -29,7 +29,10 @@ pub fn video_format(record: &[u8]) -> Result<VideoFormat, MediaError> {
     }
     let size = usize::from(u16::from_be_bytes([*size_high, *size_low]));
     let sps = sets.get(..size).ok_or(MediaError::VideoConfig("truncated sequence parameter set"))?;
-    let [header, profile, constraints, level, tail @ ..] = sps else {
+    // The parser panics on an empty piece, so there must be something beyond the level.
+    let Some((&[header, profile, constraints, level], tail)) =
+        sps.split_first_chunk().filter(|(_, tail)| !tail.is_empty())
+    else {
         return Err(MediaError::VideoConfig("truncated sequence parameter set"));
     };
     if header & 0x1f != 7 {
@@ -37,14 +40,14 @@ pub fn video_format(record: &[u8]) -> Result<VideoFormat, MediaError> {
     }
     // The parser refuses pictures larger than their level allows. Cameras understate levels and play everywhere, so it
     // is given the highest one; the true level is read above.
-    let (head, tail) = ([*header, *profile, *constraints], [&[HIGHEST_LEVEL][..], tail]);
+    let (head, tail) = ([header, profile, constraints], [&[HIGHEST_LEVEL][..], tail]);
     let parsed = SeqParameterSet::from_bits(RefNal::new(&head, &tail, true).rbsp_bits())
         .map_err(|_| MediaError::VideoConfig("invalid sequence parameter set"))?;
     let (width, height) = parsed.pixel_dimensions().map_err(|_| MediaError::VideoConfig("impossible picture size"))?;
     Ok(VideoFormat {
         codec: Cow::Borrowed("h264"),
-        profile: profile_name(*profile, *constraints),
-        level: level_name(*profile, *constraints, *level),
+        profile: profile_name(profile, constraints),
+        level: level_name(profile, constraints, level),
         width: Some(width).filter(|w| *w > 0),
         height: Some(height).filter(|h| *h > 0),
         frame_rate: parsed.fps().filter(|fps| FRAME_RATES.contains(fps)),
@@ -76,11 +79,32 @@ fn profile_name(profile: u8, constraints: u8) -> Cow<'static, str> {
 
 /// Level (annex A.3): `1b` is 11 with constraint_set3 in the old profiles and 9 in the others.
 fn level_name(profile: u8, constraints: u8, level: u8) -> Cow<'static, str> {
-    match level {
-        9 => Cow::Borrowed("1b"),
-        11 if matches!(profile, 66 | 77 | 88) && constraints & 0x10 != 0 => Cow::Borrowed("1b"),
-        level => Cow::Owned(format!("{}.{}", level / 10, level % 10)),
-    }
+    let old_profile = matches!(profile, 66 | 77 | 88);
+    // Literals, because every report has a copy.
+    Cow::Borrowed(match level {
+        9 => "1b",
+        11 if old_profile && constraints & 0x10 != 0 => "1b",
+        10 => "1.0",
+        11 => "1.1",
+        12 => "1.2",
+        13 => "1.3",
+        20 => "2.0",
+        21 => "2.1",
+        22 => "2.2",
+        30 => "3.0",
+        31 => "3.1",
+        32 => "3.2",
+        40 => "4.0",
+        41 => "4.1",
+        42 => "4.2",
+        50 => "5.0",
+        51 => "5.1",
+        52 => "5.2",
+        60 => "6.0",
+        61 => "6.1",
+        62 => "6.2",
+        level => return Cow::Owned(format!("{}.{}", level / 10, level % 10)),
+    })
 }
 
 #[cfg(test)]
@@ -118,6 +142,12 @@ mod tests {
         let record = record();
         for end in 0..record.len() {
             assert!(video_format(&record[..end]).is_err(), "{end}");
+        }
+        // The set itself cut off, its size agreeing.
+        for size in 0..record[7] {
+            let mut cut = record[..8 + usize::from(size)].to_vec();
+            cut[7] = size;
+            assert!(video_format(&cut).is_err(), "{size}");
         }
     }
 

@@ -24,12 +24,14 @@
 mod aac;
 mod analyzer;
 mod error;
+mod formats;
 mod gop;
 mod h264;
 mod lead;
 mod medium;
 mod metadata;
 mod pace;
+mod play;
 mod rate;
 mod slots;
 mod stall;

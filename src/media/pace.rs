@@ -31,7 +31,7 @@ impl Pace {
         let elapsed = now.saturating_duration_since(since);
         let advanced = u64::try_from(position.saturating_sub(start)).unwrap_or(0);
         let advanced = Duration::from_millis(advanced);
-        let bursts = advanced > elapsed + LIVE_TOLERANCE + resolution;
+        let bursts = advanced > elapsed.saturating_add(LIVE_TOLERANCE).saturating_add(resolution);
         let due = elapsed >= LIVE_STRETCH;
         let trickles = due && advanced < elapsed / 2;
         if bursts || trickles {

@@ -49,8 +49,9 @@ impl<T: Copy + Default, const N: usize> Slots<T, N> {
     }
 
     fn number(&self, start: Instant, now: Instant) -> u64 {
-        let number = now.saturating_duration_since(start).as_nanos() / self.width.as_nanos().max(1);
-        u64::try_from(number).unwrap_or(u64::MAX)
+        // 64 bits are enough for 500,000 years of microseconds, and 128-bit division would show in every frame's cost.
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        micros(now.saturating_duration_since(start)) / micros(self.width).max(1)
     }
 }
 

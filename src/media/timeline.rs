@@ -84,7 +84,7 @@ impl Timeline {
 
     /// How far media is ahead of a clock that started at `base`, at the last frame. Milliseconds.
     pub(super) fn last_lead(&self, base: Instant) -> Option<i64> {
-        self.last.map(|last| last.position - millis(last.at.saturating_duration_since(base)))
+        self.last.map(|last| last.position.saturating_sub(millis(last.at.saturating_duration_since(base))))
     }
 
     pub(super) fn excuse_next_leap(&mut self) {
@@ -145,7 +145,7 @@ impl Mark {
         let delta = if wrapped_at_31_bits { i64::from(delta & (HALF - 1)) } else { i64::from(delta as i32) };
         let elapsed = millis(arrival.at.saturating_duration_since(self.at));
         let mark = Mark { raw, position: self.position.saturating_add(delta), at: arrival.at };
-        Onward { mark, delta, ahead: delta - elapsed - arrival.lag.max(0) }
+        Onward { mark, delta, ahead: delta.saturating_sub(elapsed).saturating_sub(arrival.lag.max(0)) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::environment::ProbeEnvironment;
 use super::pace::Pace;
@@ -15,6 +15,9 @@ use crate::model::report::{Connection, Phase};
 use crate::model::snapshot::Verdict;
 use crate::model::spec::{ProbeSpec, StreamPolicy};
 use crate::model::url::StreamUrl;
+
+/// Least time over which a rate is worth telling.
+const MIN_WATCHED: Duration = Duration::from_secs(1);
 
 /// The outcome.
 #[derive(Debug, Clone)]
@@ -43,8 +46,12 @@ pub async fn observe(
     let (_keep, receiver) = watch::channel(Arc::clone(&policy));
     let mut tally = StreamTally::new(&policy);
     let kept: Mutex<(Option<StreamReport>, Log)> = Mutex::new((None, Log::new(start)));
+    let given_up = Notify::new();
     let publish = |report: StreamReport, _urgent: bool| {
         on_report(&report);
+        if report.fault.is_some() {
+            given_up.notify_one();
+        }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.1.note(&report);
         if matches!(report.connection, Connection::Playing { .. }) || kept.0.is_none() || report.fault.is_some() {
@@ -62,7 +69,10 @@ pub async fn observe(
     };
     let limit = start + spec.timeouts.connect_total + spec.timeouts.first_media + duration + Duration::from_secs(1);
     let exit = tokio::select! {
+        biased;
         exit = rtmp::run(&mut ctx, &mut tally) => Some(exit),
+        // A session without media goes on, but there is nothing more to learn from it.
+        () = given_up.notified() => None,
         () = env.sleep_until(limit) => None,
     };
     let now = env.clock.now();
@@ -73,9 +83,12 @@ pub async fn observe(
     match &exit {
         Some(ProbeExit::Failed { cause, detail }) => log.line(now, format!("ended: {cause}: {detail}")),
         Some(ProbeExit::Listened) => log.line(now, "watched long enough".to_owned()),
-        None => log.line(now, "time is over".to_owned()),
+        None => log.line(now, "no more to wait for".to_owned()),
     }
-    let report = report.unwrap_or_else(|| tally.report(now, Connection::BackingOff));
+    let mut report = report.unwrap_or_else(|| tally.report(now, Connection::BackingOff));
+    if let Some(first) = &log.first_live {
+        fill_in_rates(first, &mut report);
+    }
     let mut evaluator = StreamEvaluator::new(SystemTime::now(), None);
     let judged_at = report.observed_at;
     evaluator.evaluate(Situation {
@@ -88,6 +101,20 @@ pub async fn observe(
     OneShot { report, verdict: evaluator.verdict().clone(), log: log.lines }
 }
 
+/// A look is often shorter than the rate window: rates are those of the whole look then.
+fn fill_in_rates(first: &StreamReport, last: &mut StreamReport) {
+    let watched = last.observed_at.saturating_duration_since(first.observed_at).as_secs_f64();
+    if last.media.warm || watched < MIN_WATCHED.as_secs_f64() {
+        return;
+    }
+    let rate = |first: u64, last: u64| Some(last.saturating_sub(first) as f64 / watched);
+    let (before, media) = (&first.media, &mut last.media);
+    media.video.medium.bytes_per_second = rate(before.video.medium.bytes, media.video.medium.bytes);
+    media.audio.medium.bytes_per_second = rate(before.audio.medium.bytes, media.audio.medium.bytes);
+    media.video.frames_per_second = rate(before.video.medium.frames, media.video.medium.frames);
+    media.warm = true;
+}
+
 /// Turns reports into lines about what is new in them.
 #[derive(Debug)]
 struct Log {
@@ -96,11 +123,13 @@ struct Log {
     phases: usize,
     formats: (bool, bool),
     fault: bool,
+    /// The report from which rates are counted.
+    first_live: Option<StreamReport>,
 }
 
 impl Log {
     fn new(start: Instant) -> Self {
-        Self { start, lines: Vec::new(), phases: 0, formats: (false, false), fault: false }
+        Self { start, lines: Vec::new(), phases: 0, formats: (false, false), fault: false, first_live: None }
     }
 
     fn line(&mut self, now: Instant, text: String) {
@@ -110,6 +139,12 @@ impl Log {
 
     fn note(&mut self, report: &StreamReport) {
         let now = report.observed_at;
+        // Video often starts later than audio, at the next keyframe: then everything counts from there.
+        let has_video = |r: &StreamReport| r.media.video.medium.frames > 0;
+        let better = self.first_live.as_ref().is_none_or(|first| !has_video(first) && has_video(report));
+        if better && report.media.live_since.is_some() {
+            self.first_live = Some(report.clone());
+        }
         let done = report.transport.phases.iter().filter(|p| p.is_some()).count();
         if done > self.phases {
             self.phases = done;

@@ -190,13 +190,13 @@ fn server_name(given: Option<&str>, host: &Host) -> io::Result<rustls::pki_types
 
 /// Runs one step of the attempt under its deadline, reporting meanwhile so that the stream does not look unobserved. `None`: too
 /// late.
-async fn phase<T>(
+async fn phase<T, E>(
     ctx: &ProbeContext<'_>,
     tally: &mut StreamTally,
     phase: Phase,
     total: Instant,
-    step: impl Future<Output = T>,
-) -> Option<T> {
+    step: impl Future<Output = Result<T, E>>,
+) -> Option<Result<T, E>> {
     let env = ctx.env;
     let start = env.clock.now();
     let deadline = total.min(start + ctx.spec.timeouts.of(phase));
@@ -207,7 +207,9 @@ async fn phase<T>(
         tokio::select! {
             biased;
             result = &mut step => {
-                tally.record_phase(phase, env.clock.now().saturating_duration_since(start));
+                if result.is_ok() {
+                    tally.record_phase(phase, env.clock.now().saturating_duration_since(start));
+                }
                 return Some(result);
             }
             () = env.sleep_until(deadline.min(now + REPORT_PERIOD)) => {

@@ -1,0 +1,78 @@
+//! What survives a restart: written atomically, read back, put aside when damaged.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rtmp_hmonitor::health::Remembered;
+use rtmp_hmonitor::model::snapshot::Silence;
+use rtmp_hmonitor::model::{DownCause, Health, StreamName};
+use rtmp_hmonitor::state::StateFile;
+use serde_json::json;
+
+fn name(text: &str) -> StreamName {
+    StreamName::new(text).unwrap()
+}
+
+fn judgement() -> Remembered {
+    Remembered {
+        health: Health::Down,
+        down: Some(DownCause::Stalled),
+        since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
+        epoch: 12,
+        healthy_answer: Some(false),
+    }
+}
+
+#[test]
+fn everything_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let silence = Silence { reason: "works".into(), until: None, created: SystemTime::UNIX_EPOCH };
+    {
+        let state = StateFile::open(Some(path.clone())).unwrap();
+        state.add_stream(&name("b"), json!({ "name": "b", "url": "rtmp://h/live/KEY" })).unwrap();
+        state.set_silence(&name("a"), Some(&silence)).unwrap();
+        state.remember(&name("a"), &judgement());
+        state.save().unwrap();
+    }
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds stream keys");
+    let state = StateFile::open(Some(path)).unwrap();
+    assert_eq!(state.remembered(&name("a")), Some(judgement()));
+    assert_eq!(state.remembered(&name("b")), None);
+    assert_eq!(state.added_streams(), [json!({ "name": "b", "url": "rtmp://h/live/KEY" })]);
+    assert_eq!(state.silences(), [(name("a"), Arc::new(silence))]);
+}
+
+#[test]
+fn a_damaged_file_is_put_aside_and_kept() {
+    for damaged in ["", "{", "[]", r#"{"version":99}"#, r#"{"version":1,"streams":{"a":3}}"#] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        std::fs::write(&path, damaged).unwrap();
+        let state = StateFile::open(Some(path)).unwrap();
+        assert_eq!(state.remembered(&name("a")), None);
+        let aside = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().path());
+        let kept: Vec<_> = aside.filter(|p| p.to_string_lossy().contains("damaged")).collect();
+        assert_eq!(kept.len(), 1, "{damaged:?}");
+        assert_eq!(std::fs::read_to_string(&kept[0]).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_found_out_at_the_start() {
+    let error = StateFile::open(Some("/proc/no/such/state.json".into())).unwrap_err().to_string();
+    assert!(error.contains("/proc/no/such/state.json"), "{error}");
+}
+
+#[test]
+fn what_could_not_be_written_is_not_kept_in_memory_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sub").join("state.json");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let state = StateFile::open(Some(path.clone())).unwrap();
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert!(state.add_stream(&name("b"), json!({ "name": "b" })).is_err());
+    assert!(state.added_streams().is_empty());
+}
