@@ -42,6 +42,8 @@ pub fn sim_config(cameras: usize) -> Result<SimConfig> {
         cameras: CameraSet::parse(&format!("cam-{{1..{cameras}}}"))?,
         bitrate: Some(BitRate::from_bits_per_second(BITS_PER_SECOND)),
         seed: 7,
+        // Arrivals of different streams must not come in common batches, which would flatter whoever is woken by them.
+        tick: Duration::from_millis(1),
         ..SimConfig::default()
     })
 }
