@@ -261,8 +261,8 @@ fn thresholds_degrade_and_recover_with_rise() {
 fn missing_video_degrades_a_stream_that_has_sound() {
     let mut b = Bench::new(StreamPolicy::default());
     let sound_only = |m: &mut MediaReport| m.video.medium.last_frame = None;
-    assert_eq!(b.at(1.0).measured(sound_only), Health::Up, "too early to miss it");
-    assert_eq!(b.at(2.0).measured(sound_only), Health::Degraded);
+    assert_eq!(b.at(9.9).measured(sound_only), Health::Up, "video starts with the next keyframe: too early to miss it");
+    assert_eq!(b.at(10.0).measured(sound_only), Health::Degraded);
     assert!(b.evaluator.verdict().degraded.contains(DegradedCause::VideoMissing));
 }
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{self, Options};
@@ -98,7 +99,8 @@ struct SimArguments {
 
 /// Reads the command line and obeys.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    app::log_panics();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| without_values(error).exit());
     let result = match arguments.command {
         Command::Run(config) => app::run(config.options()).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig(config) => check_config(config),
@@ -117,6 +119,26 @@ pub fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "rtmp-hmonitor: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The same error without what was typed: a URL with its key in the wrong place would end up in terminals' and services' logs.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let hide = |error: &mut clap::Error, kind, typed: bool| {
+        if typed && error.get(kind).is_some() {
+            error.insert(kind, ContextValue::String("***".into()));
+        }
+    };
+    hide(&mut error, ContextKind::InvalidValue, true);
+    hide(&mut error, ContextKind::InvalidSubcommand, true);
+    // For other kinds of error it is the argument's name as we define it.
+    let unknown = error.kind() == ErrorKind::UnknownArgument;
+    let flag = matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(text)) if text.starts_with('-'));
+    hide(&mut error, ContextKind::InvalidArg, unknown && !flag);
+    if !flag {
+        // "to pass … as a value, use …"
+        error.remove(ContextKind::Suggested);
+    }
+    error
 }
 
 fn check_config(config: ConfigArguments) -> Result<ExitCode> {

@@ -12,6 +12,9 @@ use crate::model::units::BitRate;
 /// A report older than this says nothing about the present. Probes report at least twice a second.
 pub const REPORT_MAX_AGE: Duration = Duration::from_secs(3);
 
+/// An origin gives a new player video from the next keyframe on. A required medium that has not come is missed after this.
+pub const FIRST_FRAME_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is shown at this moment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
@@ -65,7 +68,7 @@ fn degraded(
     let mut sheet = Sheet::default();
     let expect = &policy.expect;
 
-    let long_enough = now.saturating_duration_since(live) >= policy.stall_timeout;
+    let long_enough = now.saturating_duration_since(live) >= policy.stall_timeout.max(FIRST_FRAME_PATIENCE);
     for (kind, medium, cause) in [
         (MediaKind::Video, &media.video.medium, C::VideoMissing),
         (MediaKind::Audio, &media.audio.medium, C::AudioMissing),

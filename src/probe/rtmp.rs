@@ -30,8 +30,14 @@ pub const REPORT_PERIOD: Duration = Duration::from_millis(500);
 const MAX_REDIRECTS: usize = 3;
 /// One read from the socket. Shared by all sessions of a thread.
 const READ_BUFFER: usize = 64 * 1024;
+/// A listening window ends this much later than asked: figures over a whole rate window are reported and judged by then.
+const SETTLE: Duration = Duration::from_secs(1);
+/// An origin that always has more to read is judged all the same after this.
+const MAX_UNJUDGED: Duration = Duration::from_millis(250);
 /// Reads of one session in a row before others get their turn.
 const MAX_READS: usize = 16;
+
+const NO_MEDIA: &str = "play was accepted, but no media came";
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
@@ -175,6 +181,7 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
         published: now,
         heard: now,
         asked: now,
+        judged: now,
         transport,
         session,
         tally,
@@ -239,6 +246,8 @@ struct Playing<'t> {
     heard: Instant,
     /// When the newest ping was sent.
     asked: Instant,
+    /// When deadlines were last looked at.
+    judged: Instant,
     transport: Transport,
     session: PlaySession,
     tally: &'t mut StreamTally,
@@ -266,17 +275,18 @@ impl Playing<'_> {
                 Ok(true) => self.tally.set_policy(&ctx.policy.borrow_and_update()),
                 Err(_) => return End::Listened,
             }
-            // Deadlines judge only after the socket has been drained.
             let now = env.clock.now();
-            let drained = match self.receive(now) {
-                Ok(drained) => drained,
-                Err(end) => return end,
-            };
+            // Before the backlog of a pause of ours is read: it would look like media that runs ahead.
             if env.clock.pauses() != pauses {
                 pauses = env.clock.pauses();
                 self.tally.analyzer.handle_pause(now);
             }
-            if !drained {
+            // Deadlines judge only after the socket has been drained.
+            let drained = match self.receive(now) {
+                Ok(drained) => drained,
+                Err(end) => return end,
+            };
+            if !drained && now.saturating_duration_since(self.judged) < MAX_UNJUDGED {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -371,7 +381,7 @@ impl Playing<'_> {
                     if self.started.is_none() {
                         self.begin_play(now).map_err(|e| self.broken(&e))?;
                     }
-                    self.tally.set_fault(now, DownCause::NoMedia, "play was accepted, but no media came");
+                    self.tally.set_fault(now, DownCause::NoMedia, NO_MEDIA);
                 }
                 SessionEvent::Published | SessionEvent::Dry => {}
             }
@@ -391,7 +401,8 @@ impl Playing<'_> {
     /// Looks at all deadlines and publishes what is due. The socket has been drained.
     fn judge(&mut self, ctx: &ProbeContext<'_>, now: Instant) -> Result<(), End> {
         let fault_before = self.tally.fault.as_ref().map(|f| f.cause);
-        self.session.handle_timeout(now)?;
+        self.judged = now;
+        self.session.handle_timeout(now).map_err(|error| self.timed_out(error))?;
         // A deadline may have something to say.
         self.feed(now, &[])?;
         let Some(started) = self.started else {
@@ -401,6 +412,11 @@ impl Playing<'_> {
         self.tally.analyzer.handle_timeout(now);
         self.note_first(Phase::FirstMedia, started, self.tally.analyzer.first_media_at());
         self.note_first(Phase::FirstKeyframe, started, self.tally.analyzer.first_keyframe_at());
+        let waits = self.tally.analyzer.first_media_at().is_none();
+        if waits && now.saturating_duration_since(started) >= ctx.spec.timeouts.first_media {
+            // Headers that an origin keeps of a dead publisher are no media.
+            self.tally.set_fault(now, DownCause::NoMedia, NO_MEDIA);
+        }
         let policy = Arc::clone(&ctx.policy.borrow());
         let may_ask = self.session.ping_outstanding().is_none()
             && now.saturating_duration_since(self.asked) >= policy.stall_timeout / 2;
@@ -418,7 +434,7 @@ impl Playing<'_> {
         if self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled() {
             self.tally.fault = None;
             let live = *self.live.get_or_insert(now);
-            if ctx.listen.is_some_and(|time| now.saturating_duration_since(live) >= time) {
+            if ctx.listen.is_some_and(|time| now.saturating_duration_since(live) >= time + SETTLE) {
                 return Err(End::Listened);
             }
         }
@@ -438,12 +454,23 @@ impl Playing<'_> {
     /// Whether an origin that has answered pings before leaves one unanswered while all is silent.
     fn origin_is_dead(&self, now: Instant, silence: Duration, stall_timeout: Duration) -> bool {
         let Some(asked) = self.session.ping_outstanding() else { return false };
-        // The ping of the half-way mark has had nearly half of the timeout when the timeout ends.
-        let patience = stall_timeout * 2 / 5;
+        // The ping of the half-way mark has had nearly half of the timeout when the timeout ends for the first medium.
+        let patience = stall_timeout / 3;
         self.tally.transport.origin_answers_ping
-            && silence >= stall_timeout
+            && (silence >= stall_timeout || self.tally.analyzer.is_stalled())
             && self.heard <= asked
             && now.saturating_duration_since(asked) >= patience
+    }
+
+    /// Only an origin that has answered a ping before is known to be unresponsive; others may keep back their word on `play` until
+    /// there is a publication.
+    fn timed_out(&self, error: SessionError) -> End {
+        match error {
+            SessionError::Timeout(Phase::Play) if !self.tally.transport.origin_answers_ping => {
+                End::Failed(DownCause::NoMedia, "play was not answered".into())
+            }
+            other => other.into(),
+        }
     }
 
     fn note_first(&mut self, phase: Phase, started: Instant, at: Option<Instant>) {

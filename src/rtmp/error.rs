@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::model::report::Phase;
@@ -111,16 +112,17 @@ impl fmt::Display for Refusal {
 fn redact(text: &[u8], url: &StreamUrl) -> String {
     // Control characters go first: they could hide a secret from the search and vanish later.
     let text: String = String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).collect();
-    let mut secrets: Vec<String> = url.secrets().into_iter().flat_map(|s| [s.to_owned(), percent_encode(s)]).collect();
+    // The query of a URL is passed on as it is; a server may name what it says.
+    let decoded = |secret: &str| percent_decode_str(secret).decode_utf8_lossy().into_owned();
+    let mut secrets: Vec<String> = url.secrets().into_iter().flat_map(|s| [s.to_owned(), decoded(s)]).collect();
+    // The longest first: what begins with another secret is hidden whole.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut shown = String::new();
     let mut rest = text.as_str();
     while let Some(c) = rest.chars().next() {
-        let secret = secrets.iter().find(|secret| {
-            rest.as_bytes().get(..secret.len()).is_some_and(|start| start.eq_ignore_ascii_case(secret.as_bytes()))
-        });
+        let secret = secrets.iter().find_map(|secret| length_at_start(rest.as_bytes(), secret.as_bytes()));
         let (piece, length) = match secret {
-            Some(secret) => ("***", secret.len()),
+            Some(length) => ("***", length),
             None => (rest.get(..c.len_utf8()).unwrap_or_default(), c.len_utf8()),
         };
         // Cut after redaction: a cut before it could leave a part of a secret that is not recognised.
@@ -131,6 +133,28 @@ fn redact(text: &[u8], url: &StreamUrl) -> String {
         rest = rest.get(length..).unwrap_or_default();
     }
     shown
+}
+
+/// How many bytes `secret` takes at the start of `text`: in whatever case, plain or with any of its bytes as `%XX`.
+fn length_at_start(text: &[u8], secret: &[u8]) -> Option<usize> {
+    if text.get(..secret.len()).is_some_and(|start| start.eq_ignore_ascii_case(secret)) {
+        return Some(secret.len());
+    }
+    let mut rest = text;
+    for byte in secret {
+        let escaped = match rest {
+            [b'%', digits @ ..] => {
+                digits.first_chunk::<2>().and_then(|d| u8::from_str_radix(str::from_utf8(d).ok()?, 16).ok())
+            }
+            _ => None,
+        };
+        let (found, length) = escaped.map_or_else(|| (rest.first().copied(), 1), |b| (Some(b), 3));
+        if !found?.eq_ignore_ascii_case(byte) {
+            return None;
+        }
+        rest = rest.get(length..)?;
+    }
+    Some(text.len() - rest.len())
 }
 
 /// As the key would stand in a URL's path; `/` stays.
@@ -200,11 +224,18 @@ mod tests {
         for (text, shown) in [
             (&b"stream S3CRET key?token=T0KEN not found"[..], "stream *** not found"),
             (b"no s3cret%20key here", "no *** here"),
+            (b"no S3CRET%20%6bey%3Ftoken%3DT%30KEN here, %zz %", "no *** here, %zz %"),
             (b"S3C\x00RET key and T0\nKEN", "*** and ***"),
             (b"\x1b[31mred\xff", "[31mred\u{fffd}"),
         ] {
             assert_eq!(redact(text, &url()), shown);
         }
+    }
+
+    #[test]
+    fn a_server_may_decode_a_query_and_name_what_it_says() {
+        let url = StreamUrl::parse("rtmp://h/live/cam?token=a%2Fb%3D%2525").unwrap();
+        assert_eq!(redact(b"a/b=%25, a%2fb%3d%2525, a%2fb=%2525", &url), "***, ***, ***");
     }
 
     #[test]

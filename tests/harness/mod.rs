@@ -1,6 +1,11 @@
 //! The real monitor as a process, on free ports, in a directory of its own.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod history;
+pub mod namespace;
+pub mod nginx;
+pub mod recording;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -25,6 +30,13 @@ pub fn program(name: &str, package: &str) -> PathBuf {
         .map(|d| d.join(name))
         .find(|p| p.exists())
         .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package}"))
+}
+
+/// A command that is killed when the thread that started it ends: nothing outlives a test, however the test ends.
+pub fn mortal(name: &str, package: &str) -> Command {
+    let mut command = Command::new(program("setpriv", "util-linux"));
+    command.args(["--pdeathsig", "KILL"]).arg(program(name, package));
+    command
 }
 
 /// Waits until `condition` gives something, or fails saying `what` did not happen.
@@ -127,11 +139,7 @@ impl Monitor {
         environment: &[(&str, &str)],
         adjust: impl FnOnce(Command) -> Command,
     ) -> Self {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(directory.path().join("log"))
-            .unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.path().join("log")).unwrap();
         let mut command = adjust(Command::new(env!("CARGO_BIN_EXE_rtmp-hmonitor")));
         command.args(["run", "--config"]).arg(directory.path().join("hmonitor.yml"));
         command.envs(environment.iter().copied());
@@ -159,8 +167,20 @@ impl Monitor {
 
     /// SIGTERM; the exit status.
     pub fn terminate(&mut self) -> std::process::ExitStatus {
-        self.signal("TERM");
-        self.child.wait().unwrap()
+        self.end_by("TERM")
+    }
+
+    /// Sends a signal that ends it; the exit status.
+    pub fn end_by(&mut self, signal: &str) -> std::process::ExitStatus {
+        self.signal(signal);
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the monitor does not end");
+            std::thread::sleep(LOOK);
+        }
     }
 
     pub fn signal(&self, name: &str) {
