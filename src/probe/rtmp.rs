@@ -3,12 +3,15 @@
 //! Runs once and says how it ended; retrying is the supervisor's business.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use super::dial;
 use super::environment::ProbeEnvironment;
@@ -263,16 +266,14 @@ impl Playing<'_> {
             };
             let now = env.clock.now();
             timer.as_mut().reset(env.clock.real(self.next_wake(ctx, now)).into());
-            tokio::select! {
-                () = &mut timer => {}
-                ready = self.transport.readable() => if let Err(error) = ready { return self.broken(&error) },
-                ready = self.transport.writable(), if unsent => if let Err(error) = ready { return self.broken(&error) },
-                changed = ctx.policy.changed() => if changed.is_ok() {
-                    let policy = Arc::clone(&ctx.policy.borrow_and_update());
-                    self.tally.set_policy(&policy);
-                } else {
-                    return End::Listened;
-                },
+            if let Err(error) = self.wait(timer.as_mut(), unsent).await {
+                return self.broken(&error);
+            }
+            // Looked at when something else wakes us, which is soon: a registration for it at every tick would cost more.
+            match ctx.policy.has_changed() {
+                Ok(false) => {}
+                Ok(true) => self.tally.set_policy(&ctx.policy.borrow_and_update()),
+                Err(_) => return End::Listened,
             }
             let now = env.clock.now();
             // Before the backlog of a pause of ours is read: it would look like media that runs ahead.
@@ -293,6 +294,21 @@ impl Playing<'_> {
                 return end;
             }
         }
+    }
+
+    /// Waits for the timer, for news from the socket or, with `unsent`, for room in it. Polls by hand, because this happens thirty times
+    /// a second for every stream.
+    async fn wait(&self, mut timer: Pin<&mut Sleep>, unsent: bool) -> io::Result<()> {
+        poll_fn(|cx| {
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.transport.poll_readable(cx) {
+                Poll::Pending if unsent => self.transport.poll_writable(cx),
+                readable => readable,
+            }
+        })
+        .await
     }
 
     fn next_wake(&self, ctx: &ProbeContext<'_>, now: Instant) -> Instant {
