@@ -35,6 +35,13 @@ impl Fingerprint {
         still
     }
 
+    /// Looks at these files from now on. Those looked at before keep their marks.
+    pub fn follow(&mut self, files: &BTreeSet<PathBuf>) {
+        let read = files.iter().map(|path| (path.clone(), self.read.get(path).copied().unwrap_or_else(|| mark(path))));
+        self.read = read.collect();
+        self.seen = None;
+    }
+
     /// Takes the present state as read.
     pub fn accept_present(&mut self) {
         self.read = self.present();

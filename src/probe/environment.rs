@@ -25,7 +25,7 @@ pub struct ProbeEnvironment {
 impl ProbeEnvironment {
     pub fn new(clock: Clock) -> Self {
         let pace_origin = clock.now();
-        Self { clock, resolver: Resolver::default(), pace_origin, tls: Arc::default() }
+        Self { resolver: Resolver::new(clock.clone()), clock, pace_origin, tls: Arc::default() }
     }
 
     /// The client configuration for `spec`. Errors name the file.

@@ -138,7 +138,7 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
     let start = env.clock.now();
     let total = start + ctx.spec.timeouts.connect_total;
 
-    let resolve = env.resolver.resolve(url.host(), || env.clock.now());
+    let resolve = env.resolver.resolve(url.host());
     let addresses = match phase(ctx, tally, Phase::Resolve, total, resolve).await {
         Some(Ok(addresses)) => addresses,
         Some(Err(error)) => return End::Failed(DownCause::Dns, format!("cannot resolve {}: {error}", url.host())),
