@@ -148,13 +148,27 @@ impl Control {
                         self.apply();
                     }
                 }
-                _ = poll.tick() => if self.fingerprint.changed() {
-                    // The outcome is logged and shown in the metrics.
-                    let _ = self.reload(ReloadReason::FileChange).await;
-                },
+                _ = poll.tick() => self.look_around().await,
             }
         }
         self.supervisor.stop(self.config.shutdown_timeout).await;
+    }
+
+    /// What has to be looked at now and then: files, and tasks that should not have ended.
+    async fn look_around(&mut self) {
+        let desired = self.desired.borrow().clone();
+        for _ in 0..self.supervisor.revive(&desired) {
+            self.status.count_panic();
+            tracing::error!("a stream's task had ended and was started again; this is a defect of the monitor");
+        }
+        let mut fingerprint = std::mem::take(&mut self.fingerprint);
+        let looked = tokio::task::spawn_blocking(move || (fingerprint.changed(), fingerprint)).await;
+        let Ok((changed, fingerprint)) = looked else { return };
+        self.fingerprint = fingerprint;
+        if changed {
+            // The outcome is logged and shown in the metrics.
+            let _ = self.reload(ReloadReason::FileChange).await;
+        }
     }
 
     async fn obey(&mut self, command: Command) {

@@ -255,7 +255,8 @@ impl<'t> Playing<'t> {
             self.tally.set_fault(now, DownCause::NoMedia, NO_MEDIA);
         }
         let policy = Arc::clone(&ctx.policy.borrow());
-        let may_ask = self.session.ping_outstanding().is_none()
+        // An origin that has sent something since it owed us an answer lives, and is asked anew.
+        let may_ask = self.session.ping_outstanding().is_none_or(|sent| self.heard > sent)
             && now.saturating_duration_since(self.asked) >= policy.stall_timeout / 2;
         if may_ask && self.tally.analyzer.wants_ping(now) {
             self.asked = now;
