@@ -52,8 +52,7 @@ pub fn run(options: Options) -> Result<()> {
     let server = loaded.config.server.clone();
 
     let main = Builder::new_multi_thread().worker_threads(MAIN_THREADS).thread_name("main").enable_all().build()?;
-    let health = Builder::new_current_thread().enable_all().build()?;
-    let listeners = Listeners::bind(&main, &health, &server)?;
+    let listeners = Listeners::bind(&main, &server)?;
 
     let entered = main.enter();
     let env = ProbeEnvironment::new(clock.clone());
@@ -72,8 +71,21 @@ pub fn run(options: Options) -> Result<()> {
     let self_metrics = SelfMetrics::new(env!("CARGO_PKG_VERSION"), env!("HMONITOR_REVISION"))?;
     let views = Views { store: reader, control: handle.clone(), server, self_metrics: Arc::new(self_metrics) };
 
-    let parts = Parts { control, store, views, handle, state: Arc::clone(&state), listeners, health, shutdown_timeout };
+    // Health answers begin before anything else and end after everything else.
+    let health = HealthThread::start(listeners.health, views.clone())?;
+    let health_ended = health.ended.clone();
+    let parts = Parts {
+        control,
+        store,
+        views,
+        handle,
+        state: Arc::clone(&state),
+        main: listeners.main,
+        health_ended,
+        shutdown_timeout,
+    };
     let result = main.block_on(supervise(parts));
+    health.stop();
     // What the last moments brought, whatever ended the run.
     let saved = state.save();
     main.shutdown_background();
@@ -86,37 +98,20 @@ struct Parts {
     views: Views,
     handle: ControlHandle,
     state: Arc<StateFile>,
-    listeners: Listeners,
-    health: Runtime,
+    main: TcpListener,
+    health_ended: CancellationToken,
     shutdown_timeout: Duration,
 }
 
 /// Runs all parts. The end of a critical one is the end of the process: a monitor that runs on without its store would lie.
 async fn supervise(parts: Parts) -> Result<()> {
-    let Parts { control, store, views, handle, state, listeners, health, shutdown_timeout } = parts;
+    let Parts { control, store, views, handle, state, main, health_ended, shutdown_timeout } = parts;
     let (stop_serving, stop_watching) = (CancellationToken::new(), CancellationToken::new());
     let mut critical: JoinSet<&'static str> = JoinSet::new();
-
-    let health_thread = listeners.health.map(|listener| {
-        let (views, stop) = (views.clone(), stop_serving.clone());
-        let ended = CancellationToken::new();
-        let guard = ended.clone().drop_guard();
-        let thread = thread::Builder::new().name("health".into()).spawn(move || {
-            let _guard = guard;
-            health.block_on(serve::run_health(listener, views, stop));
-        });
-        (thread, ended)
+    critical.spawn(async move {
+        health_ended.cancelled().await;
+        "health server"
     });
-    if let Some((Err(error), _)) = &health_thread {
-        bail!("cannot start the health thread: {error}");
-    }
-    if let Some((_, ended)) = &health_thread {
-        let ended = ended.clone();
-        critical.spawn(async move {
-            ended.cancelled().await;
-            "health server"
-        });
-    }
     critical.spawn(async move {
         store.run().await;
         "store"
@@ -128,7 +123,7 @@ async fn supervise(parts: Parts) -> Result<()> {
     });
     let serving = stop_serving.clone();
     critical.spawn(async move {
-        if let Err(error) = serve::run_main(listeners.main, views, serving).await {
+        if let Err(error) = serve::run_main(main, views, serving).await {
             tracing::error!(%error, "the server cannot run");
         }
         "server"
@@ -158,7 +153,7 @@ async fn supervise(parts: Parts) -> Result<()> {
     }
 
     tracing::info!("stopping");
-    // Silence first: a controller that gets no answer keeps its state, one that hears "down" acts on it.
+    // Health answers go on from the last picture to the very end: a check that is refused counts against every target.
     stop_serving.cancel();
     stop_watching.cancel();
     let finished = async {
@@ -181,22 +176,65 @@ async fn supervise(parts: Parts) -> Result<()> {
     Ok(())
 }
 
+/// Health answers on a thread and runtime of their own, so that no scrape or slow browser delays a load balancer.
+struct HealthThread {
+    stop: CancellationToken,
+    /// Cancelled when the server has ended, for whatever reason. Never without a listener.
+    ended: CancellationToken,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl HealthThread {
+    fn start(listener: Option<std::net::TcpListener>, views: Views) -> Result<Self> {
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let Some(listener) = listener else { return Ok(Self { stop, ended, thread: None }) };
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let (stopped, guard) = (stop.clone(), ended.clone().drop_guard());
+        let serve = move || {
+            let _guard = guard;
+            runtime.block_on(serve::run_health(listener, views, stopped));
+        };
+        let thread =
+            thread::Builder::new().name("health".into()).spawn(serve).context("cannot start the health thread")?;
+        Ok(Self { stop, ended, thread: Some(thread) })
+    }
+
+    fn stop(self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread {
+            let limit = Duration::from_millis(500);
+            // Answers under way take microseconds; a client that does not read them is not waited for.
+            for _ in 0..50 {
+                if thread.is_finished() {
+                    return;
+                }
+                thread::sleep(limit / 50);
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Listeners {
     main: TcpListener,
-    health: Option<TcpListener>,
+    health: Option<std::net::TcpListener>,
 }
 
 impl Listeners {
     /// Opens the ports before anything runs, so that a port in use is the first thing said.
-    fn bind(main: &Runtime, health: &Runtime, server: &ServerSpec) -> Result<Self> {
-        let bind = |runtime: &Runtime, key: &str, address| {
+    fn bind(runtime: &Runtime, server: &ServerSpec) -> Result<Self> {
+        let bind = |key: &str, address| {
             let listener = runtime.block_on(TcpListener::bind(address));
             listener.with_context(|| format!("cannot listen on {address} ({key})"))
         };
+        let health = server.health_listen.map(|address| bind("server.health_listen", address)).transpose()?;
         let listeners = Self {
-            main: bind(main, "server.listen", server.listen)?,
-            health: server.health_listen.map(|a| bind(health, "server.health_listen", a)).transpose()?,
+            main: bind("server.listen", server.listen)?,
+            health: health.map(TcpListener::into_std).transpose()?,
         };
         tracing::info!(listen = %server.listen, health = ?server.health_listen, "listening");
         Ok(listeners)

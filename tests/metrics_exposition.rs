@@ -31,7 +31,7 @@ fn series(text: &str) -> BTreeMap<&str, f64> {
 fn render(snapshot: &Snapshot, now: Instant) -> String {
     let mut out = String::new();
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_100);
-    metrics::render(snapshot, &Moment { now, wall }, &mut out);
+    metrics::render(snapshot, &Moment::at(now, wall), &mut out);
     out
 }
 

@@ -29,14 +29,15 @@ struct Source {
     id: u64,
     spec: DiscoverSpec,
     streams: Vec<StreamSpec>,
+    failing: bool,
     task: AbortHandle,
 }
 
-/// A source's new content.
+/// A source's new content; `None` when it cannot be read.
 #[derive(Debug)]
 pub struct Found {
     source: u64,
-    streams: Vec<StreamSpec>,
+    streams: Option<Vec<StreamSpec>>,
 }
 
 impl Default for Discovery {
@@ -60,7 +61,7 @@ impl Discovery {
             self.next_id += 1;
             let id = self.next_id;
             let task = self.tasks.spawn(read_repeatedly(id, spec.clone(), self.sender.clone()));
-            self.sources.push(Source { id, spec: spec.clone(), streams, task });
+            self.sources.push(Source { id, spec: spec.clone(), streams, failing: false, task });
         }
         old.iter().for_each(|gone| gone.task.abort());
         while self.tasks.try_join_next().is_some() {}
@@ -78,9 +79,15 @@ impl Discovery {
     /// Takes new content. `true`: something changed.
     pub fn accept(&mut self, found: Found) -> bool {
         let Some(source) = self.sources.iter_mut().find(|s| s.id == found.source) else { return false };
-        let changed = source.streams != found.streams;
-        source.streams = found.streams;
-        changed
+        source.failing = found.streams.is_none();
+        let Some(streams) = found.streams.filter(|streams| *streams != source.streams) else { return false };
+        source.streams = streams;
+        true
+    }
+
+    /// Sources that cannot be read now.
+    pub fn failing(&self) -> usize {
+        self.sources.iter().filter(|s| s.failing).count()
     }
 
     pub fn streams(&self) -> impl Iterator<Item = &StreamSpec> {
@@ -91,21 +98,24 @@ impl Discovery {
 async fn read_repeatedly(id: u64, spec: DiscoverSpec, found: mpsc::Sender<Found>) {
     let mut failing = false;
     loop {
-        match read(&spec).await {
+        let streams = match read(&spec).await {
             Ok(streams) => {
                 if failing {
-                    tracing::info!("discovery works again");
+                    tracing::info!(source = %spec.source, "discovery works again");
                 }
                 failing = false;
-                if found.send(Found { source: id, streams }).await.is_err() {
-                    return;
+                Some(streams)
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::error!(source = %spec.source, "discovery failed, the last known streams stay: {error}");
                 }
-            }
-            Err(error) if !failing => {
                 failing = true;
-                tracing::error!("discovery failed, the last known streams stay: {error}");
+                None
             }
-            Err(_) => {}
+        };
+        if found.send(Found { source: id, streams }).await.is_err() {
+            return;
         }
         tokio::time::sleep(spec.refresh).await;
     }
@@ -120,6 +130,10 @@ async fn read(spec: &DiscoverSpec) -> Result<Vec<StreamSpec>, String> {
                     list(&pattern.directory).map_err(|e| format!("{}: {e}", pattern.directory.display()))?;
                 names.retain(|name| pattern.matches(name));
                 names.sort();
+                if names.is_empty() {
+                    // Files that vanish for a moment must not end the watch of all their streams: an empty list is written `[]`.
+                    return Err(format!("{}: no file matches", pattern.directory.display()));
+                }
                 let mut streams = Vec::new();
                 for name in names {
                     let path = pattern.directory.join(&name);
@@ -136,7 +150,9 @@ async fn read(spec: &DiscoverSpec) -> Result<Vec<StreamSpec>, String> {
             let host = source.url.expose().parse::<http::Uri>().ok().and_then(|u| u.host().map(str::to_owned));
             let host = host.unwrap_or_default();
             let bytes = fetch(source).await.map_err(|e| format!("{host}: {e}"))?;
-            streams_from_target_groups(spec, &host, &bytes).map_err(|e| e.to_string())
+            let spec = spec.clone();
+            let parse = move || streams_from_target_groups(&spec, &host, &bytes).map_err(|e| e.to_string());
+            tokio::task::spawn_blocking(parse).await.map_err(|e| e.to_string())?
         }
     }
 }
@@ -148,6 +164,9 @@ fn list(directory: &Path) -> io::Result<Vec<String>> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read;
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(MAX_LIST as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_LIST { Err(io::Error::other("larger than 16 MiB")) } else { Ok(bytes) }

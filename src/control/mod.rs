@@ -142,7 +142,9 @@ impl Control {
                     None => break,
                 },
                 found = self.discovery.next() => {
-                    if self.discovery.accept(found) {
+                    let changed = self.discovery.accept(found);
+                    self.status.note_discovery(self.discovery.failing());
+                    if changed {
                         self.apply();
                     }
                 }

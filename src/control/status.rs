@@ -12,6 +12,7 @@ use crate::model::health::DownCause;
 pub struct ControlStatus {
     restarts: [AtomicU64; DownCause::ALL.len()],
     panics: AtomicU64,
+    discovery_failing: AtomicU64,
     reload_failed: AtomicBool,
     last_success: Mutex<Option<SystemTime>>,
 }
@@ -32,6 +33,15 @@ impl ControlStatus {
         if success {
             *self.last_success.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
         }
+    }
+
+    /// How many discovery sources cannot be read now.
+    pub fn note_discovery(&self, failing: usize) {
+        self.discovery_failing.store(failing as u64, Ordering::Relaxed);
+    }
+
+    pub fn discovery_failing(&self) -> u64 {
+        self.discovery_failing.load(Ordering::Relaxed)
     }
 
     /// Sessions that ended and were tried again, by why they ended.

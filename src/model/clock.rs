@@ -5,28 +5,62 @@
 //! such gaps out: any two reads further apart than [`PAUSE_THRESHOLD`] reveal a pause, because the heartbeat
 //! ([`Clock::beat`], called every [`HEARTBEAT`]) guarantees reads that are closer together while the process runs.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A gap between two reads of the clock above this is a pause of the process, not slow code.
 pub const PAUSE_THRESHOLD: Duration = Duration::from_millis(250);
 /// How often somebody must call [`Clock::beat`] so that idleness is never taken for a pause.
 pub const HEARTBEAT: Duration = Duration::from_millis(50);
+/// Pauses whose place in time is remembered; older ones count for every moment.
+const REMEMBERED_PAUSES: usize = 64;
+/// The wall clock may deviate by this from what was told of the same moment before.
+const WALL_TOLERANCE: Duration = Duration::from_millis(100);
 
 /// Shared handle to the process's awake time. Cheap to clone and to read.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    inner: Arc<Inner>,
+    // One lock for all of it: a reader between two atomics could see a whole pause as elapsed time.
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct State {
+    /// Real time of the newest read.
+    last_read: Instant,
+    paused: Duration,
+    pauses: u64,
+    calendar: Calendar,
+}
+
+/// Turns awake-time moments into wall-clock time. The same moment gives the same time, unless the wall clock was set.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    /// Awake and real time agree here.
     origin: Instant,
-    /// Nanoseconds since `origin` at the newest read.
-    last_read: AtomicU64,
-    paused: AtomicU64,
-    pauses: AtomicU64,
+    /// Wall-clock time of `origin`.
+    anchor: SystemTime,
+    /// Pauses too old to be placed.
+    early: Duration,
+    /// When each pause was, in awake time, and how long.
+    pauses: Arc<[(Instant, Duration)]>,
+}
+
+impl Calendar {
+    /// Without pauses; `origin` is at `anchor`.
+    pub fn anchored(origin: Instant, anchor: SystemTime) -> Self {
+        Self { origin, anchor, early: Duration::ZERO, pauses: Arc::new([]) }
+    }
+
+    /// Wall-clock time of an awake-time moment.
+    pub fn wall(&self, moment: Instant) -> SystemTime {
+        if let Some(before) = self.origin.checked_duration_since(moment).filter(|d| !d.is_zero()) {
+            return self.anchor.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH);
+        }
+        let pauses: Duration = self.pauses.iter().filter(|(at, _)| *at < moment).map(|(_, length)| *length).sum();
+        let since = moment.saturating_duration_since(self.origin) + self.early + pauses;
+        self.anchor.checked_add(since).unwrap_or(self.anchor)
+    }
 }
 
 impl Default for Clock {
@@ -39,46 +73,46 @@ impl Clock {
     /// A clock that starts now. Run a heartbeat beside it.
     #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
     pub fn new() -> Self {
-        let inner = Inner {
-            origin: Instant::now(),
-            last_read: AtomicU64::new(0),
-            paused: AtomicU64::new(0),
-            pauses: AtomicU64::new(0),
-        };
-        Self { inner: Arc::new(inner) }
+        Self::starting_at(Instant::now(), SystemTime::now())
+    }
+
+    fn starting_at(origin: Instant, anchor: SystemTime) -> Self {
+        let calendar = Calendar::anchored(origin, anchor);
+        let state = State { last_read: origin, paused: Duration::ZERO, pauses: 0, calendar };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// The present moment in awake time.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
     pub fn now(&self) -> Instant {
-        let i = &*self.inner;
-        let raw = nanos(i.origin.elapsed());
-        let last = i.last_read.load(Ordering::Acquire);
-        if raw.saturating_sub(last) > nanos(PAUSE_THRESHOLD) {
-            // Only the reader that moves `last_read` over the gap may account for it.
-            if i.last_read.compare_exchange(last, raw, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                i.paused.fetch_add(raw - last, Ordering::AcqRel);
-                i.pauses.fetch_add(1, Ordering::AcqRel);
-            }
-        } else {
-            i.last_read.fetch_max(raw, Ordering::AcqRel);
-        }
-        let paused = i.paused.load(Ordering::Acquire);
-        i.origin + Duration::from_nanos(raw.saturating_sub(paused))
+        let mut state = self.lock();
+        // Read under the lock, so that reads are ordered.
+        let real = Instant::now();
+        state.read_at(real)
     }
 
-    /// Keeps idleness from being taken for a pause. Call every [`HEARTBEAT`].
+    /// Keeps idleness from being taken for a pause, and follows the wall clock when it is set. Call every [`HEARTBEAT`].
     pub fn beat(&self) {
-        self.now();
+        let now = self.now();
+        let wall = SystemTime::now();
+        let mut state = self.lock();
+        let told = state.calendar.wall(now);
+        let ahead = wall.duration_since(told).unwrap_or_else(|behind| behind.duration());
+        if ahead > WALL_TOLERANCE {
+            let anchor = state.calendar.anchor;
+            let moved = if wall > told { anchor.checked_add(ahead) } else { anchor.checked_sub(ahead) };
+            state.calendar.anchor = moved.unwrap_or(anchor);
+        }
     }
 
     /// Time the process has been frozen since the clock began.
     pub fn paused(&self) -> Duration {
-        Duration::from_nanos(self.inner.paused.load(Ordering::Acquire))
+        self.lock().paused
     }
 
     /// How many pauses there have been.
     pub fn pauses(&self) -> u64 {
-        self.inner.pauses.load(Ordering::Acquire)
+        self.lock().pauses
     }
 
     /// The runtime's moment for an awake-time `deadline`, assuming no further pause.
@@ -86,44 +120,82 @@ impl Clock {
         deadline + self.paused()
     }
 
-    /// Wall-clock time of an awake-time moment, for display. Exact unless a pause lies in between.
-    pub fn wall(&self, moment: Instant) -> SystemTime {
-        let now = self.now();
-        let wall = SystemTime::now();
-        if moment > now {
-            wall + (moment - now)
-        } else {
-            wall.checked_sub(now - moment).unwrap_or(SystemTime::UNIX_EPOCH)
-        }
+    /// How awake time and wall-clock time belong together.
+    pub fn calendar(&self) -> Calendar {
+        self.lock().calendar.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+impl State {
+    fn read_at(&mut self, real: Instant) -> Instant {
+        let gap = real.saturating_duration_since(self.last_read);
+        if gap > PAUSE_THRESHOLD {
+            let at = self.last_read.checked_sub(self.paused).unwrap_or(self.calendar.origin);
+            self.paused += gap;
+            self.pauses += 1;
+            let mut pauses = self.calendar.pauses.to_vec();
+            if pauses.len() >= REMEMBERED_PAUSES {
+                self.calendar.early += pauses.remove(0).1;
+            }
+            pauses.push((at, gap));
+            self.calendar.pauses = pauses.into();
+        }
+        self.last_read = self.last_read.max(real);
+        self.last_read.checked_sub(self.paused).unwrap_or(self.calendar.origin)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn clock() -> (Clock, Instant, SystemTime) {
+        let (origin, wall) = (Instant::now(), SystemTime::now());
+        (Clock::starting_at(origin, wall), origin, wall)
+    }
+
+    fn read(clock: &Clock, real: Instant) -> Instant {
+        clock.lock().read_at(real)
+    }
+
     #[test]
     fn a_gap_between_reads_does_not_count_as_time() {
-        let clock = Clock::new();
-        let before = clock.now();
-        // As if the last read had been four seconds ago: move the origin back.
-        let frozen = Clock {
-            inner: Arc::new(Inner {
-                origin: clock.inner.origin - Duration::from_secs(4),
-                last_read: AtomicU64::new(0),
-                paused: AtomicU64::new(0),
-                pauses: AtomicU64::new(0),
-            }),
-        };
-        let after = frozen.now();
-        assert_eq!(frozen.pauses(), 1);
-        assert!(frozen.paused() >= Duration::from_secs(4));
-        assert!(after < before, "awake time did not advance over the gap");
-        assert!(frozen.now() >= after);
-        assert_eq!(frozen.pauses(), 1, "one gap counts once");
+        let (clock, origin, _) = clock();
+        let s = Duration::from_secs_f64;
+        assert_eq!(read(&clock, origin + s(0.2)), origin + s(0.2));
+        assert_eq!(read(&clock, origin + s(4.2)), origin + s(0.2), "frozen for four seconds");
+        assert_eq!((clock.pauses(), clock.paused()), (1, s(4.0)));
+        assert_eq!(read(&clock, origin + s(4.3)), origin + s(0.3));
+        assert_eq!(clock.pauses(), 1, "one gap counts once");
+        assert_eq!(clock.real(origin + s(1.0)), origin + s(5.0));
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let (clock, origin, _) = clock();
+        let later = read(&clock, origin + Duration::from_millis(100));
+        assert_eq!(read(&clock, origin), later);
+    }
+
+    #[test]
+    fn what_happened_keeps_its_time_over_pauses() {
+        let (clock, origin, wall) = clock();
+        let ms = Duration::from_millis;
+        let before = read(&clock, origin + ms(100));
+        for i in 0..2 * REMEMBERED_PAUSES as u64 {
+            read(&clock, origin + ms(100) + ms(1000) * u32::try_from(i + 1).unwrap());
+        }
+        let after = read(&clock, origin + ms(100) + ms(128_000) + ms(50));
+        assert_eq!(clock.calendar().wall(after), wall + ms(128_150));
+        let (clock, origin, wall) = (Clock::starting_at(origin, wall), origin, wall);
+        read(&clock, origin + ms(100));
+        read(&clock, origin + ms(5000));
+        assert_eq!(clock.calendar().wall(before), wall + ms(100), "before the pause");
+        let resumed = read(&clock, origin + ms(5001));
+        assert_eq!(clock.calendar().wall(resumed), wall + ms(5001));
     }
 }

@@ -3,12 +3,15 @@
 //! Runs once and says how it ended; retrying is the supervisor's business.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use super::dial;
 use super::environment::ProbeEnvironment;
@@ -27,8 +30,14 @@ pub const REPORT_PERIOD: Duration = Duration::from_millis(500);
 const MAX_REDIRECTS: usize = 3;
 /// One read from the socket. Shared by all sessions of a thread.
 const READ_BUFFER: usize = 64 * 1024;
+/// A listening window ends this much later than asked: figures over a whole rate window are reported and judged by then.
+const SETTLE: Duration = Duration::from_secs(1);
+/// An origin that always has more to read is judged all the same after this.
+const MAX_UNJUDGED: Duration = Duration::from_millis(250);
 /// Reads of one session in a row before others get their turn.
 const MAX_READS: usize = 16;
+
+const NO_MEDIA: &str = "play was accepted, but no media came";
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
@@ -172,6 +181,7 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
         published: now,
         heard: now,
         asked: now,
+        judged: now,
         transport,
         session,
         tally,
@@ -236,6 +246,8 @@ struct Playing<'t> {
     heard: Instant,
     /// When the newest ping was sent.
     asked: Instant,
+    /// When deadlines were last looked at.
+    judged: Instant,
     transport: Transport,
     session: PlaySession,
     tally: &'t mut StreamTally,
@@ -254,16 +266,14 @@ impl Playing<'_> {
             };
             let now = env.clock.now();
             timer.as_mut().reset(env.clock.real(self.next_wake(ctx, now)).into());
-            tokio::select! {
-                () = &mut timer => {}
-                ready = self.transport.readable() => if let Err(error) = ready { return self.broken(&error) },
-                ready = self.transport.writable(), if unsent => if let Err(error) = ready { return self.broken(&error) },
-                changed = ctx.policy.changed() => if changed.is_ok() {
-                    let policy = Arc::clone(&ctx.policy.borrow_and_update());
-                    self.tally.set_policy(&policy);
-                } else {
-                    return End::Listened;
-                },
+            if let Err(error) = self.wait(timer.as_mut(), unsent).await {
+                return self.broken(&error);
+            }
+            // Looked at when something else wakes us, which is soon: a registration for it at every tick would cost more.
+            match ctx.policy.has_changed() {
+                Ok(false) => {}
+                Ok(true) => self.tally.set_policy(&ctx.policy.borrow_and_update()),
+                Err(_) => return End::Listened,
             }
             let now = env.clock.now();
             // Before the backlog of a pause of ours is read: it would look like media that runs ahead.
@@ -276,7 +286,7 @@ impl Playing<'_> {
                 Ok(drained) => drained,
                 Err(end) => return end,
             };
-            if !drained {
+            if !drained && now.saturating_duration_since(self.judged) < MAX_UNJUDGED {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -284,6 +294,21 @@ impl Playing<'_> {
                 return end;
             }
         }
+    }
+
+    /// Waits for the timer, for news from the socket or, with `unsent`, for room in it. Polls by hand, because this happens thirty times
+    /// a second for every stream.
+    async fn wait(&self, mut timer: Pin<&mut Sleep>, unsent: bool) -> io::Result<()> {
+        poll_fn(|cx| {
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.transport.poll_readable(cx) {
+                Poll::Pending if unsent => self.transport.poll_writable(cx),
+                readable => readable,
+            }
+        })
+        .await
     }
 
     fn next_wake(&self, ctx: &ProbeContext<'_>, now: Instant) -> Instant {
@@ -356,7 +381,7 @@ impl Playing<'_> {
                     if self.started.is_none() {
                         self.begin_play(now).map_err(|e| self.broken(&e))?;
                     }
-                    self.tally.set_fault(now, DownCause::NoMedia, "play was accepted, but no media came");
+                    self.tally.set_fault(now, DownCause::NoMedia, NO_MEDIA);
                 }
                 SessionEvent::Published | SessionEvent::Dry => {}
             }
@@ -376,7 +401,8 @@ impl Playing<'_> {
     /// Looks at all deadlines and publishes what is due. The socket has been drained.
     fn judge(&mut self, ctx: &ProbeContext<'_>, now: Instant) -> Result<(), End> {
         let fault_before = self.tally.fault.as_ref().map(|f| f.cause);
-        self.session.handle_timeout(now)?;
+        self.judged = now;
+        self.session.handle_timeout(now).map_err(|error| self.timed_out(error))?;
         // A deadline may have something to say.
         self.feed(now, &[])?;
         let Some(started) = self.started else {
@@ -386,6 +412,11 @@ impl Playing<'_> {
         self.tally.analyzer.handle_timeout(now);
         self.note_first(Phase::FirstMedia, started, self.tally.analyzer.first_media_at());
         self.note_first(Phase::FirstKeyframe, started, self.tally.analyzer.first_keyframe_at());
+        let waits = self.tally.analyzer.first_media_at().is_none();
+        if waits && now.saturating_duration_since(started) >= ctx.spec.timeouts.first_media {
+            // Headers that an origin keeps of a dead publisher are no media.
+            self.tally.set_fault(now, DownCause::NoMedia, NO_MEDIA);
+        }
         let policy = Arc::clone(&ctx.policy.borrow());
         let may_ask = self.session.ping_outstanding().is_none()
             && now.saturating_duration_since(self.asked) >= policy.stall_timeout / 2;
@@ -403,7 +434,7 @@ impl Playing<'_> {
         if self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled() {
             self.tally.fault = None;
             let live = *self.live.get_or_insert(now);
-            if ctx.listen.is_some_and(|time| now.saturating_duration_since(live) >= time) {
+            if ctx.listen.is_some_and(|time| now.saturating_duration_since(live) >= time + SETTLE) {
                 return Err(End::Listened);
             }
         }
@@ -429,6 +460,17 @@ impl Playing<'_> {
             && (silence >= stall_timeout || self.tally.analyzer.is_stalled())
             && self.heard <= asked
             && now.saturating_duration_since(asked) >= patience
+    }
+
+    /// Only an origin that has answered a ping before is known to be unresponsive; others may keep back their word on `play` until
+    /// there is a publication.
+    fn timed_out(&self, error: SessionError) -> End {
+        match error {
+            SessionError::Timeout(Phase::Play) if !self.tally.transport.origin_answers_ping => {
+                End::Failed(DownCause::NoMedia, "play was not answered".into())
+            }
+            other => other.into(),
+        }
     }
 
     fn note_first(&mut self, phase: Phase, started: Instant, at: Option<Instant>) {

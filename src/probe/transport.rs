@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
@@ -56,13 +57,14 @@ impl Transport {
         low_water::set(&self.socket, pace::LOW_WATER)
     }
 
-    /// Completes when the socket is readable: data above the low-water mark, an end or an error.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+    /// Ready when the socket is readable: data above the low-water mark, an end or an error. For one task at a time.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(cx)
     }
 
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+    /// Ready when the socket takes bytes. For one task at a time.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_write_ready(cx)
     }
 
     /// Whether TLS still has bytes for the socket.

@@ -3,32 +3,32 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::Health;
-use crate::model::clock::Clock;
+use crate::model::clock::{Calendar, Clock};
 use crate::model::snapshot::{Snapshot, StreamView};
 
 /// A snapshot older than this says nothing about the present any more: the store has stalled.
 pub const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(5);
 
-/// One moment in awake and in wall-clock time, read once per answer.
-#[derive(Debug, Clone, Copy)]
+/// One moment, read once per answer.
+#[derive(Debug, Clone)]
 pub struct Moment {
     pub now: Instant,
-    pub wall: SystemTime,
+    calendar: Calendar,
 }
 
 impl Moment {
     pub fn read(clock: &Clock) -> Self {
-        let now = clock.now();
-        Self { now, wall: clock.wall(now) }
+        Self { now: clock.now(), calendar: clock.calendar() }
+    }
+
+    /// The moment `now` at the given wall-clock time, as if there had never been a pause.
+    pub fn at(now: Instant, wall: SystemTime) -> Self {
+        Self { now, calendar: Calendar::anchored(now, wall) }
     }
 
     /// Wall-clock time of an awake-time moment.
     pub fn wall_of(&self, at: Instant) -> SystemTime {
-        if at > self.now {
-            self.wall + (at - self.now)
-        } else {
-            self.wall.checked_sub(self.now - at).unwrap_or(SystemTime::UNIX_EPOCH)
-        }
+        self.calendar.wall(at)
     }
 
     pub fn age_of(&self, at: Instant) -> Duration {

@@ -51,7 +51,7 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
     let streams: Vec<_> = snapshot.streams.iter().map(|v| StreamSummary::new(v, &snapshot, &moment)).collect();
     let count = |h: &Health| streams.iter().filter(|s| s.health == h.as_str()).count();
     let document = StatusDocument {
-        at: rfc3339(moment.wall),
+        at: rfc3339(moment.wall_of(moment.now)),
         monitor: MonitorHealth::read(views, &snapshot, &moment),
         totals: Totals {
             streams: streams.len(),

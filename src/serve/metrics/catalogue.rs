@@ -103,6 +103,7 @@ pub static CATALOGUE: &[Family] = &[
     monitor("hmonitor_build_info", Gauge, &["version", "revision"], "1, with the build in its labels."),
     monitor("hmonitor_config_last_reload_successful", Gauge, &[], "Whether the newest attempt to load the configuration succeeded."),
     monitor("hmonitor_config_last_reload_success_timestamp_seconds", Gauge, &[], "Unix time of the newest successful load of the configuration."),
+    monitor("hmonitor_discovery_sources_failing", Gauge, &[], "Discovery sources that cannot be read now; their last known streams stay."),
     monitor("hmonitor_streams_configured", Gauge, &[], "Streams in the picture."),
     monitor("hmonitor_snapshot_age_seconds", Gauge, &[], "Age of the picture every view is made from."),
     monitor("hmonitor_http_requests_total", Counter, &["route", "code"], "HTTP requests answered."),

@@ -43,7 +43,8 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
     }
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
-    let figures: [(&str, Option<Value>); 13] = [
+    let figures: [(&str, Option<Value>); 14] = [
+        ("hmonitor_discovery_sources_failing", Some(status.discovery_failing().into())),
         ("hmonitor_config_last_reload_successful", Some(status.last_reload_successful().into())),
         (
             "hmonitor_config_last_reload_success_timestamp_seconds",
