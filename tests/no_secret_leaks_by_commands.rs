@@ -19,14 +19,16 @@ const LOGGING: &str = "HMONITOR_TEST_LOGGING";
 #[ignore = "panics on purpose; a_panic_tells_where_and_no_secret runs it"]
 fn panics_in_a_process_of_its_own() {
     rtmp_hmonitor::app::log_panics();
-    if std::env::var_os(LOGGING).is_some() {
+    let log = std::env::var_os(LOGGING).map(|_| {
         let format = rtmp_hmonitor::config::LogFormat::Pretty;
-        rtmp_hmonitor::app::start_logging(&rtmp_hmonitor::config::LogSpec { format, level: "info".into() }).unwrap();
-    }
+        rtmp_hmonitor::app::start_logging(&rtmp_hmonitor::config::LogSpec { format, level: "info".into() }).unwrap()
+    });
     let (key, end) = (format!("ü{KEY}"), 1);
     let cut = std::thread::spawn(move || key[..end].len());
     assert!(cut.join().is_err());
     assert!(std::thread::spawn(|| panic!("said on purpose")).join().is_err());
+    // Writes what is left.
+    drop(log);
     std::process::exit(77);
 }
 

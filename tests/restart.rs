@@ -71,7 +71,7 @@ fn answers_hold_over_a_crash_until_something_else_is_seen() {
 }
 
 #[test]
-fn discovered_streams_are_answered_for_while_their_list_cannot_be_read() {
+fn discovered_streams_are_watched_on_while_their_list_cannot_be_read() {
     let origin = Origin::start("good,bad");
     origin.fault("bad", &Fault::NotFound);
     let list = ["good", "bad"].map(|n| json!({ "targets": [origin.url(n)], "labels": { "name": n } }));
@@ -91,13 +91,17 @@ fn discovered_streams_are_answered_for_while_their_list_cannot_be_read() {
     server.set("503 Service Unavailable\r\n\r\n");
     let monitor = monitor.restart_after_kill();
     assert_eq!((monitor.health_code("good"), monitor.health_code("bad")), (200, 503));
-    assert_eq!(health(&monitor, "good").1["basis"], "held");
+    monitor.wait_for("good", "up", SOON);
+    monitor.wait_for("bad", "down not_found", SOON);
+    assert_eq!(monitor.metric("hmonitor_discovery_sources_failing", &[]), Some(1.0));
     assert_eq!(monitor.health_code("never-known"), 503);
     let monitor = monitor.restart_after_kill();
     assert_eq!((monitor.health_code("good"), monitor.health_code("bad")), (200, 503), "over a second crash, too");
 
     server.set_json(&json!(list).to_string());
-    eventually("the list is read again", SOON, || (monitor.get("/api/v1/streams/good").status == 200).then_some(()));
+    eventually("the list is read again", SOON, || {
+        (monitor.metric("hmonitor_discovery_sources_failing", &[]) == Some(0.0)).then_some(())
+    });
     monitor.wait_for("good", "up", SOON);
     assert!(epoch(&monitor, "good") > before, "epochs never go back");
 }

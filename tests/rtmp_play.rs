@@ -312,16 +312,18 @@ fn pings_both_ways() {
 
     // The ping sent with play is outstanding.
     assert_eq!(client.session.ping_outstanding(), Some(client.start));
+    client.now += Duration::from_millis(5);
     client.session.send_ping(client.now);
-    assert!(client.sent().is_empty(), "one at a time");
+    assert_eq!(client.session.ping_outstanding(), Some(client.now), "the new one takes its place");
+    assert_eq!(client.sent()[0].data[..], [0, 6, 0, 0, 0, 5]);
     client.now += Duration::from_millis(7);
-    client.feed(&user_control(7, &[0, 0, 0, 0])).unwrap();
+    client.feed(&user_control(7, &[0, 0, 0, 5])).unwrap();
     assert_eq!(client.events(), [SessionEvent::Pong { rtt: Duration::from_millis(7) }]);
     assert_eq!(client.session.ping_outstanding(), None);
     client.feed(&user_control(7, &[0, 0, 0, 0])).unwrap();
     assert_eq!(client.events(), [], "nobody asked");
 
-    client.now += Duration::from_millis(993);
+    client.now += Duration::from_millis(988);
     client.session.send_ping(client.now);
     assert_eq!(client.sent()[0].data[..], [0, 6, 0, 0, 3, 232]);
     assert_eq!(client.session.ping_outstanding(), Some(client.now));

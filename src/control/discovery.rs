@@ -1,5 +1,6 @@
 //! Target lists from files and HTTP, read again and again. A list that cannot be read keeps its last content.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::config::{DiscoverSource, DiscoverSpec, HttpSource, streams_from_target_groups};
+use crate::config::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 use crate::model::spec::StreamSpec;
+use crate::state::TargetList;
 
 /// Largest list accepted.
 const MAX_LIST: usize = 16 * 1024 * 1024;
@@ -30,6 +32,8 @@ struct Source {
     spec: DiscoverSpec,
     streams: Vec<StreamSpec>,
     failing: bool,
+    /// Whether it has been read in this run.
+    read: bool,
     task: AbortHandle,
 }
 
@@ -37,7 +41,14 @@ struct Source {
 #[derive(Debug)]
 pub struct Found {
     source: u64,
-    streams: Option<Vec<StreamSpec>>,
+    content: Option<Content>,
+}
+
+/// What a source gave, as it was read and as streams.
+#[derive(Debug)]
+struct Content {
+    lists: Vec<TargetList>,
+    streams: Vec<StreamSpec>,
 }
 
 impl Default for Discovery {
@@ -49,7 +60,8 @@ impl Default for Discovery {
 
 impl Discovery {
     /// Reads these sources from now on. Unchanged ones go on undisturbed; a changed one keeps its streams until it has been read.
-    pub fn follow(&mut self, specs: &[DiscoverSpec]) {
+    /// A new one begins with the lists that `kept` gives for its key, so that a restart does not depend on the inventory.
+    pub fn follow(&mut self, specs: &[DiscoverSpec], kept: impl Fn(&str) -> Vec<TargetList>) {
         let mut old = std::mem::take(&mut self.sources);
         for spec in specs {
             if let Some(same) = old.iter().position(|s| s.spec == *spec) {
@@ -57,11 +69,15 @@ impl Discovery {
                 continue;
             }
             let before = old.iter().find(|s| s.spec.source == spec.source);
-            let streams = before.map(|s| s.streams.clone()).unwrap_or_default();
+            let streams = match before {
+                Some(before) => before.streams.clone(),
+                // A list that does not fit any more is read anew in a moment.
+                None => parse(spec, &kept(&key(spec))).unwrap_or_default(),
+            };
             self.next_id += 1;
             let id = self.next_id;
             let task = self.tasks.spawn(read_repeatedly(id, spec.clone(), self.sender.clone()));
-            self.sources.push(Source { id, spec: spec.clone(), streams, failing: false, task });
+            self.sources.push(Source { id, spec: spec.clone(), streams, failing: false, read: false, task });
         }
         old.iter().for_each(|gone| gone.task.abort());
         while self.tasks.try_join_next().is_some() {}
@@ -76,18 +92,25 @@ impl Discovery {
         }
     }
 
-    /// Takes new content. `true`: something changed.
-    pub fn accept(&mut self, found: Found) -> bool {
-        let Some(source) = self.sources.iter_mut().find(|s| s.id == found.source) else { return false };
-        source.failing = found.streams.is_none();
-        let Some(streams) = found.streams.filter(|streams| *streams != source.streams) else { return false };
-        source.streams = streams;
-        true
+    /// Takes new content. `None`: nothing changed; else the source's key and its lists, to be kept.
+    pub fn accept(&mut self, found: Found) -> Option<(String, Vec<TargetList>)> {
+        let source = self.sources.iter_mut().find(|s| s.id == found.source)?;
+        source.failing = found.content.is_none();
+        let content = found.content?;
+        let first = !std::mem::replace(&mut source.read, true);
+        let changed = content.streams != source.streams;
+        source.streams = content.streams;
+        (changed || first).then(|| (key(&source.spec), content.lists))
     }
 
     /// Sources that cannot be read now.
     pub fn failing(&self) -> usize {
         self.sources.iter().filter(|s| s.failing).count()
+    }
+
+    /// Names of the sources in the state file.
+    pub fn keys(&self) -> Vec<String> {
+        self.sources.iter().map(|s| key(&s.spec)).collect()
     }
 
     pub fn streams(&self) -> impl Iterator<Item = &StreamSpec> {
@@ -98,13 +121,13 @@ impl Discovery {
 async fn read_repeatedly(id: u64, spec: DiscoverSpec, found: mpsc::Sender<Found>) {
     let mut failing = false;
     loop {
-        let streams = match read(&spec).await {
-            Ok(streams) => {
+        let content = match read(&spec).await {
+            Ok(content) => {
                 if failing {
                     tracing::info!(source = %spec.source, "discovery works again");
                 }
                 failing = false;
-                Some(streams)
+                Some(content)
             }
             Err(error) => {
                 if !failing {
@@ -114,47 +137,73 @@ async fn read_repeatedly(id: u64, spec: DiscoverSpec, found: mpsc::Sender<Found>
                 None
             }
         };
-        if found.send(Found { source: id, streams }).await.is_err() {
+        if found.send(Found { source: id, content }).await.is_err() {
             return;
         }
         tokio::time::sleep(spec.refresh).await;
     }
 }
 
-async fn read(spec: &DiscoverSpec) -> Result<Vec<StreamSpec>, String> {
-    match &spec.source {
-        DiscoverSource::File(pattern) => {
-            let (spec, pattern) = (spec.clone(), pattern.clone());
-            let task = tokio::task::spawn_blocking(move || {
-                let mut names =
-                    list(&pattern.directory).map_err(|e| format!("{}: {e}", pattern.directory.display()))?;
-                names.retain(|name| pattern.matches(name));
-                names.sort();
-                if names.is_empty() {
-                    // Files that vanish for a moment must not end the watch of all their streams: an empty list is written `[]`.
-                    return Err(format!("{}: no file matches", pattern.directory.display()));
-                }
-                let mut streams = Vec::new();
-                for name in names {
-                    let path = pattern.directory.join(&name);
-                    let shown = path.display().to_string();
-                    let bytes = read_bounded(&path).map_err(|e| format!("{shown}: {e}"))?;
-                    streams.extend(streams_from_target_groups(&spec, &shown, &bytes).map_err(|e| e.to_string())?);
-                }
-                Ok(streams)
-            });
-            task.await.map_err(|e| e.to_string())?
-        }
+/// Names a source in the state file without telling its URL.
+fn key(spec: &DiscoverSpec) -> String {
+    let mut hasher = DefaultHasher::new();
+    if let DiscoverSource::Http(source) = &spec.source {
+        source.url.expose().hash(&mut hasher);
+    }
+    format!("{}#{:016x}", spec.source, hasher.finish())
+}
+
+fn parse(spec: &DiscoverSpec, lists: &[TargetList]) -> Result<Vec<StreamSpec>, String> {
+    let mut streams = Vec::new();
+    for list in lists {
+        let found = streams_from_target_groups(spec, &list.origin, list.text.as_bytes()).map_err(|e| e.to_string())?;
+        streams.extend(found);
+    }
+    Ok(streams)
+}
+
+async fn read(spec: &DiscoverSpec) -> Result<Content, String> {
+    let fetched = match &spec.source {
+        DiscoverSource::File(_) => Vec::new(),
         DiscoverSource::Http(source) => {
             // The URL may hold a secret: only its host is ever shown.
-            let host = source.url.expose().parse::<http::Uri>().ok().and_then(|u| u.host().map(str::to_owned));
-            let host = host.unwrap_or_default();
-            let bytes = fetch(source).await.map_err(|e| format!("{host}: {e}"))?;
-            let spec = spec.clone();
-            let parse = move || streams_from_target_groups(&spec, &host, &bytes).map_err(|e| e.to_string());
-            tokio::task::spawn_blocking(parse).await.map_err(|e| e.to_string())?
+            let origin = spec.source.to_string();
+            let text = fetch(source).await.and_then(text).map_err(|e| format!("{origin}: {e}"))?;
+            vec![TargetList { origin, text }]
         }
+    };
+    let spec = spec.clone();
+    let task = tokio::task::spawn_blocking(move || {
+        let lists = match &spec.source {
+            DiscoverSource::File(pattern) => read_files(pattern)?,
+            DiscoverSource::Http(_) => fetched,
+        };
+        let streams = parse(&spec, &lists)?;
+        Ok(Content { lists, streams })
+    });
+    task.await.map_err(|e| e.to_string())?
+}
+
+fn read_files(pattern: &FilePattern) -> Result<Vec<TargetList>, String> {
+    let mut names = list(&pattern.directory).map_err(|e| format!("{}: {e}", pattern.directory.display()))?;
+    names.retain(|name| pattern.matches(name));
+    names.sort();
+    if names.is_empty() {
+        // Files that vanish for a moment must not end the watch of all their streams: an empty list is written `[]`.
+        return Err(format!("{}: no file matches", pattern.directory.display()));
     }
+    let read = |name: String| {
+        let path = pattern.directory.join(name);
+        let origin = path.display().to_string();
+        let bytes = read_bounded(&path).map_err(|e| e.to_string());
+        let text = bytes.and_then(text).map_err(|e| format!("{origin}: {e}"))?;
+        Ok(TargetList { origin, text })
+    };
+    names.into_iter().map(read).collect()
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
 }
 
 fn list(directory: &Path) -> io::Result<Vec<String>> {

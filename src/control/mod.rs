@@ -123,7 +123,7 @@ impl Control {
             config,
         };
         control.read_added_streams();
-        control.discovery.follow(&control.config.discover);
+        control.discovery.follow(&control.config.discover, |source| control.state.kept_lists(source));
         // The store folds this before it answers anything, so that no configured stream is ever an unknown name.
         control.desired.send_replace(control.merge());
         (control, Outlets { handle, desired: desired_receiver, server: server_receiver })
@@ -144,7 +144,8 @@ impl Control {
                 found = self.discovery.next() => {
                     let changed = self.discovery.accept(found);
                     self.status.note_discovery(self.discovery.failing());
-                    if changed {
+                    if let Some((source, lists)) = changed {
+                        self.state.keep_lists(source, lists);
                         self.apply();
                     }
                 }
@@ -198,7 +199,8 @@ impl Control {
                 self.config = Arc::new(loaded.config);
                 self.server.send_replace(Arc::new(self.config.server.clone()));
                 self.read_added_streams();
-                self.discovery.follow(&self.config.discover);
+                self.discovery.follow(&self.config.discover, |source| self.state.kept_lists(source));
+                self.state.keep_lists_of(&self.discovery.keys());
                 let done = self.apply();
                 self.status.note_reload(true);
                 let Reloaded { started, stopped, restarted, unchanged } = done;

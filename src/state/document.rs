@@ -21,8 +21,19 @@ pub struct Document {
     /// Definitions as they were posted.
     #[serde(default)]
     pub added: BTreeMap<String, Value>,
+    /// What discovery sources last gave, by source.
+    #[serde(default)]
+    pub lists: BTreeMap<String, Vec<TargetList>>,
     #[serde(default)]
     silences: BTreeMap<String, SilenceMemory>,
+}
+
+/// One target list as it was read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TargetList {
+    /// File name or URL without path, for error messages.
+    pub origin: String,
+    pub text: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,7 +58,13 @@ struct SilenceMemory {
 
 impl Default for Document {
     fn default() -> Self {
-        Self { version: VERSION, streams: BTreeMap::new(), added: BTreeMap::new(), silences: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            streams: BTreeMap::new(),
+            added: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            silences: BTreeMap::new(),
+        }
     }
 }
 

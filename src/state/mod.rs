@@ -20,6 +20,7 @@ use crate::model::StreamName;
 use crate::model::snapshot::Silence;
 
 use document::Document;
+pub use document::TargetList;
 
 /// How long changes gather before they are written.
 const GATHER: Duration = Duration::from_millis(200);
@@ -103,6 +104,23 @@ impl StateFile {
     pub fn remove_added_stream(&self, name: &StreamName) -> Result<(), StateError> {
         let Some(before) = self.document().added.remove(name.as_str()) else { return Ok(()) };
         self.save().inspect_err(|_| drop(self.document().added.insert(name.to_string(), before)))
+    }
+
+    /// The lists that a discovery source last gave.
+    pub fn kept_lists(&self, source: &str) -> Vec<TargetList> {
+        self.document().lists.get(source).cloned().unwrap_or_default()
+    }
+
+    /// Notes what a discovery source gave; written soon.
+    pub fn keep_lists(&self, source: String, lists: Vec<TargetList>) {
+        self.document().lists.insert(source, lists);
+        self.changed.notify_one();
+    }
+
+    /// Drops the lists of all other sources.
+    pub fn keep_lists_of(&self, sources: &[String]) {
+        self.document().lists.retain(|source, _| sources.contains(source));
+        self.changed.notify_one();
     }
 
     pub fn silences(&self) -> Vec<(StreamName, Arc<Silence>)> {
