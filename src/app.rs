@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 use crate::config::{self, Config, LogFormat, LogSpec};
 use crate::control::{Control, ControlHandle, Outlets, ProbePool};
@@ -26,6 +27,11 @@ use crate::store::Store;
 /// Threads for the store, control, metrics, API and page. Probes and health answers have their own.
 const MAIN_THREADS: usize = 2;
 
+/// File descriptors beside those of streams: listeners, their connections, files.
+const OTHER_FILES: u64 = 600;
+/// Log lines that may wait to be written.
+const LOG_LINES: usize = 10_000;
+
 /// What to run.
 #[derive(Debug)]
 pub struct Options {
@@ -37,12 +43,13 @@ pub struct Options {
 pub fn run(options: Options) -> Result<()> {
     let loaded = config::load(&options.config, &options.environment)
         .map_err(|errors| anyhow!("the configuration has errors:\n{errors}"))?;
-    start_logging(&loaded.config.log)?;
+    let _log = start_logging(&loaded.config.log)?;
     install_crypto_provider();
     for warning in &loaded.config.warnings {
         tracing::warn!("{warning}");
     }
 
+    raise_file_limit(loaded.config.streams.len());
     let clock = Clock::new();
     beat(&clock)?;
     let state = Arc::new(StateFile::open(loaded.config.state_file.clone())?);
@@ -135,6 +142,7 @@ async fn supervise(parts: Parts) -> Result<()> {
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut reloads = JoinSet::new();
     loop {
         tokio::select! {
             ended = critical.join_next() => {
@@ -145,8 +153,15 @@ async fn supervise(parts: Parts) -> Result<()> {
                 };
                 bail!("{name} of the monitor ended unexpectedly");
             }
-            // Outcome and reason are logged by control.
-            _ = hangup.recv() => drop(handle.reload().await),
+            // Not awaited here: a file on a mount that hangs must not keep us from noticing anything else.
+            _ = hangup.recv() => {
+                let handle = handle.clone();
+                reloads.spawn(async move {
+                    // Outcome and reason are logged by control.
+                    let _ = handle.reload().await;
+                });
+            }
+            Some(_) = reloads.join_next() => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -241,6 +256,22 @@ impl Listeners {
     }
 }
 
+/// Takes all the file descriptors that we may have: every stream needs one, and the usual soft limit is 1,024.
+fn raise_file_limit(streams: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let available = if raised.is_ok() { limit.maximum } else { limit.current };
+    let needed = streams as u64 + OTHER_FILES;
+    if let Some(available) = available.filter(|available| *available < needed) {
+        tracing::error!(
+            available,
+            needed,
+            "too few file descriptors for all streams: raise the limit (LimitNOFILE, ulimit -Hn)"
+        );
+    }
+}
+
 /// Starts the heartbeat that tells pauses of the process from idleness.
 pub fn beat(clock: &Clock) -> Result<()> {
     let clock = clock.clone();
@@ -255,19 +286,24 @@ pub fn beat(clock: &Clock) -> Result<()> {
 }
 
 /// Logs to standard error. `RUST_LOG` wins over the configured level.
-pub fn start_logging(spec: &LogSpec) -> Result<()> {
+///
+/// A thread of its own writes, and lines that it cannot keep up with are dropped: a log that blocks or cannot be written must not stop
+/// the monitor. Keep the guard: it writes what is left when it is dropped.
+pub fn start_logging(spec: &LogSpec) -> Result<WorkerGuard> {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
     let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
     // It logs every certificate it refuses as an error. The stream's own line says so, once and by name.
     let directives = format!("rustls_platform_verifier=off,{directives}");
     let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     let started = match spec.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
     };
-    started.map_err(|e| anyhow!("cannot start logging: {e}"))
+    started.map_err(|e| anyhow!("cannot start logging: {e}"))?;
+    Ok(guard)
 }
 
 /// Says where a panic happened: in the log, or on standard error where there is none. A message with values in it is left out: slicing

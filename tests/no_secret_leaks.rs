@@ -1,128 +1,21 @@
-//! Stream keys, tokens and passwords appear in no log (at trace level), metric, answer, page, error, event, probe output or panic.
+//! Stream keys, tokens and passwords appear in no log (at trace level), metric, answer, page, error or event of the running monitor.
 
 mod harness;
+mod planted;
 mod process;
 mod rtmp_support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use harness::{Monitor, eventually, free_port, http};
-use process::{Origin, SOON, WebServer, blunt_server, finish, run, run_with};
-use rtmp_hmonitor::sim::{Fault, SimConfig};
+use harness::{Monitor, eventually, http};
+use planted::*;
+use process::SOON;
+use rtmp_hmonitor::sim::Fault;
 use serde_json::json;
-
-/// Camera and stream key.
-const KEY: &str = "K3yOfGate-zQ7w";
-/// `?token=`, with characters that escapes change.
-const TOKEN: &str = "T0ken/OfGate+zQ8=";
-const PASSWORD: &str = "P4ssw0rdOfGate!zQ9";
-/// Application that stands for a key, as cameras push.
-const LONE: &str = "L0neApp-zX1";
-/// A key with escapes, as the URL says it and as it is.
-const ESCAPED: &str = "G%C3%BCrtel%20zX2%2fd";
-const DECODED: &str = "Gürtel zX2/d";
-const OPERATE: &str = "0perate-Token-zX3";
-const READ: &str = "R3ad-Token-zX4";
-const INVENTORY: &str = "1nventory-Token-zX5";
-const INVENTORY_QUERY: &str = "1nventory-Query-zX6";
-const DISCOVERED: &str = "D1scoveredKey-zX7";
-const ADDED: &str = "4ddedKey-zX8";
-const REDIRECTED: &str = "R3directedKey-zX9";
-const GUESSED: &str = "Gu3ssedToken-zY1";
-
-const SECRETS: [&str; 14] = [
-    KEY,
-    TOKEN,
-    PASSWORD,
-    LONE,
-    ESCAPED,
-    DECODED,
-    OPERATE,
-    READ,
-    INVENTORY,
-    INVENTORY_QUERY,
-    DISCOVERED,
-    ADDED,
-    REDIRECTED,
-    GUESSED,
-];
-
-/// Everything that anyone could see, by where it was seen.
-#[derive(Default)]
-struct Seen(Vec<(String, String)>);
-
-impl Seen {
-    fn note(&mut self, place: impl Into<String>, text: impl Into<String>) {
-        let (place, text) = (place.into(), text.into());
-        assert!(!text.is_empty(), "{place} shows nothing, which proves nothing");
-        self.0.push((place, text));
-    }
-
-    fn text(&self, place: &str) -> &str {
-        &self.0.iter().find(|(p, _)| p == place).unwrap_or_else(|| panic!("{place} was not seen")).1
-    }
-
-    /// One line for each secret found somewhere.
-    fn leaks(&self) -> Vec<String> {
-        let needles: Vec<_> = SECRETS
-            .iter()
-            .flat_map(|secret| forms(secret).into_iter().map(move |(form, text)| (secret, form, text.to_lowercase())))
-            .collect();
-        let mut found = Vec::new();
-        for (place, text) in &self.0 {
-            let text = text.to_lowercase();
-            for (secret, form, needle) in &needles {
-                if let Some(at) = text.find(needle.as_str()) {
-                    let line = text[..at].matches('\n').count();
-                    let line: String = text.lines().nth(line).unwrap_or_default().chars().take(600).collect();
-                    found.push(format!("{secret} ({form}) in {place}: {line}"));
-                }
-            }
-        }
-        found
-    }
-}
-
-/// The shapes in which a secret might be written.
-fn forms(secret: &str) -> Vec<(&'static str, String)> {
-    let bytes = secret.as_bytes();
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    let percent = bytes.iter().map(|b| if unreserved(*b) { char::from(*b).to_string() } else { format!("%{b:02X}") });
-    let mut forms = vec![
-        ("plain", secret.to_owned()),
-        ("percent-encoded", percent.collect()),
-        ("hexadecimal", bytes.iter().map(|b| format!("{b:02x}")).collect()),
-        ("a list of bytes", bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")),
-        ("escaped for debugging", secret.escape_default().to_string()),
-        ("bytes escaped for debugging", secret.as_bytes().escape_ascii().to_string()),
-    ];
-    // Base64 depends on where in a group of three the secret begins; the characters at its ends also on its neighbours.
-    for before in 0..3 {
-        let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
-        let encoded = base64(&padded);
-        let start = [0, 2, 3][before];
-        let end = padded.len() * 8 / 6;
-        forms.push(("base64", encoded[start..end].to_owned()));
-    }
-    forms
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let value = (0..3).fold(0, |v, i| v << 8 | u32::from(group.get(i).copied().unwrap_or(0)));
-        for i in 0..=group.len() {
-            text.push(ALPHABET[(value >> (18 - 6 * i)) as usize % 64].into());
-        }
-    }
-    text
-}
 
 #[test]
 fn the_search_finds_what_it_looks_for() {
@@ -142,12 +35,6 @@ fn the_search_finds_what_it_looks_for() {
         seen.note("here", &disguise);
         assert!(!seen.leaks().is_empty(), "{disguise}");
     }
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
 }
 
 /// A raw request, for what no HTTP library would send.
@@ -177,77 +64,6 @@ fn follow_events(address: SocketAddr) -> Arc<Mutex<String>> {
         }
     });
     seen
-}
-
-/// Origins that fail in every way that could make somebody quote a secret.
-struct World {
-    gate: Origin,
-    door: Origin,
-    secure: Origin,
-    parrot: SocketAddr,
-    lone_parrot: SocketAddr,
-    odd_parrot: SocketAddr,
-    garbage: SocketAddr,
-    inventory: WebServer,
-}
-
-impl World {
-    fn new() -> Self {
-        let certificate = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-        let private = rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.cert.der().clone()], private)
-            .unwrap();
-        let secure = SimConfig { tls: Some(Arc::new(tls)), ..SimConfig::default() };
-        let gate = Origin::start(&format!("{KEY},{LONE},{DISCOVERED},{ADDED}"));
-        let door = Origin::start(KEY);
-        door.fault(KEY, &Fault::Redirect { to: format!("rtmp://{}/{REDIRECTED}?token={PASSWORD}", gate.address()) });
-        Self {
-            gate,
-            door,
-            secure: Origin::start_with(KEY, secure),
-            parrot: blunt_server(parrot(&[&format!("{KEY}?token={TOKEN}&password={PASSWORD}"), KEY, TOKEN, PASSWORD])),
-            lone_parrot: blunt_server(parrot(&[&format!("{LONE}?token={TOKEN}"), LONE, TOKEN])),
-            odd_parrot: blunt_server(parrot(&[DECODED, TOKEN, &format!("{DECODED}?token={TOKEN}")])),
-            garbage: blunt_server(
-                format!("HTTP/1.1 400 Bad Request\r\n\r\nno such stream {KEY}?token={TOKEN}\r\n").repeat(200),
-            ),
-            inventory: WebServer::start("503 Service Unavailable\r\n\r\n"),
-        }
-    }
-
-    /// Name and URL of every stream of the configuration.
-    fn streams(&self) -> Vec<(&'static str, String)> {
-        let secrets = format!("{KEY}?token={TOKEN}&password={PASSWORD}");
-        let gate = self.gate.address();
-        vec![
-            ("gate", format!("rtmp://{gate}/live/{secrets}")),
-            ("lone", format!("rtmp://{gate}/{LONE}?token={TOKEN}")),
-            ("escaped", format!("rtmp://{gate}/live/{ESCAPED}?token={TOKEN}")),
-            ("redirected", format!("rtmp://{}/live/{secrets}", self.door.address())),
-            ("parrot", format!("rtmp://{}/live/{secrets}", self.parrot)),
-            ("lone-parrot", format!("rtmp://{}/{LONE}?token={TOKEN}", self.lone_parrot)),
-            ("odd-parrot", format!("rtmp://{}/live/{ESCAPED}?token={}", self.odd_parrot, encoded(TOKEN))),
-            ("garbage", format!("rtmp://{}/live/{secrets}", self.garbage)),
-            ("untrusted", format!("rtmps://{}/live/{secrets}", self.secure.address())),
-            ("no-tls", format!("rtmps://{gate}/live/{secrets}")),
-            ("refused", format!("rtmp://127.0.0.1:{}/live/{secrets}", free_port())),
-            ("unresolved", format!("rtmp://no-such-host.invalid/live/{secrets}")),
-        ]
-    }
-}
-
-/// An origin that repeats what it was asked with in its refusal.
-fn parrot(secrets: &[&str]) -> Vec<u8> {
-    use rtmp_support::{connected, created, handshake, status};
-    let words =
-        secrets.iter().map(|s| format!("{s} {} {} {s:?}, ", encoded(s), s.to_ascii_uppercase())).collect::<String>();
-    let code = format!("NetStream.Play.Failed.{}", secrets[1]);
-    [handshake(), connected(), created(), status("error", &code, &format!("no: {words}"))].concat()
 }
 
 /// What a defective inventory answers, each time with a secret in it.
@@ -503,180 +319,4 @@ fn the_running_monitor_tells_no_secret() {
 #[test]
 fn the_running_monitor_tells_no_secret_in_json() {
     exercise("json");
-}
-
-/// The name of the test that panics, in a process of its own.
-const PANICKING: &str = "panics_in_a_process_of_its_own";
-/// Tells it to log.
-const LOGGING: &str = "HMONITOR_TEST_LOGGING";
-
-#[test]
-#[ignore = "panics on purpose; a_panic_tells_where_and_no_secret runs it"]
-fn panics_in_a_process_of_its_own() {
-    rtmp_hmonitor::app::log_panics();
-    if std::env::var_os(LOGGING).is_some() {
-        let format = rtmp_hmonitor::config::LogFormat::Pretty;
-        rtmp_hmonitor::app::start_logging(&rtmp_hmonitor::config::LogSpec { format, level: "info".into() }).unwrap();
-    }
-    let (key, end) = (format!("ü{KEY}"), 1);
-    let cut = std::thread::spawn(move || key[..end].len());
-    assert!(cut.join().is_err());
-    assert!(std::thread::spawn(|| panic!("said on purpose")).join().is_err());
-    std::process::exit(77);
-}
-
-#[test]
-fn a_panic_tells_where_and_no_secret() {
-    for (backtrace, logging) in [("0", true), ("full", true), ("full", false)] {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([PANICKING, "--exact", "--ignored", "--nocapture"]).env("RUST_BACKTRACE", backtrace);
-        if logging {
-            command.env(LOGGING, "1");
-        }
-        let ran = finish(command);
-        assert_eq!(ran.code, 77, "{}", ran.all());
-        assert_eq!(ran.stderr.matches("ERROR").count(), if logging { 2 } else { 0 }, "{}", ran.stderr);
-        assert!(ran.stderr.matches("tests/no_secret_leaks.rs:").count() >= 2, "{}", ran.stderr);
-        assert!(ran.stderr.contains("panic: said on purpose"), "{}", ran.stderr);
-        let mut seen = Seen::default();
-        seen.note("a panic", ran.all());
-        let leaks = seen.leaks();
-        assert!(leaks.is_empty(), "{leaks:#?}");
-    }
-}
-
-#[test]
-fn the_probe_command_tells_no_secret() {
-    let world = World::new();
-    let mut seen = Seen::default();
-    let traced = [("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")];
-    std::thread::scope(|scope| {
-        let mut running = Vec::new();
-        for (name, url) in world.streams() {
-            let expected = if ["gate", "lone", "redirected"].contains(&name) { 0 } else { 1 };
-            running.push(scope.spawn(move || {
-                let (for_a_while, limit) = (["--for", "1s"], ["--connect-timeout", "2s"]);
-                let text = run_with(&[&["probe", &url][..], &for_a_while, &limit].concat(), &traced);
-                let json = run_with(
-                    &[&["probe", "--json"][..], &for_a_while, &limit].concat(),
-                    &[&traced[..], &[("HMONITOR_PROBE_URL", &url)]].concat(),
-                );
-                assert_eq!((text.code, json.code), (expected, expected), "{name}: {}{}", text.all(), json.all());
-                (name, format!("{}{}", text.all(), json.all()))
-            }));
-        }
-        for thread in running {
-            let (name, text) = thread.join().unwrap();
-            seen.note(format!("probe of {name}"), text);
-        }
-    });
-    assert!(seen.text("probe of parrot").contains("NetStream.Play.Failed"));
-
-    // Wrong use: what was typed is not repeated.
-    let good = format!("rtmp://h/live/{KEY}?token={TOKEN}");
-    for arguments in [
-        vec!["probe".into(), format!("http://h/live/{KEY}?token={TOKEN}")],
-        vec!["probe".into(), format!("rtmp://h/{KEY} {PASSWORD}")],
-        vec!["probe".into(), format!("rtmp://u:{PASSWORD}@h/live/{KEY}")],
-        vec!["probe".into(), KEY.into()],
-        vec!["probe".into(), good.clone(), good.clone()],
-        vec!["probe".into(), good.clone(), "--for".into(), good.clone()],
-        vec!["probe".into(), good.clone(), format!("--jsno={KEY}")],
-        vec!["probe".into(), good.clone(), format!("--json={good}")],
-        vec!["probe".into(), good.clone(), "--token".into(), TOKEN.into()],
-        vec![good.clone()],
-        vec!["prob".into(), good.clone()],
-        vec!["completions".into(), good.clone()],
-        vec!["sim".into(), "--listen".into(), good.clone()],
-    ] {
-        let ran = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.all());
-        seen.note(format!("{arguments:?}"), ran.all());
-    }
-    let ran = run_with(&["probe"], &[("HMONITOR_PROBE_URL", &format!("http://h/live/{KEY}"))]);
-    assert_eq!(ran.code, 2);
-    seen.note("a bad URL in the environment", ran.all());
-    let help = run_with(&["probe", "--help"], &[("HMONITOR_PROBE_URL", &good)]);
-    seen.note("help", help.all());
-    let leaks = seen.leaks();
-    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
-}
-
-#[test]
-fn check_config_and_a_failing_start_tell_no_secret() {
-    let mut seen = Seen::default();
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("hmonitor.yml");
-    std::fs::write(directory.path().join("bad.url"), format!("http://h/live/{KEY}\n")).unwrap();
-    std::fs::write(directory.path().join("bad.token"), format!("{OPERATE} {READ}\n")).unwrap();
-    let stream =
-        |rest: &str| format!("streams:\n  - {{ name: a, url: \"rtmp://h/live/{KEY}?token={TOKEN}\"{rest} }}\n");
-    for text in [
-        format!("streams: [{{ name: a, url: \"http://h/live/{KEY}\" }}]\n"),
-        format!("streams: [{{ name: a, url: \"rtmp://u:{PASSWORD}@h/live/{KEY}\" }}]\n"),
-        format!("streams: [{{ name: a, url: \"rtmp://h/live/%zz{KEY}\" }}]\n"),
-        format!("streams: [{{ name: \"rtmp://h/live/{KEY}\", url: \"rtmp://h/a\" }}]\n"),
-        format!("streams: [\"rtmp://h/live/{KEY}\"]\n"),
-        format!("streams: \"rtmp://h/live/{KEY}\"\n"),
-        format!("streams:\n  \"rtmp://h/live/{KEY}\": x\n"),
-        format!("\"rtmp://h/live/{KEY}\": x\n"),
-        format!("streams: [{{ name: a, url: *{KEY} }}]\n"),
-        format!("streams: [{{ name: a, url: !{KEY} x }}]\n"),
-        format!("streams: [{{ name: a, url: \"rtmp://h/live/{KEY} }}]\n"),
-        format!("streams:\n\t- {{ name: a, url: rtmp://h/live/{KEY} }}\n"),
-        format!("rtmp://h/live/{KEY}\n"),
-        "streams: [{ name: a, url_file: bad.url }]\n".to_owned(),
-        stream(&format!(", watch: {KEY}")),
-        stream(&format!(", stall_timeout: {KEY}, rise: {KEY}, fall: [{KEY}]")),
-        stream(&format!(", app: {PASSWORD}")),
-        stream(&format!(", labels: {{ stream: {KEY}, site: [{KEY}] }}")),
-        stream(&format!(", expect: {{ video: {{ codec: {KEY}, width: {KEY}, fps: {KEY} }}, audio: {KEY} }}")),
-        stream(&format!(", schedule: {{ zone: {KEY}, on_air: [{KEY}] }}")),
-        stream(&format!(", tls: {{ server_name: \"{KEY}/{KEY}\" }}")),
-        stream(", ulr: x"),
-        format!("{}{}", stream(""), stream("").replace("streams:\n", "")),
-        format!("server: {{ tokens: [{{ role: operate, token: \"{OPERATE} {READ}\" }}] }}\n"),
-        format!(
-            "server: {{ tokens: [{{ role: {OPERATE}, token: {OPERATE} }}, {OPERATE}, {{ {OPERATE}: {OPERATE}x/ }}] }}\n"
-        )
-        .replace(&format!("{{ {OPERATE}: "), "{ tokn: "),
-        "server: { tokens: [{ role: operate, token_file: bad.token }] }\n".to_owned(),
-        format!("server: {{ listen: {OPERATE}, read: {OPERATE} }}\n"),
-        format!("log: {{ level: {OPERATE}, format: {OPERATE} }}\n"),
-        format!(
-            "discover: [{{ http: \"ftp://h/?key={INVENTORY_QUERY}\", token: \"{INVENTORY} x\", refresh: {INVENTORY} }}]\n"
-        ),
-        format!("discover: [{{ http: \"http://u:{PASSWORD}@h/\", token: {INVENTORY} }}]\n"),
-        format!("probe: {{ modules: [{{ name: a, allow: [\"rtmp://h/live/{KEY}\"] }}] }}\n"),
-        format!("templates: [{{ names: [\"{{{KEY}..}}\"], url: \"http://h/{KEY}/{{nam}}\" }}]\n"),
-    ] {
-        std::fs::write(&path, &text).unwrap();
-        for command in ["check-config", "run"] {
-            let mut child = Command::new(env!("CARGO_BIN_EXE_rtmp-hmonitor"));
-            child.arg(command).arg("--config").arg(&path).env("RUST_LOG", "trace");
-            let ran = finish(child);
-            assert_eq!(ran.code, 1, "{command} on {text}: {}", ran.all());
-            seen.note(format!("{command} on {text}"), ran.all());
-        }
-    }
-    // Warnings of a file that is right: two streams on one URL.
-    std::fs::write(
-        &path,
-        format!("{}{}", stream(""), stream("").replace("streams:\n", "").replace("name: a", "name: b")),
-    )
-    .unwrap();
-    let ran = run(&["check-config", "--config", path.to_str().unwrap()]);
-    assert_eq!(ran.code, 0, "{}", ran.all());
-    assert!(ran.stdout.contains("warning"), "{}", ran.stdout);
-    seen.note("check-config with a warning", ran.all());
-    // Overrides by the environment.
-    for (name, value) in
-        [("HMONITOR__STREAMS__0__URL", format!("http://h/{KEY}")), ("HMONITOR__SERVER__LISTEN", KEY.into())]
-    {
-        let ran = run_with(&["check-config", "--config", path.to_str().unwrap()], &[(name, &value)]);
-        assert_eq!(ran.code, 1, "{}", ran.all());
-        seen.note(name, ran.all());
-    }
-    let leaks = seen.leaks();
-    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 }

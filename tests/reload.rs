@@ -218,3 +218,82 @@ fn a_removed_stream_keeps_its_last_health_answer() {
     monitor.wait_for("b", "up", SOON);
     assert_eq!(monitor.health_code("b"), 200);
 }
+
+#[test]
+fn secrets_in_files_are_read_again_when_they_change() {
+    let (old, new) = (Origin::start("gate"), Origin::start("gate"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        replace(&path, text);
+        path.display().to_string()
+    };
+    let url = file("gate.url", &format!("{}\n", old.url("gate")));
+    let token = file("operate.token", "first-test-token\n");
+    let monitor = Monitor::start_with(
+        &format!("{QUICK}streams: [{{ name: gate, url_file: {url} }}]\n"),
+        &format!("  tokens: [{{ role: operate, token_file: {token} }}]\n"),
+        &[],
+        |c| c,
+    );
+    monitor.wait_for("gate", "up", SOON);
+    let may = |token: &str| {
+        let header = format!("Authorization: Bearer {token}");
+        monitor.request("POST", "/-/reload", &[&header], "").status == 200
+    };
+    assert!(may("first-test-token") && !may("second-test-token"));
+
+    file("operate.token", "second-test-token\n");
+    eventually("the new token is in force", SOON, || may("second-test-token").then_some(()));
+    assert!(!may("first-test-token"), "the old one is not");
+    assert_eq!(old.stats("gate").plays, 1);
+
+    file("gate.url", &format!("{}\n", new.url("gate")));
+    eventually("the new URL is played", SOON, || (new.stats("gate").players == 1).then_some(()));
+    monitor.wait_for("gate", "up", SOON);
+
+    // An empty secret is a mistake, not a secret.
+    file("operate.token", "");
+    eventually("the failure shows", SOON, || {
+        (monitor.metric("hmonitor_config_last_reload_successful", &[]) == Some(0.0)).then_some(())
+    });
+    assert!(!may("") && !may("first-test-token"));
+    file("operate.token", "third-test-token\n");
+    eventually("mended", SOON, || may("third-test-token").then_some(()));
+}
+
+#[test]
+fn what_needs_a_restart_is_said_and_the_rest_takes_effect() {
+    let origin = Origin::start("a,b,c");
+    let (monitor, text) = watched(&origin);
+    let other = format!("listen: \"127.0.0.1:{}\"", harness::free_port());
+    let text = text.replacen(&format!("listen: \"{}\"", monitor.listen), &other, 1);
+    replace(&monitor.config_path(), &text.replace("stall_timeout: 1s", "stall_timeout: 1s, labels: { round: two }"));
+    assert_eq!(reload(&monitor).status, 200);
+    eventually("the label is there", SOON, || has_label(&monitor, "a", "two").then_some(()));
+    let log = monitor.log();
+    let line = log.lines().find(|l| l.contains("takes effect at the next start")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("server.listen"), "{line}");
+}
+
+#[test]
+fn streams_of_a_list_that_is_no_longer_configured_go() {
+    let origin = Origin::start("a,b,c,listed");
+    let (monitor, text) = watched(&origin);
+    let list = monitor.path().join("targets.yml");
+    std::fs::write(&list, format!("- targets: [\"{}\"]\n  labels: {{ name: listed }}\n", origin.url("listed")))
+        .unwrap();
+    replace(&monitor.config_path(), &format!("{text}discover: [{{ file: targets.yml, refresh: 1s }}]\n"));
+    assert_eq!(reload(&monitor).status, 200);
+    eventually("it is played", SOON, || (origin.stats("listed").players == 1).then_some(()));
+    monitor.wait_for("listed", "up", SOON);
+    // The same list, read more often: nobody has to leave.
+    replace(&monitor.config_path(), &format!("{text}discover: [{{ file: targets.yml, refresh: 2s }}]\n"));
+    assert_eq!(reload(&monitor).json()["unchanged"], 4);
+    replace(&monitor.config_path(), &text);
+    assert_eq!(reload(&monitor).json()["stopped"], 1);
+    eventually("it is left", SOON, || (origin.stats("listed").players == 0).then_some(()));
+    assert_eq!(origin.stats("listed").plays, 1);
+    assert_eq!(monitor.health_code("listed"), 200, "its last answer stays for a while");
+    assert_eq!(plays(&origin), [1, 1, 1]);
+}

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::{Monitor, eventually, free_port, http};
-use process::{Origin, QUICK, SOON, finish};
+use process::{Origin, QUICK, SOON, WebServer, finish};
 use rtmp_hmonitor::sim::Fault;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn streams(origin: &Origin, names: &[&str]) -> String {
     let lines: String = names.iter().map(|n| format!("  - {{ name: {n}, url: \"{}\" }}\n", origin.url(n))).collect();
@@ -68,6 +68,38 @@ fn answers_hold_over_a_crash_until_something_else_is_seen() {
     monitor.wait_for("bad", "up", SOON);
     monitor.wait_for("good", "down not_found", SOON);
     assert_eq!((health(&monitor, "good").0, health(&monitor, "bad").0), (503, 200));
+}
+
+#[test]
+fn discovered_streams_are_answered_for_while_their_list_cannot_be_read() {
+    let origin = Origin::start("good,bad");
+    origin.fault("bad", &Fault::NotFound);
+    let list = ["good", "bad"].map(|n| json!({ "targets": [origin.url(n)], "labels": { "name": n } }));
+    let server = WebServer::start("503 Service Unavailable\r\n\r\n");
+    server.set_json(&json!(list).to_string());
+    let monitor =
+        Monitor::start(&format!("{QUICK}discover: [{{ http: \"http://{}/\", refresh: 1s }}]\n", server.address));
+    eventually("the list is read", SOON, || (monitor.get("/api/v1/streams/bad").status == 200).then_some(()));
+    monitor.wait_for("good", "up", SOON);
+    monitor.wait_for("bad", "down not_found", SOON);
+    let before = epoch(&monitor, "good");
+    state(&monitor, "both verdicts are kept", |s| {
+        s["streams"]["good"]["health"] == "up" && s["streams"]["bad"]["health"] == "down"
+    });
+
+    // The inventory goes down, then the monitor: whoever asks about a healthy camera must not hear of an outage.
+    server.set("503 Service Unavailable\r\n\r\n");
+    let monitor = monitor.restart_after_kill();
+    assert_eq!((monitor.health_code("good"), monitor.health_code("bad")), (200, 503));
+    assert_eq!(health(&monitor, "good").1["basis"], "held");
+    assert_eq!(monitor.health_code("never-known"), 503);
+    let monitor = monitor.restart_after_kill();
+    assert_eq!((monitor.health_code("good"), monitor.health_code("bad")), (200, 503), "over a second crash, too");
+
+    server.set_json(&json!(list).to_string());
+    eventually("the list is read again", SOON, || (monitor.get("/api/v1/streams/good").status == 200).then_some(()));
+    monitor.wait_for("good", "up", SOON);
+    assert!(epoch(&monitor, "good") > before, "epochs never go back");
 }
 
 #[test]

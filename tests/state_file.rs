@@ -32,7 +32,7 @@ fn everything_comes_back() {
     {
         let state = StateFile::open(Some(path.clone())).unwrap();
         state.add_stream(&name("b"), json!({ "name": "b", "url": "rtmp://h/live/KEY" })).unwrap();
-        state.set_silence(&name("a"), Some(&silence)).unwrap();
+        state.add_silence(&name("a"), &silence).unwrap();
         state.remember(&name("a"), &judgement());
         state.save().unwrap();
     }
@@ -75,4 +75,7 @@ fn what_could_not_be_written_is_not_kept_in_memory_either() {
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     assert!(state.add_stream(&name("b"), json!({ "name": "b" })).is_err());
     assert!(state.added_streams().is_empty());
+    let silence = Silence { reason: "works".into(), until: None, created: SystemTime::UNIX_EPOCH };
+    assert!(state.add_silence(&name("a"), &silence).is_err());
+    assert!(state.silences().is_empty(), "a silence that was refused is not in force after a restart either");
 }

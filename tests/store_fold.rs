@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rtmp_hmonitor::health::Remembered;
 use rtmp_hmonitor::model::event::EventKind;
 use rtmp_hmonitor::model::report::{Connection, Fault};
-use rtmp_hmonitor::model::snapshot::{AnswerBasis, Silence, Snapshot};
+use rtmp_hmonitor::model::snapshot::{AnswerBasis, HealthAnswer, Silence, Snapshot};
 use rtmp_hmonitor::model::spec::{Desired, StreamSpec};
 use rtmp_hmonitor::model::{DownCause, Health, StreamName, StreamReport};
 use rtmp_hmonitor::store::{Fold, KEEP_DEPARTED, Outcome};
@@ -117,15 +117,40 @@ fn a_removed_stream_keeps_its_answer_for_ten_minutes() {
     let now = b.now;
     b.report("a", closed(now));
     let outcome = b.want(&desired(&["b"]));
-    assert_eq!(outcome.forget, [name("a")]);
+    assert!(outcome.forget.is_empty(), "a crash now must not lose the answer");
     assert!(outcome.events.iter().any(|e| e.kind == EventKind::Removed));
     let picture = b.snapshot();
     assert!(picture.stream("a").is_none());
     assert!(!picture.departed("a").unwrap().answer.healthy);
     b.at(KEEP_DEPARTED.as_secs_f64() - 1.0).time_passes();
     assert!(b.snapshot().departed("a").is_some());
-    b.at(KEEP_DEPARTED.as_secs_f64()).time_passes();
+    let outcome = b.at(KEEP_DEPARTED.as_secs_f64()).time_passes();
     assert!(b.snapshot().departed("a").is_none());
+    assert_eq!(outcome.forget, [name("a")]);
+}
+
+#[test]
+fn what_an_earlier_process_answered_holds_until_the_stream_is_wanted_or_the_time_is_over() {
+    let mut b = Bench::new();
+    let judged = |health, healthy| Remembered {
+        health,
+        down: None,
+        since: SystemTime::UNIX_EPOCH,
+        epoch: 7,
+        healthy_answer: Some(healthy),
+    };
+    let remembered = vec![(name("bad"), judged(Health::Down, false)), (name("good"), judged(Health::Up, true))];
+    b.fold.recall(b.now, SystemTime::UNIX_EPOCH, remembered);
+    let picture = b.snapshot();
+    let answer = |name: &str| picture.departed(name).unwrap().answer;
+    assert_eq!(answer("good"), HealthAnswer { healthy: true, basis: AnswerBasis::Held });
+    assert_eq!(answer("bad"), HealthAnswer { healthy: false, basis: AnswerBasis::Held });
+    assert!(picture.streams.is_empty());
+    b.want(&desired(&["good"]));
+    let picture = b.snapshot();
+    assert!(picture.departed("good").is_none() && picture.stream("good").is_some());
+    let outcome = b.at(KEEP_DEPARTED.as_secs_f64()).time_passes();
+    assert_eq!(outcome.forget, [name("bad")], "nothing stays for ever");
 }
 
 #[test]

@@ -232,12 +232,38 @@ fn streams_follow_an_http_list_and_outlive_its_failures() {
 fn the_file_wins_over_the_api_and_both_over_discovery() {
     let origin = Origin::start("file,list,api");
     let server = WebServer::start("503 Service Unavailable\r\n\r\n");
-    server.set_json(&json!([{ "targets": [origin.url("list")], "labels": { "name": "gate" } }]).to_string());
     let config = format!("discover: [{{ http: \"http://{}/\", refresh: 1s }}]\n", server.address);
-    let monitor = start(&format!("{config}streams: [{{ name: gate, url: \"{}\" }}]\n", origin.url("file")));
-    monitor.wait_for("gate", "up", SOON);
-    eventually("the list was read", SOON, || (server.heads().len() > 1).then_some(()));
-    assert_eq!(monitor.stream("gate")["source"], "file");
-    assert_eq!([origin.stats("file").players, origin.stats("list").players], [1, 0]);
-    assert_eq!(origin.stats("api").plays, 0);
+    let monitor = start(&config);
+    let source = |expected: &str| {
+        eventually(&format!("gate is the {expected}'s"), SOON, || {
+            (monitor.stream("gate")["source"] == expected).then_some(())
+        });
+        monitor.wait_for("gate", "up", SOON);
+    };
+    let players = || ["file", "api", "list"].map(|camera| origin.stats(camera).players);
+    let played_by = |expected| eventually("only one is played", SOON, || (players() == expected).then_some(()));
+    server.set_json(&json!([{ "targets": [origin.url("list")], "labels": { "name": "gate" } }]).to_string());
+    source("discovery");
+    played_by([0, 0, 1]);
+
+    // From the API to the file: as when an operator makes permanent what was added in a hurry.
+    server.set_json("[]");
+    wait_for_names(&monitor, &[]);
+    assert_eq!(post(&monitor, &json!({ "name": "gate", "url": origin.url("api") })).status, 201);
+    server.set_json(&json!([{ "targets": [origin.url("list")], "labels": { "name": "gate" } }]).to_string());
+    let asked = server.heads().len();
+    eventually("the list was read", SOON, || (server.heads().len() > asked + 1).then_some(()));
+    source("api");
+    played_by([0, 1, 0]);
+    let text = std::fs::read_to_string(monitor.config_path()).unwrap();
+    let text = format!("{text}streams: [{{ name: gate, url: \"{}\" }}]\n", origin.url("file"));
+    std::fs::write(monitor.config_path(), text).unwrap();
+    assert_eq!(monitor.request("POST", "/-/reload", &[OPERATE], "").status, 200);
+    source("file");
+    played_by([1, 0, 0]);
+    // What lost can be taken away, and nothing changes.
+    assert_eq!(delete(&monitor, "/api/v1/streams/gate"), 204);
+    source("file");
+    assert_eq!(delete(&monitor, "/api/v1/streams/gate"), 409);
+    assert_eq!(monitor.health_code("gate"), 200);
 }

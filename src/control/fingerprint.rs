@@ -10,7 +10,7 @@ type Mark = Option<(u64, u64, u64, i64, i64)>;
 type Marks = BTreeMap<PathBuf, Mark>;
 
 /// The state of files when they were last read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fingerprint {
     read: Marks,
     /// A change seen once; it counts when it stands still, so that half-written files are not read.
@@ -33,6 +33,13 @@ impl Fingerprint {
         let still = self.seen.as_ref() == Some(&present);
         self.seen = Some(present);
         still
+    }
+
+    /// Looks at these files from now on. Those looked at before keep their marks.
+    pub fn follow(&mut self, files: &BTreeSet<PathBuf>) {
+        let read = files.iter().map(|path| (path.clone(), self.read.get(path).copied().unwrap_or_else(|| mark(path))));
+        self.read = read.collect();
+        self.seen = None;
     }
 
     /// Takes the present state as read.

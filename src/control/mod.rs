@@ -14,7 +14,7 @@ pub mod status;
 mod stream;
 mod supervisor;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -148,21 +148,35 @@ impl Control {
                         self.apply();
                     }
                 }
-                _ = poll.tick() => if self.fingerprint.changed() {
-                    // The outcome is logged and shown in the metrics.
-                    let _ = self.reload(ReloadReason::FileChange).await;
-                },
+                _ = poll.tick() => self.look_around().await,
             }
         }
         self.supervisor.stop(self.config.shutdown_timeout).await;
     }
 
+    /// What has to be looked at now and then: files, and tasks that should not have ended.
+    async fn look_around(&mut self) {
+        let desired = self.desired.borrow().clone();
+        for _ in 0..self.supervisor.revive(&desired) {
+            self.status.count_panic();
+            tracing::error!("a stream's task had ended and was started again; this is a defect of the monitor");
+        }
+        let mut fingerprint = std::mem::take(&mut self.fingerprint);
+        let looked = tokio::task::spawn_blocking(move || (fingerprint.changed(), fingerprint)).await;
+        let Ok((changed, fingerprint)) = looked else { return };
+        self.fingerprint = fingerprint;
+        if changed {
+            // The outcome is logged and shown in the metrics.
+            let _ = self.reload(ReloadReason::FileChange).await;
+        }
+    }
+
     async fn obey(&mut self, command: Command) {
         match command {
             Command::Reload { reply } => answer(reply, self.reload(ReloadReason::Request).await),
-            Command::AddStream { definition, reply } => answer(reply, self.add_stream(definition)),
-            Command::RemoveStream { name, reply } => answer(reply, self.remove_stream(&name)),
-            Command::Silence { name, reason, until, reply } => answer(reply, self.silence(name, reason, until)),
+            Command::AddStream { definition, reply } => answer(reply, self.add_stream(definition).await),
+            Command::RemoveStream { name, reply } => answer(reply, self.remove_stream(&name).await),
+            Command::Silence { name, reason, until, reply } => answer(reply, self.silence(name, reason, until).await),
             Command::Unsilence { name, reply } => answer(reply, self.unsilence(&name)),
             Command::Probe { target, module, reply } => self.probe(target, &module, reply),
         }
@@ -171,15 +185,12 @@ impl Control {
     /// Reads everything again; applies it only when all of it is right.
     async fn reload(&mut self, reason: ReloadReason) -> Result<Reloaded, ControlError> {
         let (path, environment) = (self.path.clone(), self.environment.clone());
-        let result = tokio::task::spawn_blocking(move || {
-            let result = config::load(&path, &environment);
-            let files = result.as_ref().map(|l| l.watched_files.clone()).unwrap_or_else(|_| BTreeSet::from([path]));
-            (result, files)
-        });
-        let (result, files) = result.await.map_err(|e| ControlError::Storage(e.to_string()))?;
-        match result {
+        // Marked before they are read: a change in between is a change still to come.
+        self.fingerprint.accept_present();
+        let result = tokio::task::spawn_blocking(move || config::load(&path, &environment));
+        match result.await.map_err(|e| ControlError::Storage(e.to_string()))? {
             Ok(loaded) => {
-                self.fingerprint = Fingerprint::of(&files);
+                self.fingerprint.follow(&loaded.watched_files);
                 for warning in &loaded.config.warnings {
                     tracing::warn!("{warning}");
                 }
@@ -195,8 +206,6 @@ impl Control {
                 Ok(done)
             }
             Err(errors) => {
-                // Files that were watched stay watched: the mended one may be any of them.
-                self.fingerprint.accept_present();
                 self.status.note_reload(false);
                 for line in errors.lines() {
                     tracing::error!(%reason, "{line}");
@@ -236,30 +245,36 @@ impl Control {
         }
     }
 
-    fn add_stream(&mut self, definition: Value) -> Result<StreamName, ControlError> {
+    async fn add_stream(&mut self, definition: Value) -> Result<StreamName, ControlError> {
         let spec = self.config.stream_from_json(definition.clone()).map_err(|e| invalid(&e))?;
         let name = spec.name.clone();
         if self.is_wanted(&name) {
             return Err(ControlError::Exists(name));
         }
-        self.state.add_stream(&name, definition).map_err(storage)?;
+        let of = name.clone();
+        self.keep(move |state| state.add_stream(&of, definition)).await?;
         self.added.insert(name.clone(), spec);
         self.apply();
         Ok(name)
     }
 
-    fn remove_stream(&mut self, name: &StreamName) -> Result<(), ControlError> {
+    async fn remove_stream(&mut self, name: &StreamName) -> Result<(), ControlError> {
         if !self.added.contains_key(name) {
             let known = self.is_wanted(name);
             return Err(if known { ControlError::NotRemovable } else { ControlError::NotFound }(name.clone()));
         }
-        self.state.remove_added_stream(name).map_err(storage)?;
+        let of = name.clone();
+        self.keep(move |state| state.remove_added_stream(&of)).await?;
         self.added.remove(name);
+        if self.silences.remove(name).is_some() {
+            // It was about this stream, not about a later one of the same name.
+            self.state.remove_silence(name);
+        }
         self.apply();
         Ok(())
     }
 
-    fn silence(
+    async fn silence(
         &mut self,
         name: StreamName,
         reason: String,
@@ -269,7 +284,8 @@ impl Control {
             return Err(ControlError::NotFound(name));
         }
         let silence = Arc::new(Silence { reason, until, created: SystemTime::now() });
-        self.state.set_silence(&name, Some(&silence)).map_err(storage)?;
+        let (kept, of) = (Arc::clone(&silence), name.clone());
+        self.keep(move |state| state.add_silence(&of, &kept)).await?;
         self.silences.insert(name, Arc::clone(&silence));
         self.apply();
         Ok(silence)
@@ -279,9 +295,19 @@ impl Control {
         if self.silences.remove(name).is_none() {
             return Err(ControlError::NotFound(name.clone()));
         }
-        self.state.set_silence(name, None).map_err(storage)?;
+        self.state.remove_silence(name);
         self.apply();
         Ok(())
+    }
+
+    /// Writes to the state file, which may be slow.
+    async fn keep(
+        &self,
+        write: impl FnOnce(&StateFile) -> Result<(), StateError> + Send + 'static,
+    ) -> Result<(), ControlError> {
+        let state = Arc::clone(&self.state);
+        let written = tokio::task::spawn_blocking(move || write(&state)).await;
+        written.map_err(|e| ControlError::Storage(e.to_string()))?.map_err(|e| ControlError::Storage(e.to_string()))
     }
 
     fn probe(&self, target: StreamUrl, module: &str, reply: oneshot::Sender<Result<OneShot, ControlError>>) {
@@ -378,8 +404,4 @@ fn answer<T>(reply: oneshot::Sender<Result<T, ControlError>>, result: Result<T, 
 
 fn invalid(errors: &ConfigErrors) -> ControlError {
     ControlError::Invalid(errors.lines())
-}
-
-fn storage(error: StateError) -> ControlError {
-    ControlError::Storage(error.to_string())
 }

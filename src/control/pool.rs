@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Threads for name look-ups, which may block for seconds.
-const BLOCKING_THREADS: usize = 16;
+const BLOCKING_THREADS: usize = 64;
 
 #[derive(Debug)]
 pub struct ProbePool {

@@ -11,6 +11,8 @@ use crate::model::health::DownCause;
 #[derive(Debug, Default)]
 pub struct ControlStatus {
     restarts: [AtomicU64; DownCause::ALL.len()],
+    interruptions: AtomicU64,
+    hindrances: AtomicU64,
     panics: AtomicU64,
     discovery_failing: AtomicU64,
     reload_failed: AtomicBool,
@@ -22,6 +24,16 @@ impl ControlStatus {
         if let Some(count) = self.restarts.get(cause as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A session ended right after a pause of ours.
+    pub fn count_interruption(&self) {
+        self.interruptions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An attempt failed for want of something on our own side.
+    pub fn count_hindrance(&self) {
+        self.hindrances.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn count_panic(&self) {
@@ -44,9 +56,11 @@ impl ControlStatus {
         self.discovery_failing.load(Ordering::Relaxed)
     }
 
-    /// Sessions that ended and were tried again, by why they ended.
-    pub fn restarts(&self) -> impl Iterator<Item = (DownCause, u64)> {
-        DownCause::ALL.iter().zip(&self.restarts).map(|(cause, n)| (*cause, n.load(Ordering::Relaxed)))
+    /// Sessions that ended and were tried again, by why they ended: a down cause, or a reason of our own.
+    pub fn restarts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let causes = DownCause::ALL.iter().map(|cause| cause.as_str()).zip(&self.restarts);
+        let own = [("interrupted", &self.interruptions), ("hindered", &self.hindrances), ("panic", &self.panics)];
+        causes.chain(own).map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
     }
 
     /// Probe tasks that panicked.

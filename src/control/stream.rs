@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use super::backoff::{Backoff, OriginLimiter};
 use super::status::ControlStatus;
 use crate::model::StreamName;
-use crate::model::health::DownCause;
 use crate::model::report::{Connection, StreamReport};
 use crate::model::spec::{ProbeSpec, StreamPolicy, Watch};
 use crate::probe::pace::Pace;
@@ -54,6 +53,7 @@ pub async fn watch(
         may_redirect_to: &|_| true,
     };
     let origin = probe.url.origin();
+    let mut hindered = false;
     loop {
         let now = shared.env.clock.now();
         let start = shared.limiter.book(&origin, now);
@@ -66,12 +66,14 @@ pub async fn watch(
         let sustained = frames_since(tally, now, frames) && now.saturating_duration_since(start) >= SUSTAINED;
         match exit {
             Ok(ProbeExit::Listened) => {
+                hindered = false;
                 backoff.reset();
                 if let Watch::Periodic { every, .. } = probe.watch {
                     wait(&mut ctx, tally, start + every, Connection::Resting).await;
                 }
             }
             Ok(ProbeExit::Failed { cause, detail }) => {
+                hindered = false;
                 shared.status.count_restart(cause);
                 if sustained {
                     backoff.reset();
@@ -80,14 +82,29 @@ pub async fn watch(
                 let until = now + backoff.next(fastrand::f64());
                 wait(&mut ctx, tally, until, Connection::BackingOff).await;
             }
+            Ok(ProbeExit::Interrupted { detail }) => {
+                shared.status.count_interruption();
+                tracing::debug!(stream = %name, %detail, "session ended after a pause of the monitor");
+            }
+            Ok(ProbeExit::Hindered { detail }) => {
+                shared.status.count_hindrance();
+                if !hindered {
+                    tracing::error!(stream = %name, %detail, "the stream cannot be watched, for a reason of the monitor's own");
+                }
+                hindered = true;
+                let until = now + backoff.next(fastrand::f64());
+                wait(&mut ctx, tally, until, Connection::BackingOff).await;
+            }
             Err(_) => {
-                // The panic hook has logged message and place.
+                // The panic hook has logged the place.
                 shared.status.count_panic();
                 tracing::error!(stream = %name, "the probe panicked; this is a defect of the monitor");
+                let fault = tally.fault.take();
                 *tally = StreamTally::new(&ctx.policy.borrow());
-                tally.set_fault(now, DownCause::Protocol, "the probe failed on what the origin sent");
-                let until = now + shared.backoff_max;
-                wait(&mut ctx, tally, until, Connection::BackingOff).await;
+                // Our defect says nothing about the stream: what was known of it ages to unknown.
+                tally.fault = fault;
+                tally.blind_since = Some(now);
+                wait(&mut ctx, tally, now + shared.backoff_max, Connection::BackingOff).await;
             }
         }
     }

@@ -86,6 +86,19 @@ impl Supervisor {
         done
     }
 
+    /// Starts anew what has ended by itself, which only a panic outside of the probe can bring about. How many there were.
+    pub fn revive(&mut self, desired: &Desired) -> usize {
+        let ended: Vec<_> =
+            self.running.iter().filter(|(_, r)| r.task.is_finished()).map(|(name, _)| name.clone()).collect();
+        for name in &ended {
+            self.running.remove(name);
+        }
+        if !ended.is_empty() {
+            self.apply(desired);
+        }
+        ended.len()
+    }
+
     /// Stops everything and waits for it, at most `limit`.
     pub async fn stop(mut self, limit: Duration) {
         let tasks: Vec<Task> = self
@@ -119,8 +132,10 @@ impl Supervisor {
             };
             let mut tally = before.unwrap_or_else(|| Box::new(StreamTally::new(&started.policy)));
             tally.set_policy(&started.policy);
-            // What was wrong at the old place says nothing about the new one.
+            // What was so at the old place says nothing about the new one.
             tally.fault = None;
+            tally.blind_since = None;
+            tally.transport.origin_answers_ping = false;
             let watching = stream::watch(&shared, &started.name, &started.probe, receiver, &mut tally);
             stopped.run_until_cancelled(watching).await;
             tally.analyzer.end_session(shared.env.clock.now());

@@ -271,7 +271,7 @@ impl<T> Default for Range<T> {
     }
 }
 
-/// `changes` verdict changes within `window` are flapping.
+/// `changes` changes to down within `window` are flapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flapping {
     pub changes: u32,

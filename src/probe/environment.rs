@@ -19,18 +19,20 @@ pub struct ProbeEnvironment {
     pub clock: Clock,
     pub resolver: Resolver,
     pub pace_origin: Instant,
-    tls: TlsConfigs,
+    tls: Arc<TlsConfigs>,
 }
 
 impl ProbeEnvironment {
     pub fn new(clock: Clock) -> Self {
         let pace_origin = clock.now();
-        Self { clock, resolver: Resolver::default(), pace_origin, tls: TlsConfigs::default() }
+        Self { resolver: Resolver::new(clock.clone()), clock, pace_origin, tls: Arc::default() }
     }
 
     /// The client configuration for `spec`. Errors name the file.
-    pub fn tls_config(&self, spec: &TlsSpec) -> io::Result<Arc<ClientConfig>> {
-        self.tls.get(spec)
+    pub async fn tls_config(&self, spec: &TlsSpec) -> io::Result<Arc<ClientConfig>> {
+        let (tls, spec) = (Arc::clone(&self.tls), spec.clone());
+        // Files may lie on a mount that hangs.
+        tokio::task::spawn_blocking(move || tls.get(&spec)).await.map_err(io::Error::other)?
     }
 
     /// Completes when `deadline` has passed in awake time.

@@ -6,6 +6,7 @@ pub mod environment;
 mod low_water;
 pub mod once;
 pub mod pace;
+mod playing;
 pub mod resolve;
 pub mod rtmp;
 pub mod tally;

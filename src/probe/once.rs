@@ -82,6 +82,9 @@ pub async fn observe(
     };
     match &exit {
         Some(ProbeExit::Failed { cause, detail }) => log.line(now, format!("ended: {cause}: {detail}")),
+        Some(ProbeExit::Interrupted { detail } | ProbeExit::Hindered { detail }) => {
+            log.line(now, format!("ended for a reason of our own: {detail}"));
+        }
         Some(ProbeExit::Listened) => log.line(now, "watched long enough".to_owned()),
         None => log.line(now, "no more to wait for".to_owned()),
     }

@@ -16,11 +16,18 @@ pub struct StreamTally {
     pub analyzer: StreamAnalyzer,
     pub transport: TransportReport,
     pub fault: Option<Fault>,
+    /// Since when we cannot look, for want of something on our own side. Reports keep this time, so that they age to unknown.
+    pub blind_since: Option<Instant>,
 }
 
 impl StreamTally {
     pub fn new(policy: &StreamPolicy) -> Self {
-        Self { analyzer: StreamAnalyzer::new(settings(policy)), transport: TransportReport::default(), fault: None }
+        Self {
+            analyzer: StreamAnalyzer::new(settings(policy)),
+            transport: TransportReport::default(),
+            fault: None,
+            blind_since: None,
+        }
     }
 
     /// Applies new thresholds without losing a count.
@@ -50,7 +57,7 @@ impl StreamTally {
     /// The report for `now`; everything that had arrived must have been counted.
     pub fn report(&self, now: Instant, connection: Connection) -> StreamReport {
         StreamReport {
-            observed_at: now,
+            observed_at: self.blind_since.unwrap_or(now),
             connection,
             fault: self.fault.clone(),
             transport: self.transport.clone(),

@@ -209,11 +209,12 @@ impl PlaySession {
         Err(SessionError::Timeout(phase))
     }
 
-    /// Asks the origin for a sign of life. Does nothing while an earlier ping is unanswered or before `connect` is answered.
+    /// Asks the origin for a sign of life. Takes the place of an earlier ping that is unanswered. Does nothing before `connect` is
+    /// answered.
     pub fn send_ping(&mut self, now: Instant) {
         let connected = !matches!(self.stage, Stage::Handshake | Stage::Connect);
         let timestamp = now.saturating_duration_since(self.started).as_millis() as u32;
-        if connected && self.ping.is_none() && self.outbound.ping_request(timestamp).is_ok() {
+        if connected && self.outbound.ping_request(timestamp).is_ok() {
             self.ping = Some(now);
         }
     }

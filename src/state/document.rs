@@ -77,6 +77,12 @@ impl Document {
         })
     }
 
+    /// All streams whose names are still names.
+    pub fn streams(&self) -> Vec<(StreamName, Remembered)> {
+        let names = self.streams.keys().filter_map(|name| StreamName::new(name).ok());
+        names.filter_map(|name| self.stream(&name).map(|judgement| (name, judgement))).collect()
+    }
+
     pub fn set_stream(&mut self, name: &StreamName, judgement: &Remembered) {
         let memory = StreamMemory {
             health: judgement.health.to_string(),

@@ -24,6 +24,9 @@ use document::Document;
 /// How long changes gather before they are written.
 const GATHER: Duration = Duration::from_millis(200);
 
+/// How long after a failure to write it is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Why the state could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -60,6 +63,11 @@ impl StateFile {
     /// What was known of a stream.
     pub fn remembered(&self, name: &StreamName) -> Option<Remembered> {
         self.document().stream(name)
+    }
+
+    /// What was known of all streams.
+    pub fn all_remembered(&self) -> Vec<(StreamName, Remembered)> {
+        self.document().streams()
     }
 
     /// Notes a stream's judgement; written soon.
@@ -101,10 +109,16 @@ impl StateFile {
         self.document().silences()
     }
 
-    /// Keeps (`Some`) or lifts (`None`) a silence; on disk when this returns.
-    pub fn set_silence(&self, name: &StreamName, silence: Option<&Silence>) -> Result<(), StateError> {
-        self.document().set_silence(name, silence);
-        self.save()
+    /// Keeps a silence; on disk when this returns.
+    pub fn add_silence(&self, name: &StreamName, silence: &Silence) -> Result<(), StateError> {
+        self.document().set_silence(name, Some(silence));
+        self.save().inspect_err(|_| self.document().set_silence(name, None))
+    }
+
+    /// Lifts a silence. It is lifted even if that cannot be written now: better an alarm too many after a restart than a blind stream.
+    pub fn remove_silence(&self, name: &StreamName) {
+        self.document().set_silence(name, None);
+        self.changed.notify_one();
     }
 
     /// Writes the present content.
@@ -125,11 +139,14 @@ impl StateFile {
             let result = tokio::task::spawn_blocking(move || state.save()).await;
             match result {
                 Ok(Ok(())) => failing = false,
-                Ok(Err(error)) if !failing => {
+                Ok(Err(error)) => {
+                    if !failing {
+                        tracing::error!(%error, "verdicts would not survive a restart");
+                    }
                     failing = true;
-                    tracing::error!(%error, "verdicts would not survive a restart");
+                    self.changed.notify_one();
+                    tokio::time::sleep(RETRY).await;
                 }
-                Ok(Err(_)) => {}
                 Err(error) => tracing::error!(%error, "writing the state file failed"),
             }
         }

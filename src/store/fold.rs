@@ -7,9 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::health::{Change, Remembered, Situation, StreamEvaluator};
 use crate::model::event::{Event, EventKind};
 use crate::model::health::{Cause, Health};
-use crate::model::snapshot::{Snapshot, StreamView, Verdict};
-use crate::model::spec::{Desired, StreamSpec};
-use crate::model::{StreamName, StreamReport};
+use crate::model::snapshot::{Silence, Snapshot, StreamView, Verdict};
+use crate::model::spec::{
+    Desired, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
+};
+use crate::model::{StreamName, StreamReport, StreamUrl};
 
 /// How long a removed stream keeps its last health answer.
 pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
@@ -27,11 +29,19 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct Fold {
     entries: BTreeMap<StreamName, Entry>,
-    departed: BTreeMap<StreamName, (Instant, Arc<StreamView>)>,
+    departed: BTreeMap<StreamName, Departed>,
     /// When each stream is to be looked at again.
     due: BTreeSet<(Instant, StreamName)>,
     generation: u64,
     complete: bool,
+}
+
+/// A removed stream: its last answer stays for a while, and its judgement if it comes back within that.
+#[derive(Debug)]
+struct Departed {
+    at: Instant,
+    evaluator: StreamEvaluator,
+    view: Arc<StreamView>,
 }
 
 #[derive(Debug)]
@@ -39,7 +49,7 @@ struct Entry {
     spec: Arc<StreamSpec>,
     evaluator: StreamEvaluator,
     report: Option<Arc<StreamReport>>,
-    silence: Option<Arc<crate::model::snapshot::Silence>>,
+    silence: Option<Arc<Silence>>,
     parameter_changes: u64,
     added: Instant,
     due: Option<Instant>,
@@ -49,9 +59,30 @@ struct Entry {
 impl Fold {
     /// When something is due although nothing arrives.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let departure = self.departed.values().map(|(at, _)| *at + KEEP_DEPARTED).min();
+        let departure = self.departed.values().map(|d| d.at + KEEP_DEPARTED).min();
         let due = self.due.first().map(|(at, _)| *at);
         [due, departure].into_iter().flatten().min()
+    }
+
+    /// Holds what an earlier process last answered, as for departed streams, until they are wanted again: a target list is read only
+    /// after the start, and until then its streams are no unknown names.
+    pub fn recall(&mut self, now: Instant, wall: SystemTime, remembered: Vec<(StreamName, Remembered)>) {
+        // Nobody plays it. Only the answer is asked for.
+        let Ok(url) = StreamUrl::parse("rtmp://localhost/recalled") else { return };
+        let (timeouts, tls) = (PhaseTimeouts::default(), TlsSpec::default());
+        let probe = Arc::new(ProbeSpec { url, timeouts, tls, watch: Watch::Always });
+        let policy = Arc::new(StreamPolicy::default());
+        for (name, judgement) in remembered {
+            let spec = StreamSpec {
+                name: name.clone(),
+                probe: Arc::clone(&probe),
+                policy: Arc::clone(&policy),
+                labels: Labels::default(),
+                source: SpecSource::Discovery,
+            };
+            let evaluator = StreamEvaluator::new(wall, Some(judgement));
+            self.departed.insert(name, Entry::new(now, Arc::new(spec), None, evaluator).depart(now));
+        }
     }
 
     /// Makes the set of streams match what is wanted. Unchanged ones keep everything, changed ones their judgement.
@@ -71,8 +102,7 @@ impl Fold {
                 self.due.remove(&(at, name.clone()));
             }
             outcome.events.push(event(wall, &name, EventKind::Removed, "no longer configured".into()));
-            outcome.forget.push(name.clone());
-            self.departed.insert(name, (now, entry.view));
+            self.departed.insert(name, entry.depart(now));
         }
         for spec in desired.streams.iter() {
             let silence = desired.silences.get(&spec.name).cloned();
@@ -85,8 +115,12 @@ impl Fold {
                 entry.silence = silence;
                 entry.spec = Arc::clone(spec);
             } else {
-                self.departed.remove(&spec.name);
-                let entry = Entry::new(now, wall, Arc::clone(spec), silence, remembered(&spec.name));
+                // A list that is empty for a moment must not make dead streams healthy ones.
+                let evaluator = match self.departed.remove(&spec.name) {
+                    Some(departed) => departed.evaluator,
+                    None => StreamEvaluator::new(wall, remembered(&spec.name)),
+                };
+                let entry = Entry::new(now, Arc::clone(spec), silence, evaluator);
                 self.entries.insert(spec.name.clone(), entry);
                 if self.generation > 0 {
                     let detail = format!("source: {}", spec.source).into();
@@ -122,7 +156,13 @@ impl Fold {
             }
             self.evaluate(now, wall, &name, outcome);
         }
-        self.departed.retain(|_, (at, _)| now.saturating_duration_since(*at) < KEEP_DEPARTED);
+        self.departed.retain(|name, departed| {
+            let kept = now.saturating_duration_since(departed.at) < KEEP_DEPARTED;
+            if !kept {
+                outcome.forget.push(name.clone());
+            }
+            kept
+        });
     }
 
     /// The picture as it stands.
@@ -135,7 +175,7 @@ impl Fold {
             generation: self.generation,
             complete: self.complete,
             streams: self.entries.values().map(|e| Arc::clone(&e.view)).collect(),
-            departed: self.departed.values().map(|(_, view)| Arc::clone(view)).collect(),
+            departed: self.departed.values().map(|d| Arc::clone(&d.view)).collect(),
         }
     }
 
@@ -158,14 +198,7 @@ impl Fold {
 }
 
 impl Entry {
-    fn new(
-        now: Instant,
-        wall: SystemTime,
-        spec: Arc<StreamSpec>,
-        silence: Option<Arc<crate::model::snapshot::Silence>>,
-        remembered: Option<Remembered>,
-    ) -> Self {
-        let mut evaluator = StreamEvaluator::new(wall, remembered);
+    fn new(now: Instant, spec: Arc<StreamSpec>, silence: Option<Arc<Silence>>, mut evaluator: StreamEvaluator) -> Self {
         let view = StreamView {
             spec: Arc::clone(&spec),
             verdict: evaluator.verdict().clone(),
@@ -219,6 +252,10 @@ impl Entry {
             silence: self.silence.clone().filter(|_| silenced),
             answer,
         });
+    }
+
+    fn depart(self, at: Instant) -> Departed {
+        Departed { at, evaluator: self.evaluator, view: self.view }
     }
 
     /// Judged, or long enough in the set that one attempt has had all its time.

@@ -57,7 +57,8 @@ impl Store {
         let events = Arc::new(EventLog::new(EVENT_BUDGET));
         let current = Arc::new(ArcSwap::from_pointee(Snapshot::empty(clock.now())));
         let reader = StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current));
-        let fold = Fold::default();
+        let mut fold = Fold::default();
+        fold.recall(clock.now(), SystemTime::now(), state.all_remembered());
         let mut store = Self { clock, board, desired, state, events, current, fold, journal: Journal::default() };
         // The first answers come from what is remembered.
         store.fold_once(true);
@@ -69,7 +70,6 @@ impl Store {
         loop {
             let last = self.clock.now();
             let deadline = self.fold.poll_timeout().unwrap_or(last + MAX_INTERVAL).min(last + MAX_INTERVAL);
-            let mut desired_changed = false;
             tokio::select! {
                 biased;
                 () = self.board.urgent.notified() => {}
@@ -77,7 +77,7 @@ impl Store {
                     if changed.is_err() {
                         return;
                     }
-                    desired_changed = true;
+                    self.desired.mark_changed();
                 }
                 () = sleep_until(&self.clock, deadline) => {}
                 () = self.board.filled.notified() => {
@@ -89,6 +89,8 @@ impl Store {
                     }
                 }
             }
+            // Also when reports woke us: one of a stream that has just been added would be dropped otherwise.
+            let desired_changed = self.desired.has_changed().unwrap_or(false);
             self.fold_once(desired_changed);
             tokio::time::sleep(MIN_INTERVAL).await;
         }

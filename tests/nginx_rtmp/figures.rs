@@ -9,7 +9,8 @@ use crate::harness::{Monitor, eventually, metric, nginx::Nginx};
 use crate::{LIVE, PATIENCE, watching};
 
 /// Over which rates are measured.
-const WINDOW_SECONDS: usize = 10;
+const WINDOW_SECONDS: f64 = 10.0;
+const SAMPLES_PER_AAC_FRAME: f64 = 1024.0;
 /// Sequence headers, which are bytes but no frames; nginx may send them twice.
 const HEADERS: u64 = 256;
 
@@ -112,9 +113,8 @@ fn equal_what_was_published(applications: &str, path: &str, shape: Shape) {
     let interval = f64::from(shape.gop) / f64::from(shape.fps);
     assert_eq!(video["keyframe_interval_seconds"].as_f64(), Some(interval));
 
-    let audio_per_second = shape.sample_rate as usize / 1024;
-    rate_agrees(video, &packets.video, shape.fps as usize * WINDOW_SECONDS);
-    rate_agrees(audio, &packets.audio, audio_per_second * WINDOW_SECONDS);
+    rate_agrees(video, &packets.video, f64::from(shape.fps));
+    rate_agrees(audio, &packets.audio, f64::from(shape.sample_rate) / SAMPLES_PER_AAC_FRAME);
     series_agree(&metrics, shape, &packets);
     assert!(monitor.degraded("cam").is_empty(), "{:?}", monitor.degraded("cam"));
 }
@@ -129,11 +129,12 @@ fn bytes_agree(medium: &Value, packets: &[u64]) -> usize {
 }
 
 /// The rate is that of the packets in the window before the newest.
-fn rate_agrees(medium: &Value, packets: &[u64], window: usize) {
+fn rate_agrees(medium: &Value, packets: &[u64], frames_per_second: f64) {
     let frames = bytes_agree(medium, packets);
+    let window = (frames_per_second * WINDOW_SECONDS) as usize;
 
-    let in_window: u64 = packets[frames.saturating_sub(window)..frames].iter().sum();
-    let published = in_window as f64 * 8.0 / WINDOW_SECONDS as f64;
+    let in_window: u64 = packets[frames - window..frames].iter().sum();
+    let published = in_window as f64 * 8.0 / (window as f64 / frames_per_second);
     let measured = medium["bitrate_bps"].as_f64().unwrap();
     assert!((measured / published - 1.0).abs() < 0.03, "{measured} bit/s, published: {published}");
 }

@@ -37,8 +37,8 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
     let status = views.control.status();
     let restarted = Family::named("hmonitor_probe_restarts_total");
     if let Some(mut restarts) = restarted.map(|family| FamilyWriter::new(family, &mut out)) {
-        for (cause, count) in status.restarts().filter(|(_, count)| *count > 0) {
-            restarts.series("", &["rtmp", cause.as_str()], count);
+        for (reason, count) in status.restarts().filter(|(_, count)| *count > 0) {
+            restarts.series("", &["rtmp", reason], count);
         }
     }
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
