@@ -30,5 +30,5 @@ pub fn spread(values: &[f64]) -> String {
 /// Prints whether a figure reaches its goal. Goals are told, never enforced: a busy machine is no defect.
 pub fn goal(what: &str, figure: f64, limit: f64, unit: &str) {
     let verdict = if figure <= limit { "reached" } else { "MISSED" };
-    println!("  {verdict}: {what}: {figure:.2} {unit} (goal: at most {limit} {unit})");
+    println!("  {verdict}: {what}: {figure:.2} {unit} (goal: at most {limit:.2} {unit})");
 }

@@ -40,7 +40,7 @@ impl Monitor {
              \x20   timestamp_anomalies: {{ max: 10 }}\n\
              {more}\
              templates:\n\
-             \x20 - {{ names: [\"cam-{{1..{streams}}}\"], url: \"{origin}/live/{{name}}\", labels: {{ camera: \"{{name}}\" }} }}\n"
+             \x20 - {{ names: [\"cam-{{1..{streams}}}\"], url: \"{origin}/live/{{name}}\" }}\n"
         );
         let config = directory.path().join("hmonitor.yml");
         std::fs::write(&config, text)?;
