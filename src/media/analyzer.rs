@@ -6,7 +6,6 @@ use super::formats::Formats;
 use super::lead::Lead;
 use super::medium::{Medium, Session};
 use super::metadata::Declared;
-use super::pace::LONGEST_BATCH;
 use super::play::{Held, Play};
 use super::rate::Rates;
 use super::stall::{SilencePolicy, StallTracker};
@@ -329,14 +328,13 @@ impl StreamAnalyzer {
         let play = self.session.as_mut()?;
         play.frames += 1;
         play.first_media.get_or_insert(now);
-        let (frame, start) = (play.frames, play.start);
-        let settling = play.steady_since.is_none_or(|since| now.saturating_duration_since(since) < LONGEST_BATCH);
+        let (frame, start, settling) = (play.frames, play.start, play.steady_since.is_none());
         let (medium, other) = self.media_mut(kind);
         let near = other.session.timeline.last_position();
         let session = &mut medium.session;
         let headers = std::mem::take(&mut session.headers);
         if settling && !headers {
-            // A burst may leap, it was recorded earlier. So may a batch while it is unknown how late media comes at most.
+            // A burst may leap, it was recorded earlier.
             session.timeline.excuse_next_leap();
         }
         let usual = session.lead.highest(now);
@@ -411,7 +409,7 @@ impl StreamAnalyzer {
             return Some(Rates { frames: 0.0, bytes: 0.0 });
         }
         if play.measured_whole_window(now) {
-            return self.medium(kind).session.rates.rates(now);
+            return self.medium(kind).session.rates(now);
         }
         play.held(now).and_then(|held| match kind {
             MediaKind::Video => held.video,

@@ -14,7 +14,8 @@
 //!   media time runs so fast (by more than a quarter) that it may be a long cache over a slow link. The same is asked again
 //!   after a stall and after a pause of our own process, so a backlog never reaches rates, jitter or drift.
 //! * **Rates** are over [`RATE_WINDOW`], absent before the window is full, 0 while the medium is silent beyond the stall timeout.
-//!   After a pause of our own the ones from before are shown until the window is full again, for two windows at most.
+//!   After a pause of our own the ones from before are shown until the window is full again, for two windows at most. A silence no longer than the longest
+//!   gap of the last 10 s lowers nothing: the wait for the next batch is no lower rate.
 //!   Video bytes are measured over the whole groups of pictures within the window, where those fill 3 s of it.
 //! * **Frame gap**: the longest within the last 10 to 15 s, the running one included.
 //! * **Drift**: the least delayed arrival within the last 2.5 to 5 s against the same taken over the first 5 s of live

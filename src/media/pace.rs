@@ -25,7 +25,7 @@ const BATCHED_TOLERANCE: Duration = Duration::from_millis(150);
 /// Over [`LIVE_PATIENCE`], this is about the pace that is too fast for [`LIVE_STRETCH`] as well.
 const PATIENT_TOLERANCE: Duration = Duration::from_secs(1);
 /// A longer silence of everything is a hold-up, and what follows may be the rest of a burst.
-pub(super) const LONGEST_BATCH: Duration = Duration::from_millis(2_500);
+const LONGEST_BATCH: Duration = Duration::from_millis(2_500);
 
 /// What is watched until media is live.
 #[derive(Debug, Clone, Default)]
