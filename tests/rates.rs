@@ -59,6 +59,24 @@ fn rates_are_absent_until_the_window_is_full() {
 }
 
 #[test]
+fn figures_from_before_a_pause_of_ours_are_dropped_after_two_windows() {
+    let mut watch = Watch::new(settings());
+    watch.flow(0, 20_000, 0);
+    watch.analyzer.handle_pause(watch.at(20_000.0));
+    // Pauses without end: nothing can be measured anew.
+    for from in (20_000..60_000).step_by(2_000) {
+        watch.flow(from, from + 2_000, 0);
+        let report = watch.report((from + 1_990) as f64);
+        let held = from + 1_990 < 40_000;
+        assert_eq!((report.warm, report.video.frames_per_second.is_some()), (held, held), "{from}");
+        watch.analyzer.handle_pause(watch.at((from + 2_000) as f64));
+    }
+    watch.flow(60_000, 71_000, 0);
+    let report = watch.report(71_000.0);
+    assert!(report.warm && (report.video.frames_per_second.unwrap() - 25.0).abs() < 0.25);
+}
+
+#[test]
 fn a_lower_frame_rate_shows_within_the_window() {
     let mut watch = Watch::new(settings());
     watch.flow(0, 20_000, 0);

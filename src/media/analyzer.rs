@@ -45,7 +45,8 @@ impl AnalyzerSettings {
 
 /// Watches one stream's media messages. See the [module](super) for what its figures mean.
 ///
-/// Counters and formats survive sessions; everything else starts anew with each. Under 4 KiB, no allocation per message.
+/// Counters and formats survive sessions; everything else starts anew with each. Under 4 KiB, and a little more
+/// while live media is still to be told from a burst; no allocation per message.
 #[derive(Debug, Clone)]
 pub struct StreamAnalyzer {
     settings: AnalyzerSettings,
@@ -121,19 +122,16 @@ impl StreamAnalyzer {
 
     /// Our own process was frozen, for a time that `now` leaves out. What piled up meanwhile arrives at once and says
     /// nothing about the stream, so baselines are taken anew; until rates have been measured over a whole window again, the
-    /// ones from before are shown.
+    /// ones from before are shown, for two windows at most.
     pub fn handle_pause(&mut self, now: Instant) {
         let figures = Held {
+            at: now,
             video: self.rates(MediaKind::Video, now),
             audio: self.rates(MediaKind::Audio, now),
             skew: self.skew(now),
         };
         let Some(play) = &mut self.session else { return };
-        if play.measured_whole_window(now) {
-            play.held = Some(figures);
-        }
-        play.steady_since = None;
-        play.pace.restart();
+        play.pause(figures);
         for medium in [&mut self.video, &mut self.audio] {
             medium.session.rates.restart();
             medium.session.lead.rebaseline(now);
@@ -300,11 +298,7 @@ impl StreamAnalyzer {
         ) else {
             return;
         };
-        if play.steady_since.is_none() && play.pace.is_live(kind, now, position, resolution) {
-            play.steady_since = Some(now);
-            self.urgent |= play.live_since.is_none();
-            play.live_since.get_or_insert(now);
-        }
+        self.urgent |= play.frame(kind, now, position, resolution);
         if play.live_since.is_some() {
             medium.session.gap(now);
         }
@@ -317,7 +311,7 @@ impl StreamAnalyzer {
     /// A frame whose timestamp is in doubt still came.
     fn arrived_out_of_line(&mut self, kind: MediaKind, now: Instant, bytes: u32, key: bool) {
         let Some(play) = &mut self.session else { return };
-        play.pace.restart();
+        play.doubtful_frame();
         let (live, steady) = (play.live_since.is_some(), play.steady_since.is_some());
         let session = &mut self.media_mut(kind).0.session;
         session.lead.interrupt();
@@ -400,8 +394,7 @@ impl StreamAnalyzer {
     /// Media comes again after a stall, perhaps with a backlog: everything is measured anew once it is live.
     fn settle(&mut self) {
         if let Some(play) = &mut self.session {
-            play.pace.restart();
-            (play.steady_since, play.held) = (None, None);
+            play.settle();
         }
         for medium in [&mut self.video, &mut self.audio] {
             medium.session.rates.restart();
@@ -416,9 +409,9 @@ impl StreamAnalyzer {
             return Some(Rates { frames: 0.0, bytes: 0.0 });
         }
         if play.measured_whole_window(now) {
-            return self.medium(kind).session.rates.rates(now);
+            return self.medium(kind).session.rates(now);
         }
-        play.held.and_then(|held| match kind {
+        play.held(now).and_then(|held| match kind {
             MediaKind::Video => held.video,
             MediaKind::Audio => held.audio,
         })
@@ -428,8 +421,7 @@ impl StreamAnalyzer {
         let leads = |medium: &Medium| medium.session.lead.highest(now);
         let measured =
             leads(&self.audio).zip(leads(&self.video)).map(|(audio, video)| audio.saturating_sub(video) as f64 / 1e6);
-        let play = self.session.as_ref().filter(|play| !play.measured_whole_window(now));
-        measured.or_else(|| play?.held?.skew)
+        measured.or_else(|| self.session.as_ref()?.held(now)?.skew)
     }
 
     /// Everything measured, as of `now`.
@@ -442,7 +434,7 @@ impl StreamAnalyzer {
         let leads: [&Lead; 2] = [&self.video.session.lead, &self.audio.session.lead];
         MediaReport {
             live_since: play.and_then(|play| play.live_since),
-            warm: play.is_some_and(|play| play.held.is_some() || play.measured_whole_window(now)),
+            warm: play.is_some_and(|play| play.held(now).is_some() || play.measured_whole_window(now)),
             stall: self.stall.open(),
             stalls: self.stall.count(),
             stall_time: self.stall.time(now),

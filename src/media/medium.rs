@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::gop::Gop;
 use super::lead::Lead;
-use super::rate::RateWindow;
+use super::rate::{RateWindow, Rates};
 use super::slots::Slots;
 use super::timeline::Timeline;
 use crate::model::report::TimestampAnomaly;
@@ -91,6 +91,11 @@ impl Session {
                 *longest = (*longest).max(Some(gap));
             }
         }
+    }
+
+    pub(super) fn rates(&self, now: Instant) -> Option<Rates> {
+        let usual = self.gaps.values(now).flatten().max().unwrap_or_default();
+        self.rates.rates(now, usual)
     }
 
     /// The longest gap of the last 10 to 15 s, the running one included.

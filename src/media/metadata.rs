@@ -8,6 +8,8 @@ use super::MediaError;
 /// Deepest nesting that is passed over; real metadata has two levels.
 const MAX_DEPTH: u32 = 16;
 const TRUNCATED: MediaError = MediaError::Metadata("truncated");
+/// `avmplus-object-marker` (AMF0 specification, 3.1): the value that follows is AMF3, which is not read.
+const AMF3: MediaError = MediaError::Metadata("AMF3");
 /// Anything above is nonsense: 1 Tbit/s.
 const MAX_KILOBITS: f64 = 1e9;
 const MAX_FRAME_RATE: f64 = 1000.0;
@@ -26,7 +28,8 @@ pub struct Declared {
 impl Declared {
     /// Reads a data message: `Some` when it is `onMetaData`.
     ///
-    /// A message that breaks off where `whole` is false (more than the session keeps) gives what came before.
+    /// A message that breaks off where `whole` is false (more than the session keeps) gives what came before, and so does one
+    /// that goes over to AMF3.
     ///
     /// # Errors
     /// [`MediaError::Metadata`] for anything that is no AMF0, is nested too deeply or breaks off.
@@ -41,7 +44,7 @@ impl Declared {
         }
         let mut declared = Self::default();
         match reader.properties(&mut declared) {
-            Err(error) if whole || error != TRUNCATED => Err(error),
+            Err(error) if error != AMF3 && (whole || error != TRUNCATED) => Err(error),
             _ => Ok(Some(declared)),
         }
     }
@@ -102,6 +105,7 @@ impl<'a> Reader<'a> {
         match self.marker()? {
             3 => {}
             8 => drop(self.array::<4>()?),
+            17 => return Err(AMF3),
             _ => return Err(MediaError::Metadata("no properties")),
         }
         loop {
@@ -141,6 +145,7 @@ impl<'a> Reader<'a> {
                     self.skip(marker, depth)?;
                 }
             }
+            17 => return Err(AMF3),
             _ => return Err(MediaError::Metadata("unknown AMF0 marker")),
         }
         Ok(())
@@ -202,6 +207,16 @@ mod tests {
             let body = message(&[("videodatarate", &number(value)), ("framerate", &number(value))]);
             assert_eq!(Declared::parse(&body, true), Ok(Some(Declared::default())), "{value}");
         }
+    }
+
+    #[test]
+    fn amf3_values_end_the_reading_and_lose_nothing_before() {
+        let expected = Declared { video_rate: Some(1000.0), ..Declared::default() };
+        for foreign in [b"\x11\x04\x05".as_slice(), b"\x03\0\x01a\x11\x01\0\0\x09", b"\x0a\0\0\0\x01\x11\x06\x03a"] {
+            let body = message(&[("videodatarate", &number(8.0)), ("x", foreign), ("framerate", &number(30.0))]);
+            assert_eq!(Declared::parse(&body, true), Ok(Some(expected)), "{foreign:?}");
+        }
+        assert_eq!(Declared::parse(b"\x02\0\x0aonMetaData\x11\x0a\x01", true), Ok(Some(Declared::default())));
     }
 
     #[test]

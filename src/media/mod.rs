@@ -8,9 +8,14 @@
 //!
 //! * **Live.** The burst of cached frames at connect is no evidence of a living publisher. A stream is live once a stretch
 //!   of [`LIVE_STRETCH`] has passed in which media time advanced about as fast as wall time: no medium gained more than
-//!   [`LIVE_TOLERANCE`] plus the arrival resolution on the wall clock, and media time advanced at least half as fast. The
-//!   same is asked again after a stall and after a pause of our own process, so a backlog never reaches rates, jitter or drift.
+//!   [`LIVE_TOLERANCE`] plus the arrival resolution on the wall clock, and media time advanced at least half as fast. Where
+//!   media comes in batches, their ends are compared instead, over a second. Useless timestamps are no doubt about the
+//!   publisher: whatever they say, frames that go on coming are live after [`LIVE_PATIENCE`], or after [`LIVE_AT_LAST`] where
+//!   media time runs so fast (by more than a quarter) that it may be a long cache over a slow link. The same is asked again
+//!   after a stall and after a pause of our own process, so a backlog never reaches rates, jitter or drift.
 //! * **Rates** are over [`RATE_WINDOW`], absent before the window is full, 0 while the medium is silent beyond the stall timeout.
+//!   After a pause of our own the ones from before are shown until the window is full again, for two windows at most. A silence no longer than the longest
+//!   gap of the last 10 s lowers nothing: the wait for the next batch is no lower rate.
 //!   Video bytes are measured over the whole groups of pictures within the window, where those fill 3 s of it.
 //! * **Frame gap**: the longest within the last 10 to 15 s, the running one included.
 //! * **Drift**: the least delayed arrival within the last 2.5 to 5 s against the same taken over the first 5 s of live
@@ -43,6 +48,6 @@ pub use analyzer::{AnalyzerSettings, StreamAnalyzer};
 pub use error::MediaError;
 pub use h264::video_format as h264_format;
 pub use metadata::Declared;
-pub use pace::{LIVE_STRETCH, LIVE_TOLERANCE};
+pub use pace::{LIVE_AT_LAST, LIVE_PATIENCE, LIVE_STRETCH, LIVE_TOLERANCE};
 pub use rate::RATE_WINDOW;
 pub use tag::{AudioTag, Content, VideoTag};

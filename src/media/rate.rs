@@ -81,8 +81,8 @@ impl RateWindow {
         }
     }
 
-    /// The rates, once the window is full.
-    pub(super) fn rates(&self, now: Instant) -> Option<Rates> {
+    /// The rates, once the window is full. Silence no longer than the `usual` longest gap between frames lowers nothing.
+    pub(super) fn rates(&self, now: Instant, usual: Duration) -> Option<Rates> {
         if now.saturating_duration_since(self.since?) < RATE_WINDOW {
             return None;
         }
@@ -94,11 +94,10 @@ impl RateWindow {
         let frames = f64::from(latest.frames.saturating_sub(oldest.frames));
         let bytes = latest.bytes.saturating_sub(oldest.bytes) as f64;
         let spanned = latest.at.saturating_duration_since(oldest.at).as_secs_f64();
-        // Overdue: even if the next frame came now, the rate would be no more than this.
-        let at_most = (frames + 1.0) / now.saturating_duration_since(oldest.at).as_secs_f64();
-        let fps = (frames / spanned).min(at_most);
-        let late = if frames > 0.0 { fps * spanned / frames } else { 0.0 };
-        Some(Rates { frames: fps, bytes: self.whole_gop_bytes(now).unwrap_or(bytes / spanned) * late })
+        let overdue = now.saturating_duration_since(latest.at).saturating_sub(usual).as_secs_f64();
+        let late = spanned / (spanned + overdue);
+        let bytes = self.whole_gop_bytes(now).unwrap_or(bytes / spanned);
+        Some(Rates { frames: frames / spanned * late, bytes: bytes * late })
     }
 
     /// Bytes a second over the whole groups of pictures within the window, where there are any: else one big keyframe more
