@@ -9,6 +9,7 @@
 //! ([`run_health`]), so no scrape or slow browser delays a load balancer.
 
 mod access;
+mod activity;
 mod api;
 mod documents;
 mod health;
