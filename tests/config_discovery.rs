@@ -65,6 +65,8 @@ fn a_bad_list_gives_all_its_errors_and_no_streams() {
     }
     let many = serde_json::to_string(&json!([{ "targets": vec!["x"; 10_001] }])).unwrap();
     assert_eq!(streams("{ file: t.yml }", &many).unwrap_err(), ["t.yml: more than 10000 targets"]);
+    let large = format!("[{}]", " ".repeat(config::MAX_LIST));
+    assert_eq!(streams("{ file: t.yml }", &large).unwrap_err(), ["t.yml: the list is larger than 4 MiB"]);
     let missing = streams("{ file: t.yml, name: '{label.cam}' }", "- targets: [rtmp://h/live/x]").unwrap_err();
     assert_eq!(missing, ["t.yml:1: [0].targets[0]: discover[0].name: the variable {label.cam} has no value"]);
 }
@@ -99,5 +101,47 @@ fn a_definition_by_api_reads_no_environment_and_no_secret_file() {
     ] {
         let error = config.stream_from_json(definition.clone()).unwrap_err().to_string();
         assert!(error.starts_with(message) && !error.contains("PLANTED"), "{definition}: {error}");
+    }
+}
+
+/// Else the right to add streams would tell which files exist and can be read.
+#[test]
+fn a_definition_by_api_names_an_authority_only_where_the_file_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    for name in ["defaults.pem", "stream.pem", "template.pem", "discover.pem", "module.pem", "other.pem"] {
+        write(name, "pem");
+    }
+    let path = write(
+        "hmonitor.yml",
+        "defaults: { tls: { ca_file: defaults.pem } }\n\
+         streams: [{ name: a, url: rtmps://h/live/a, tls: { ca_file: stream.pem } }]\n\
+         templates: [{ names: [b], url: rtmps://h/live/b, tls: { ca_file: template.pem } }]\n\
+         discover: [{ file: t.yml, tls: { ca_file: discover.pem } }]\n\
+         probe: { modules: [{ name: m, tls: { ca_file: module.pem } }] }\n",
+    );
+    let config = config::load(&path, &BTreeMap::new()).unwrap().config;
+    let add = |ca_file: &str| {
+        let tls = json!({ "ca_file": ca_file });
+        config.stream_from_json(json!({ "name": "x", "url": "rtmps://h/live/x", "tls": tls }))
+    };
+    for name in ["defaults.pem", "stream.pem", "template.pem", "discover.pem", "module.pem"] {
+        assert_eq!(add(name).unwrap().probe.tls.ca_file, Some(dir.path().join(name)), "{name}");
+        let absolute = dir.path().join(name).display().to_string();
+        assert!(add(&absolute).is_ok(), "{absolute}");
+    }
+    let inherited = config.stream_from_json(json!({ "name": "x", "url": "rtmps://h/live/x" })).unwrap();
+    assert_eq!(inherited.probe.tls.ca_file, Some(dir.path().join("defaults.pem")));
+    // There, not there, not a file: the answer is the same.
+    for name in ["other.pem", "missing.pem", "/etc/shadow", "/etc", "../defaults.pem"] {
+        let error = add(name).unwrap_err().to_string();
+        assert_eq!(
+            error, "stream: tls.ca_file: allowed are the authorities that the configuration file names",
+            "{name}"
+        );
     }
 }

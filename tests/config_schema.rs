@@ -148,3 +148,26 @@ fn every_key_is_documented() {
     }
     walk(&rtmp_hmonitor::config::schema(), "");
 }
+
+#[test]
+fn a_default_in_the_documentation_is_the_one_in_force() {
+    let schema = rtmp_hmonitor::config::schema();
+    let doc = |path: &str| {
+        let found = path.split('.').fold(&schema, |at, key| &at["properties"][key]);
+        found["description"].as_str().unwrap_or_default().to_owned()
+    };
+    let supervisor = rtmp_hmonitor::config::SupervisorSpec::default();
+    let connects = format!("Default {}.", supervisor.connects_per_second_per_origin);
+    for (path, ending) in [
+        ("supervisor.connects_per_second_per_origin", connects.as_str()),
+        ("supervisor.backoff_max", "Default 5s."),
+        ("server.limits.body", "Default 262144."),
+        ("server.limits.probes", "Default 8."),
+        ("defaults.connect_timeout", "Default 5s."),
+        ("defaults.fall", "Default 0s."),
+        ("defaults.flapping.window", "Default 10m."),
+        ("shutdown_timeout", "Default 10s."),
+    ] {
+        assert!(doc(path).ends_with(ending), "{path}: {:?}", doc(path));
+    }
+}

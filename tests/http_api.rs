@@ -450,3 +450,33 @@ async fn tls_and_a_renewed_certificate() {
     .await
     .expect("the new certificate is used");
 }
+
+/// A named pipe stands for a file system that hangs. One thread serves everything here, so reading on it would be seen.
+#[tokio::test]
+async fn a_certificate_that_cannot_be_read_in_time_delays_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("hangs.crt");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let bench = Bench::start(server_spec(), vec![]).await;
+    assert_eq!(bench.get("/livez").await.status, 200);
+    let writer = pipe.clone();
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        // As often as it is opened for reading, until nobody does any more.
+        for _ in 0..3 {
+            let opened = std::fs::OpenOptions::new().read(true).write(true).open(&writer);
+            std::thread::sleep(Duration::from_millis(100));
+            drop(opened);
+        }
+    });
+    let began = std::time::Instant::now();
+    let tls = ServerTls { cert_file: pipe, key_file: support::write_file(&dir, "hangs.key", "") };
+    bench.server.send(rtmp_hmonitor::model::server::ServerSpec { tls: Some(tls), ..server_spec() }.into()).unwrap();
+    for _ in 0..20 {
+        assert_eq!(bench.get("/livez").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    bench.shutdown.cancel();
+    tokio::task::spawn_blocking(move || release.join()).await.unwrap().unwrap();
+}

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::shape::Shape::{Address, BitRate, Choice, Count, Either, List, Map, Number, Path, Pattern, Table, Text};
 use super::shape::{Key, Shape, key, required};
+use super::{SHUTDOWN_TIMEOUT, SupervisorSpec};
+use crate::model::server::ServerLimits;
+use crate::model::spec::{Flapping, PhaseTimeouts, StreamPolicy};
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -13,6 +16,10 @@ const fn ms(min: u64, max: u64) -> Shape {
     Shape::Duration(Duration::from_millis(min), Duration::from_millis(max))
 }
 
+fn duration(value: Duration) -> String {
+    humantime::format_duration(value).to_string()
+}
+
 /// What `{…}` may stand for in a template and in discovery.
 const TEMPLATE: &[&str] = &["name"];
 const DISCOVERY: &[&str] = &["target", "label.*"];
@@ -20,7 +27,7 @@ const DISCOVERY: &[&str] = &["target", "label.*"];
 pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
     key("state_file", Path, "Where decisions and streams added at run time survive a restart. Default: nowhere."),
-    key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop. Default 10s."),
+    key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
     key("log", Table(&[LOG]), "Logging, to standard error."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
     key("defaults", DEFAULTS, "What every stream inherits."),
@@ -67,9 +74,11 @@ const DISCOVER_OWN: &[Key] = &[
 ];
 
 const CONNECTION: &[Key] = &[
-    key("connect_timeout", ms(100, 5 * MINUTE), "From the start of an attempt until play is accepted. Default 5s."),
+    key("connect_timeout", ms(100, 5 * MINUTE), "From the start of an attempt until play is accepted.")
+        .or(|| duration(PhaseTimeouts::default().connect_total)),
     key("phase_timeouts", Table(&[PHASES]), "Bounds of single phases within connect_timeout, which is their default."),
-    key("first_media_timeout", ms(500, HOUR), "From play accepted to the first media. Default 8s."),
+    key("first_media_timeout", ms(500, HOUR), "From play accepted to the first media.")
+        .or(|| duration(PhaseTimeouts::default().first_media)),
     key("tls", Table(&[TLS]), "How an rtmps:// origin is verified."),
 ];
 
@@ -88,7 +97,8 @@ const TLS: &[Key] = &[
 ];
 
 const THRESHOLDS: &[Key] = &[
-    key("stall_timeout", ms(200, HOUR), "Media silence that counts as a stall. Default 2s."),
+    key("stall_timeout", ms(200, HOUR), "Media silence that counts as a stall.")
+        .or(|| duration(StreamPolicy::default().stall_timeout)),
     key("expect", Table(&[EXPECT]), "What a healthy stream looks like."),
 ];
 
@@ -143,8 +153,10 @@ const DURATION_MAX: &[Key] = &[required("max", ms(1, HOUR), "Greatest healthy va
 const ANOMALIES: &[Key] = &[required("max", Count(0, 1_000_000), "Most tolerated within a minute.")];
 
 const PRESENCE: &[Key] = &[
-    key("rise", ms(0, HOUR), "How long healthy evidence must hold before the stream is better. Default 5s."),
-    key("fall", ms(0, HOUR), "How long bad evidence must hold before it counts. Default 0s."),
+    key("rise", ms(0, HOUR), "How long healthy evidence must hold before the stream is better.")
+        .or(|| duration(StreamPolicy::default().rise)),
+    key("fall", ms(0, HOUR), "How long bad evidence must hold before it counts.")
+        .or(|| duration(StreamPolicy::default().fall)),
     key("flapping", Table(&[FLAPPING]), "When changes of health count as flapping."),
     key("degraded", Choice(&["pass", "fail"]), "Health answer while degraded. Default pass."),
     key("unknown", Choice(&["hold", "pass", "fail"]), "Health answer while unknown. Default hold: the last known one."),
@@ -153,8 +165,9 @@ const PRESENCE: &[Key] = &[
 ];
 
 const FLAPPING: &[Key] = &[
-    key("changes", Count(2, 1000), "Changes of health within the window. Default 6."),
-    key("window", ms(10 * SECOND, 24 * HOUR), "Length of the window. Default 10m."),
+    key("changes", Count(2, 1000), "Changes of health within the window.")
+        .or(|| Flapping::default().changes.to_string()),
+    key("window", ms(10 * SECOND, 24 * HOUR), "Length of the window.").or(|| duration(Flapping::default().window)),
 ];
 
 const SCHEDULE: &[Key] = &[
@@ -185,12 +198,21 @@ const TOKEN: &[Key] = &[
 ];
 
 const LIMITS: &[Key] = &[
-    key("connections", Count(1, 65_536), "Connections to listen. Default 256."),
-    key("health_connections", Count(1, 65_536), "Connections to health_listen. Default 256."),
-    key("request_timeout", ms(100, 10 * MINUTE), "For a request to arrive. Default 10s."),
-    key("body", Count(1024, 16 * 1024 * 1024), "Bytes of a request body. Default 262144."),
-    key("event_streams", Count(0, 65_536), "Open event streams. Default 64."),
-    key("probes", Count(0, 1024), "One-shot probes at once. Default 8."),
+    key("connections", Count(1, 65_536), "Connections to listen.")
+        .or(|| ServerLimits::default().connections.to_string()),
+    key("health_connections", Count(1, 65_536), "Connections to health_listen.")
+        .or(|| ServerLimits::default().health_connections.to_string()),
+    key(
+        "request_timeout",
+        ms(100, 10 * MINUTE),
+        "For a request to arrive; an answer may take four times as long to be read.",
+    )
+    .or(|| duration(ServerLimits::default().request_timeout)),
+    key("body", Count(1024, 16 * 1024 * 1024), "Bytes of a request body.")
+        .or(|| ServerLimits::default().body.to_string()),
+    key("event_streams", Count(0, 65_536), "Open event streams.")
+        .or(|| ServerLimits::default().event_streams.to_string()),
+    key("probes", Count(0, 1024), "One-shot probes at once.").or(|| ServerLimits::default().probes.to_string()),
 ];
 
 const LOG: &[Key] = &[
@@ -199,8 +221,10 @@ const LOG: &[Key] = &[
 ];
 
 const SUPERVISOR: &[Key] = &[
-    key("backoff_max", ms(100, 5 * MINUTE), "Longest pause between attempts. Default 5s."),
-    key("connects_per_second_per_origin", Count(1, 10_000), "Connection attempts to one origin. Default 20."),
+    key("backoff_max", ms(100, 5 * MINUTE), "Longest pause between attempts.")
+        .or(|| duration(SupervisorSpec::default().backoff_max)),
+    key("connects_per_second_per_origin", Count(1, 10_000), "Connection attempts to one origin.")
+        .or(|| SupervisorSpec::default().connects_per_second_per_origin.to_string()),
 ];
 
 const PROBE: &[Key] = &[key("modules", List(&MODULE), "Named ways to probe a target.")];

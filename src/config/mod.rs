@@ -38,7 +38,9 @@ use crate::model::{StreamName, closed_enum};
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
 pub use self::error::{ConfigError, ConfigErrors, Place};
-pub use self::recipe::RESERVED_LABELS;
+pub use self::tree::MAX_LIST;
+
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A whole configuration, valid by construction. `Debug` shows no secret.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +59,8 @@ pub struct Config {
     /// What streams added by the API inherit, and where their relative paths start.
     defaults: Node,
     base: PathBuf,
+    /// Authority files of streams and modules: those that streams added by the API may name too.
+    authorities: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,9 +123,10 @@ pub fn schema() -> serde_json::Value {
 
 impl Config {
     /// A stream added at run time: shaped like an entry of `streams:`, with the file's defaults. It may not read the environment or
-    /// secret files, so that the right to add streams is no right to read them.
+    /// secret files, nor name authorities that the file does not, so that the right to add streams is no right to look at files.
     pub fn stream_from_json(&self, definition: serde_json::Value) -> Result<StreamSpec, ConfigErrors> {
         let mut reader = Reader::new("stream", &self.base, None);
+        reader.authorities.clone_from(&self.authorities);
         let entry = reader.root(&tree::from_json(definition), &keys::STREAM);
         let recipe =
             if reader.errors.is_empty() { Recipe::read(&mut reader, &self.defaults, &entry, None) } else { None };
@@ -143,8 +148,8 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
     let nothing = Node { place: root.place.clone(), kind: Kind::Table(BTreeMap::new()) };
     let defaults = root.get("defaults").unwrap_or(&nothing).clone();
     // Checked on their own, or an error in them would show only once a stream inherits it.
-    policy::policy(reader, &defaults);
-    policy::watch(reader, &defaults);
+    let policy = policy::policy(reader, &defaults);
+    policy::watch(reader, &defaults, &policy);
     policy::tls(reader, &defaults);
     for (name, value) in defaults.entries("labels") {
         if let Err(message) = recipe::check_label(name) {
@@ -190,10 +195,11 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
         supervisor: supervisor(root.get("supervisor").unwrap_or(&nothing)),
-        shutdown_timeout: root.duration("shutdown_timeout").unwrap_or(Duration::from_secs(10)),
+        shutdown_timeout: root.duration("shutdown_timeout").unwrap_or(SHUTDOWN_TIMEOUT),
         warnings,
         defaults,
         base: base.to_owned(),
+        authorities: std::mem::take(&mut reader.authorities),
     }
 }
 

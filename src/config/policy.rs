@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::node::{Kind, Node};
 use super::reader::Reader;
 use super::schedule;
+use crate::media::RATE_WINDOW;
 use crate::model::spec::{
     AudioExpect, DegradedAnswer, Expect, Flapping, PhaseTimeouts, Presence, Range, StreamPolicy, TlsSpec,
     UnknownAnswer, VideoExpect, Watch,
@@ -43,11 +44,11 @@ pub(super) fn tls(reader: &mut Reader<'_>, node: &Node) -> TlsSpec {
             reader.error(&place, "expected a host name");
         }
     }
-    TlsSpec { ca_file: reader.depend_on(tls, "ca_file"), server_name }
+    TlsSpec { ca_file: reader.authority(tls, "ca_file"), server_name }
 }
 
-/// `always` or `10s every 60s`.
-pub(super) fn watch(reader: &mut Reader<'_>, node: &Node) -> Watch {
+/// `always` or `10s every 60s`, for a stream that is judged by `policy`.
+pub(super) fn watch(reader: &mut Reader<'_>, node: &Node, policy: &StreamPolicy) -> Watch {
     let (Some(written), Some(text)) = (node.get("watch"), node.text("watch")) else { return Watch::Always };
     if text.trim() == "always" {
         return Watch::Always;
@@ -66,14 +67,40 @@ pub(super) fn watch(reader: &mut Reader<'_>, node: &Node) -> Watch {
     if listen >= every {
         reader.error(&place, "the period must be longer than the listening; write always to listen all the time");
     }
-    let stall = node.duration("stall_timeout").unwrap_or(StreamPolicy::default().stall_timeout);
-    if listen >= MIN_LISTEN && stall >= listen {
+    if listen >= MIN_LISTEN && policy.stall_timeout >= listen {
         reader.error(&place, "listening must last longer than stall_timeout, or a stall cannot be seen");
     }
     if every > MAX_EVERY {
         reader.error(&place, "the period may be 24h at most");
     }
+    let measured = thresholds_on_measurements(&policy.expect);
+    if (MIN_LISTEN..RATE_WINDOW).contains(&listen) && !measured.is_empty() {
+        let (window, thresholds) = (humantime::format_duration(RATE_WINDOW), measured.join(", "));
+        // At the stream, not at the key: either may be inherited.
+        reader.error(
+            &node.place,
+            format!("watch must listen for at least {window}: less is never judged by thresholds on what is measured over that time ({thresholds})"),
+        );
+    }
     Watch::Periodic { listen, every }
+}
+
+/// The thresholds that wait until a whole [`RATE_WINDOW`] has been measured.
+fn thresholds_on_measurements(expect: &Expect) -> Vec<&'static str> {
+    let Expect { video, audio, drift_max, av_skew_max, jitter_max, timestamp_anomalies_max } = expect;
+    let bitrate = [video.bitrate.min, video.bitrate.max, audio.bitrate.min, audio.bitrate.max];
+    [
+        ("bitrate", bitrate.iter().any(Option::is_some)),
+        ("fps", video.fps.min.or(video.fps.max).is_some()),
+        ("keyframe_interval", video.keyframe_interval_max.is_some()),
+        ("drift", drift_max.is_some()),
+        ("av_skew", av_skew_max.is_some()),
+        ("jitter", jitter_max.is_some()),
+        ("timestamp_anomalies", timestamp_anomalies_max.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_set)| is_set.then_some(name))
+    .collect()
 }
 
 pub(super) fn policy(reader: &mut Reader<'_>, node: &Node) -> Arc<StreamPolicy> {

@@ -30,11 +30,20 @@ pub(super) struct Reader<'a> {
     pub errors: Vec<ConfigError>,
     /// Files the configuration depends on.
     pub files: BTreeSet<PathBuf>,
+    /// Authority files named so far; for a document that may not read files, those it may name.
+    pub authorities: BTreeSet<PathBuf>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(source: &str, base: &'a Path, env: Option<&'a BTreeMap<String, String>>) -> Self {
-        Self { source: source.into(), base, env, errors: Vec::new(), files: BTreeSet::new() }
+        Self {
+            source: source.into(),
+            base,
+            env,
+            errors: Vec::new(),
+            files: BTreeSet::new(),
+            authorities: BTreeSet::new(),
+        }
     }
 
     pub fn error(&mut self, place: &Place, message: impl Into<String>) {
@@ -210,6 +219,18 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// The path of a file with authorities. One that may not be named is not looked at, so the error does not tell whether it is there.
+    pub fn authority(&mut self, table: &Node, key: &str) -> Option<PathBuf> {
+        let (path, _) = table.path(key)?;
+        if self.env.is_none() && !self.authorities.contains(path) {
+            let place = table.get(key)?.place.clone();
+            self.error(&place, "allowed are the authorities that the configuration file names");
+            return None;
+        }
+        self.authorities.insert(path.to_owned());
+        self.depend_on(table, key)
     }
 
     /// The path of a file that others will read; that it can be opened is checked here.

@@ -8,29 +8,10 @@ use super::node::{Kind, Node};
 use super::policy;
 use super::reader::Reader;
 use super::text::Text;
-use crate::model::spec::{Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch};
+use crate::model::spec::{
+    Labels, PhaseTimeouts, ProbeSpec, RESERVED_LABELS, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
+};
 use crate::model::{StreamName, StreamUrl};
-
-/// Labels that per-stream series use themselves, or that Prometheus sets.
-pub const RESERVED_LABELS: &[&str] = &[
-    "stream",
-    "cause",
-    "state",
-    "media",
-    "kind",
-    "phase",
-    "le",
-    "job",
-    "instance",
-    "to",
-    "codec",
-    "profile",
-    "level",
-    "sample_rate",
-    "channels",
-    "signal",
-    "quantile",
-];
 
 const MAX_LABELS: usize = 32;
 const MAX_LABEL_VALUE: usize = 256;
@@ -102,7 +83,8 @@ impl Recipe {
             }
         }
         let (timeouts, tls) = (policy::timeouts(node), policy::tls(reader, node));
-        let (watch, policy) = (policy::watch(reader, node), policy::policy(reader, node));
+        let policy = policy::policy(reader, node);
+        let watch = policy::watch(reader, node, &policy);
         let app = written(node, "app");
         let (name, url) = match stand_ins {
             Some((name, url)) => (written_or(node, "name", name)?, written_or(node, "url", url)?),

@@ -10,6 +10,8 @@ pub(super) struct Key {
     pub shape: Shape,
     pub required: bool,
     pub doc: &'static str,
+    /// What a missing key means, where that is one value: told by the one place that knows, so the documentation cannot disagree.
+    pub default: Option<fn() -> String>,
 }
 
 /// What a value looks like. Bounds are inclusive.
@@ -36,11 +38,21 @@ pub(super) enum Shape {
 }
 
 pub(super) const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
-    Key { name, shape, required: false, doc }
+    Key { name, shape, required: false, doc, default: None }
 }
 
 pub(super) const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Key {
-    Key { name, shape, required: true, doc }
+    Key { name, shape, required: true, doc, default: None }
+}
+
+impl Key {
+    pub const fn or(self, default: fn() -> String) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    fn description(&self) -> String {
+        self.default.map_or_else(|| self.doc.to_owned(), |default| format!("{} Default {}.", self.doc, default()))
+    }
 }
 
 impl Shape {
@@ -88,7 +100,7 @@ impl Shape {
                 for key in groups.iter().copied().flatten() {
                     let mut schema = key.shape.schema();
                     if let Value::Object(fields) = &mut schema {
-                        fields.insert("description".into(), key.doc.into());
+                        fields.insert("description".into(), key.description().into());
                     }
                     properties.insert(key.name.into(), schema);
                 }

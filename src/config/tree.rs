@@ -11,7 +11,7 @@ use super::reader::read_bounded;
 use super::yaml::{self, Fault};
 
 /// Largest accepted target list in bytes: ten thousand targets with generous labels.
-const MAX_LIST: usize = 4 * 1024 * 1024;
+pub const MAX_LIST: usize = 4 * 1024 * 1024;
 
 /// The file with the environment's overrides on top. `source` names the file in errors.
 pub(super) fn load(path: &Path, source: &str, env: &BTreeMap<String, String>) -> Result<Value, ConfigErrors> {

@@ -8,12 +8,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::config::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
+use crate::config::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, MAX_LIST, streams_from_target_groups};
 use crate::model::spec::StreamSpec;
 use crate::state::TargetList;
 
-/// Largest list accepted.
-const MAX_LIST: usize = 16 * 1024 * 1024;
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// All sources and what they last gave.
@@ -218,7 +216,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(MAX_LIST as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_LIST { Err(io::Error::other("larger than 16 MiB")) } else { Ok(bytes) }
+    if bytes.len() > MAX_LIST { Err(io::Error::other("larger than 4 MiB")) } else { Ok(bytes) }
 }
 
 async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
@@ -236,7 +234,7 @@ async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(plain)? {
         if bytes.len() + chunk.len() > MAX_LIST {
-            return Err("larger than 16 MiB".into());
+            return Err("larger than 4 MiB".into());
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -42,6 +42,27 @@ closed_enum! {
     }
 }
 
+/// Names that no configured label may have: per-stream series or Prometheus itself set them.
+pub const RESERVED_LABELS: &[&str] = &[
+    "stream",
+    "cause",
+    "state",
+    "media",
+    "kind",
+    "phase",
+    "le",
+    "job",
+    "instance",
+    "to",
+    "codec",
+    "profile",
+    "level",
+    "sample_rate",
+    "channels",
+    "signal",
+    "quantile",
+];
+
 /// Configured labels of a stream, sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Labels(pub Arc<[(Arc<str>, Arc<str>)]>);

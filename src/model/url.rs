@@ -182,18 +182,34 @@ impl StreamUrl {
         format!("{}:{}", self.inner.host, self.inner.port)
     }
 
-    /// Texts that must never appear in any output: the key, its parts, the query's values, and an application that stands for the key.
+    /// Texts that must never appear in any output, as they stand in the URL (path decoded, query not), each once: the key and the
+    /// application behind its first segment, their segments, the query, its values and words, and all of an application that stands for
+    /// the key.
     pub fn secrets(&self) -> Vec<&str> {
         let p = &*self.inner;
-        let mut found = Vec::new();
-        let with_key = if p.key.is_empty() { &p.app } else { &p.key };
-        let (path, query) = with_key.split_once('?').unwrap_or((with_key, ""));
-        found.push(with_key.as_str());
-        found.push(path);
-        found.extend(query.split('&').filter_map(|pair| pair.split_once('=').map(|(_, v)| v)));
-        found.retain(|s| !s.is_empty());
+        let hidden = if p.key.is_empty() {
+            [p.app.as_str(), ""]
+        } else {
+            // What `Display` shows of the application is its first segment.
+            [p.key.as_str(), p.app.split_once(['/', '?']).map_or("", |(_, rest)| rest)]
+        };
+        let mut found: Vec<&str> = Vec::new();
+        for text in hidden {
+            let (path, query) = text.split_once('?').unwrap_or((text, ""));
+            let values = query.split('&').chain(text.split(['/', '?', '&'])).map(value);
+            for secret in [text, path].into_iter().chain(values) {
+                if !secret.is_empty() && !found.contains(&secret) {
+                    found.push(secret);
+                }
+            }
+        }
         found
     }
+}
+
+/// What a `name=value` says; a bare word is all value.
+fn value(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(_, value)| value)
 }
 
 fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), UrlError> {
@@ -345,9 +361,23 @@ mod tests {
     #[test]
     fn secrets_are_named_and_not_shown() {
         let url = StreamUrl::parse("rtmp://h/live/S3CRET?token=T0KEN&u=1").unwrap();
-        assert_eq!(url.secrets(), ["S3CRET?token=T0KEN&u=1", "S3CRET", "T0KEN", "1"]);
         for shown in [url.to_string(), format!("{url:?}")] {
             assert!(!shown.contains("S3CRET") && !shown.contains("T0KEN"), "{shown}");
+        }
+        #[rustfmt::skip]
+        let table = [
+            ("rtmp://h/live/S3CRET?token=T0KEN&u=1", &["S3CRET?token=T0KEN&u=1", "S3CRET", "T0KEN", "1"][..]),
+            ("rtmp://h/app/SEG/cam", &["cam", "SEG"]),
+            ("rtmp://h/app/A/B/cam", &["cam", "A/B", "A", "B"]),
+            ("rtmp://h/app/SEG/", &["app/SEG", "app", "SEG"]),
+            ("rtmp://h/app%3Fx=SEG/cam", &["cam", "x=SEG", "SEG"]),
+            ("rtmp://h/live/cam?BARE", &["cam?BARE", "cam", "BARE"]),
+            ("rtmp://h/live/cam?BARE&t=a/b=c&empty=", &["cam?BARE&t=a/b=c&empty=", "cam", "BARE", "a/b=c", "a", "c"]),
+            ("rtmp://h/live/site%2FPART", &["site/PART", "site", "PART"]),
+            ("rtmp://h/NAME?T0KEN", &["NAME?T0KEN", "NAME", "T0KEN"]),
+        ];
+        for (text, secrets) in table {
+            assert_eq!(StreamUrl::parse(text).unwrap().secrets(), secrets, "{text}");
         }
     }
 }

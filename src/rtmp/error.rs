@@ -15,6 +15,12 @@ use super::command::{Info, Redirect};
 /// Longest text of a server that is kept, in bytes.
 const MAX_TEXT: usize = 200;
 
+/// Shorter secrets (`u=1`) are part of many an honest word and are hidden as whole words only.
+const SHORTEST_ANYWHERE: usize = 4;
+
+/// A start of a secret this long is hidden too: some servers cut what they echo.
+const TELLING_START: usize = 8;
+
 /// Why a session is over. `Display` and `Debug` show no secret of the session's URL.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SessionError {
@@ -70,10 +76,15 @@ impl SessionError {
 
     /// A refusal by its code.
     pub(super) fn refused(info: &Info<'_>, url: &StreamUrl) -> Self {
+        let mut refusal = Refusal::new(info, url);
         if let Some(target) = info.redirect.and_then(|redirect| redirect_target(redirect, url)) {
-            return Self::Redirect { target };
+            if target.is_secure() || !url.is_secure() {
+                return Self::Redirect { target };
+            }
+            // The key was given to be sent encrypted.
+            refusal.description = PLAIN_REDIRECT.to_owned();
+            return Self::Rejected(refusal);
         }
-        let refusal = Refusal::new(info, url);
         match info.code {
             b"NetStream.Play.StreamNotFound" => Self::NotFound(refusal),
             b"NetConnection.Connect.Closed"
@@ -84,7 +95,9 @@ impl SessionError {
     }
 }
 
-/// A server's own words: status code and description, each at most 200 bytes, without control characters, secrets replaced.
+const PLAIN_REDIRECT: &str = "redirected from rtmps:// to unencrypted rtmp://, which is not followed";
+
+/// A server's own words (or ours about a redirect that is not followed): status code and description, each at most 200 bytes, without control characters, secrets replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub code: String,
@@ -112,49 +125,78 @@ impl fmt::Display for Refusal {
 fn redact(text: &[u8], url: &StreamUrl) -> String {
     // Control characters go first: they could hide a secret from the search and vanish later.
     let text: String = String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).collect();
-    // The query of a URL is passed on as it is; a server may name what it says.
-    let decoded = |secret: &str| percent_decode_str(secret).decode_utf8_lossy().into_owned();
-    let mut secrets: Vec<String> = url.secrets().into_iter().flat_map(|s| [s.to_owned(), decoded(s)]).collect();
-    // The longest first: what begins with another secret is hidden whole.
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let secrets = hidden_texts(url);
     let mut shown = String::new();
-    let mut rest = text.as_str();
-    while let Some(c) = rest.chars().next() {
-        let secret = secrets.iter().find_map(|secret| length_at_start(rest.as_bytes(), secret.as_bytes()));
-        let (piece, length) = match secret {
-            Some(length) => ("***", length),
-            None => (rest.get(..c.len_utf8()).unwrap_or_default(), c.len_utf8()),
-        };
+    let mut at = 0;
+    while let Some((before, rest)) = text.split_at_checked(at).filter(|(_, rest)| !rest.is_empty()) {
+        let secret = secrets.iter().filter_map(|secret| length_at_start(before, rest, secret.as_bytes())).max();
+        let length = secret.or(rest.chars().next().map(char::len_utf8)).unwrap_or(1);
+        let piece = if secret.is_some() { "***" } else { rest.get(..length).unwrap_or_default() };
         // Cut after redaction: a cut before it could leave a part of a secret that is not recognised.
         if shown.len() + piece.len() > MAX_TEXT {
             break;
         }
         shown.push_str(piece);
-        rest = rest.get(length..).unwrap_or_default();
+        at += length;
     }
     shown
 }
 
-/// How many bytes `secret` takes at the start of `text`: in whatever case, plain or with any of its bytes as `%XX`.
-fn length_at_start(text: &[u8], secret: &[u8]) -> Option<usize> {
-    if text.get(..secret.len()).is_some_and(|start| start.eq_ignore_ascii_case(secret)) {
-        return Some(secret.len());
-    }
-    let mut rest = text;
-    for byte in secret {
-        let escaped = match rest {
-            [b'%', digits @ ..] => {
-                digits.first_chunk::<2>().and_then(|d| u8::from_str_radix(str::from_utf8(d).ok()?, 16).ok())
-            }
-            _ => None,
-        };
-        let (found, length) = escaped.map_or_else(|| (rest.first().copied(), 1), |b| (Some(b), 3));
-        if !found?.eq_ignore_ascii_case(byte) {
+/// The secrets of a URL, also as a server may have decoded them (URL Standard, 5.1: `+` in a query is a space).
+fn hidden_texts(url: &StreamUrl) -> Vec<String> {
+    let decoded = |secret: &str| percent_decode_str(secret).decode_utf8_lossy().into_owned();
+    let forms = |s: &str| [s.to_owned(), decoded(s), decoded(&s.replace('+', " "))];
+    let mut texts: Vec<_> = url.secrets().into_iter().flat_map(forms).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+/// How many bytes `secret`, or a telling start of it, takes at the start of `rest`, which follows `before`.
+fn length_at_start(before: &str, rest: &str, secret: &[u8]) -> Option<usize> {
+    let plain = rest.bytes().zip(secret).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    let (matched, mut length) = [(plain, plain), escaped_match(rest.as_bytes(), secret)].into_iter().max()?;
+    if matched < secret.len() {
+        if matched < TELLING_START {
             return None;
         }
-        rest = rest.get(length..)?;
+        // A character of which only a part belongs to the start goes with it.
+        while !rest.is_char_boundary(length) {
+            length += 1;
+        }
+    } else if secret.len() < SHORTEST_ANYWHERE {
+        let is_word = |c: &char| c.is_alphanumeric() || *c == '_';
+        let before = if ends_with_escape(before.as_bytes()) { None } else { before.chars().next_back() };
+        let after = rest.get(length..).unwrap_or_default().chars().next();
+        if [before, after].iter().flatten().any(is_word) {
+            return None;
+        }
     }
-    Some(text.len() - rest.len())
+    Some(length)
+}
+
+/// How many bytes of `secret` stand at the start of `text`, in whatever case, any of them as `%XX`, and how many bytes that takes.
+fn escaped_match(text: &[u8], secret: &[u8]) -> (usize, usize) {
+    let mut rest = text;
+    for (matched, byte) in secret.iter().enumerate() {
+        let (found, length) = unescape(rest).map_or_else(|| (rest.first().copied(), 1), |b| (Some(b), 3));
+        match (found, rest.get(length..)) {
+            (Some(found), Some(after)) if found.eq_ignore_ascii_case(byte) => rest = after,
+            _ => return (matched, text.len() - rest.len()),
+        }
+    }
+    (secret.len(), text.len() - rest.len())
+}
+
+/// The byte that a `%XX` at the start of `text` stands for.
+fn unescape(text: &[u8]) -> Option<u8> {
+    let digits = text.strip_prefix(b"%")?.first_chunk::<2>()?;
+    u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Then the text's last letter is none, whatever it is.
+fn ends_with_escape(text: &[u8]) -> bool {
+    text.last_chunk::<3>().is_some_and(|end| unescape(end).is_some())
 }
 
 /// As the key would stand in a URL's path; `/` stays.
@@ -183,7 +225,7 @@ fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option<StreamUrl>
     // Host and application will be shown, more than our own URL shows they may not give away. Short values (`u=1`) are part of many an
     // honest name: those count only as a whole path segment.
     let [shown, own] = [&target, url].map(|u| u.to_string().to_ascii_lowercase());
-    let leaks = url.secrets().into_iter().map(str::to_ascii_lowercase).any(|secret| {
+    let leaks = hidden_texts(url).iter().map(|secret| secret.to_ascii_lowercase()).any(|secret| {
         let found = secret.len() >= 8 && shown.contains(&secret) || shown.split('/').any(|part| part == secret);
         found && !own.contains(&secret)
     });
@@ -239,6 +281,43 @@ mod tests {
     }
 
     #[test]
+    fn whatever_part_of_the_url_a_server_names_is_hidden() {
+        for (url, said, shown) in [
+            (
+                "rtmp://h/app/SEGSECRET/cam",
+                "application app/SEGSECRET is not known",
+                "application app/*** is not known",
+            ),
+            ("rtmp://h/live/cam?BARETOKEN", "denied: BARETOKEN", "denied: ***"),
+            ("rtmp://h/live/cam?token=AB%2FCD%3D", "bad token AB/CD=", "bad token ***"),
+            ("rtmp://h/live/cam?token=two+words", "bad token 'two words'", "bad token '***'"),
+            ("rtmp://h/live/site%2FKEYPART", "KEYPART is not published", "*** is not published"),
+            // Some servers cut what they echo.
+            ("rtmp://h/live/S3CRETKEY-0123456789", "no S3CRETKEY-01... here", "no ***... here"),
+            ("rtmp://h/live/S3CRETKEY-0123456789", "no S3CRETK here", "no S3CRETK here"),
+            ("rtmp://h/live/S3CRET%20KEY-0123456789", "no s3cret%20key%2D012 here", "no *** here"),
+            ("rtmp://h/live/ééééé", "no éééé\u{e8}! here", "no ***! here"),
+        ] {
+            let url = StreamUrl::parse(url).unwrap();
+            assert_eq!(redact(said.as_bytes(), &url), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_short_value_is_hidden_as_a_word_only() {
+        let url = StreamUrl::parse("rtmp://h/live/cam?a=1&u=ab").unwrap();
+        for (said, shown) in [
+            ("10 of 21 players, id 0x1f, about Abel", "10 of 21 players, id 0x1f, about Abel"),
+            ("a=1, u='AB'. (1)", "a=***, u='***'. (***)"),
+            ("camera 12, cam-1 cam", "camera 12, ***-*** ***"),
+            ("live%2Fcam%3Fa=%31", "live%2F***%3Fa=***"),
+            ("1", "***"),
+        ] {
+            assert_eq!(redact(said.as_bytes(), &url), shown);
+        }
+    }
+
+    #[test]
     fn a_long_text_is_cut_and_no_part_of_a_secret_stays() {
         let long =
             redact("x".repeat(196).as_bytes().iter().chain(b"T0KEN").copied().collect::<Vec<_>>().as_slice(), &url());
@@ -262,6 +341,8 @@ mod tests {
             let target = redirect_target(redirect, &ours).unwrap();
             assert_eq!((target.app(), target.key(), target.port()), (app, ours.key(), 1936), "{redirect:?}");
         }
+        let escaped = StreamUrl::parse("rtmp://h/live/cam?token=LONGER%2DSECRET").unwrap();
+        assert_eq!(redirect_target(Redirect::Either(b"rtmp://other/LONGER-SECRET/x"), &escaped), None);
         for bad in [
             &b"http://other/x"[..],
             b"rtmp://with.LONGSECRET.example/edge",
@@ -271,6 +352,32 @@ mod tests {
             b"",
         ] {
             assert_eq!(redirect_target(Redirect::Either(bad), &ours), None);
+        }
+    }
+
+    #[test]
+    fn a_redirect_does_not_take_the_encryption_away() {
+        let plain = StreamUrl::parse("rtmp://h/live/S3CRETKEY").unwrap();
+        let secure = StreamUrl::parse("rtmps://h/live/S3CRETKEY").unwrap();
+        let refused = |target: &'static [u8], url| {
+            let info = Info {
+                level: b"error",
+                code: b"NetConnection.Connect.Rejected",
+                description: b"moved",
+                redirect: Some(Redirect::Either(target)),
+            };
+            SessionError::refused(&info, url)
+        };
+        let down = refused(b"rtmp://other/edge", &secure);
+        assert_eq!(down.cause(), DownCause::Rejected);
+        assert_eq!(
+            down.to_string(),
+            "rejected: NetConnection.Connect.Rejected (redirected from rtmps:// to unencrypted rtmp://, which is not followed)"
+        );
+        for (target, url) in
+            [(&b"rtmps://other/edge"[..], &secure), (b"rtmps://other/edge", &plain), (b"rtmp://other/edge", &plain)]
+        {
+            assert!(matches!(refused(target, url), SessionError::Redirect { .. }), "{url}");
         }
     }
 }

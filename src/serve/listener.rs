@@ -1,6 +1,7 @@
 //! Accepts connections and bounds what each may cost.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::metrics::own::Listener;
 use super::router::{self, Site};
 use super::tls::Certificates;
@@ -59,15 +61,17 @@ pub async fn serve(
             site.views.self_metrics.connection_refused(kind);
             continue;
         }
+        let activity = Arc::<Activity>::default();
         let connection = Connection {
             site: Arc::clone(&site),
+            activity: Arc::clone(&activity),
             kind,
             peer,
             patience: limits.request_timeout,
             shutdown: shutdown.clone(),
         };
         let acceptor = tls.as_ref().and_then(Certificates::acceptor);
-        connections.start(async move {
+        connections.start(activity, async move {
             // A small answer must not wait for the acknowledgement of the one before. Failure costs time only.
             let _ = stream.set_nodelay(true);
             match acceptor {
@@ -92,38 +96,39 @@ fn note_panic(site: &Site, ended: Result<(), tokio::task::JoinError>) {
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    by_age: VecDeque<AbortHandle>,
+    by_age: VecDeque<(AbortHandle, Arc<Activity>)>,
 }
 
 impl Connections {
-    fn start(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+    fn start(&mut self, activity: Arc<Activity>, connection: impl Future<Output = ()> + Send + 'static) {
         let handle = self.tasks.spawn(connection);
-        self.by_age.push_back(handle);
+        self.by_age.push_back((handle, activity));
     }
 
-    /// Whether one more may be served. On the health listener the newest always is, in the oldest one's place: somebody
-    /// who holds connections open must not keep a load balancer's check out.
+    /// Whether one more may be served: in the place of the oldest that has no answer under way, as somebody who holds connections open
+    /// must not keep others out. On the health listener the newest always is, whatever the oldest does.
     fn make_room(&mut self, kind: Listener, limit: usize) -> bool {
         if self.by_age.len() < limit {
             return true;
         }
-        self.by_age.retain(|c| !c.is_finished());
-        if kind == Listener::Health {
-            while self.by_age.len() >= limit {
-                let Some(oldest) = self.by_age.pop_front() else { break };
-                oldest.abort();
-            }
+        self.by_age.retain(|(task, _)| !task.is_finished());
+        while self.by_age.len() >= limit {
+            let idle = self.by_age.iter().position(|(_, activity)| activity.is_idle());
+            let leaving = idle.or((kind == Listener::Health).then_some(0));
+            let Some((task, _)) = leaving.and_then(|at| self.by_age.remove(at)) else { return false };
+            task.abort();
         }
-        self.by_age.len() < limit
+        true
     }
 }
 
 /// What serving one connection takes.
 struct Connection {
     site: Arc<Site>,
+    activity: Arc<Activity>,
     kind: Listener,
     peer: SocketAddr,
-    /// For a request's head to arrive, for TLS to be negotiated, and for the peer to take more of an answer.
+    /// For a request's head to arrive, for TLS to be negotiated, and for the peer to take more of an answer; all of it in a multiple.
     patience: Duration,
     shutdown: CancellationToken,
 }
@@ -141,8 +146,16 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { site, kind, peer, patience, shutdown } = self;
-        let service = service_fn(move |request| router::answer(Arc::clone(&site), kind, peer, request));
+        let Self { site, activity, kind, peer, patience, shutdown } = self;
+        let io = TokioIo::new(WriteDeadline::new(stream, patience, Arc::clone(&activity)));
+        let service = service_fn(move |request| {
+            let under_way = activity.begin();
+            let answer = router::answer(Arc::clone(&site), kind, peer, request);
+            async move {
+                let reply = answer.await;
+                Ok::<_, Infallible>(reply.map(|body| under_way.answer(body)))
+            }
+        });
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -155,7 +168,6 @@ impl Connection {
             // Head and body in one buffer, one write: HAProxy resets once it has read the status.
             builder.writev(false);
         }
-        let io = TokioIo::new(WriteDeadline::new(stream, patience));
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -9,6 +9,7 @@
 //! ([`run_health`]), so no scrape or slow browser delays a load balancer.
 
 mod access;
+mod activity;
 mod api;
 mod documents;
 mod health;
@@ -55,6 +56,8 @@ pub enum ServeError {
     TlsFile { file: String, source: rustls::pki_types::pem::Error },
     #[error("{0} holds no certificate")]
     NoCertificate(String),
+    #[error("reading the certificate was interrupted")]
+    Interrupted,
     #[error("the certificate and its key cannot be used: {0}")]
     Tls(#[from] rustls::Error),
 }
@@ -64,7 +67,8 @@ pub enum ServeError {
 /// # Errors
 /// The configured certificate cannot be used. Later bad certificates are logged, and the last good one stays.
 pub async fn run_main(listener: TcpListener, views: Views, shutdown: CancellationToken) -> Result<(), ServeError> {
-    let tls = tls::Certificates::load(&views.server.borrow().tls.clone())?;
+    let wanted = views.server.borrow().tls.clone();
+    let tls = tls::Certificates::load(wanted).await?;
     let follow = tls.clone().follow(views.server.clone());
     let site = Arc::new(router::Site::new(views, shutdown.clone()));
     tokio::select! {

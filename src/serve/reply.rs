@@ -12,6 +12,7 @@ use hyper::body::Frame;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::slots::Slot;
 use crate::control::ControlError;
 
 /// A stream of pieces, for event streams.
@@ -39,8 +40,28 @@ pub fn whole(status: StatusCode, content_type: HeaderValue, body: impl Into<Byte
 }
 
 pub fn json(status: StatusCode, document: &impl Serialize) -> Reply {
+    encoded(status, document, Bytes::from)
+}
+
+/// Like [`json`], in a place of its own (see [`held`]).
+pub fn large_json(status: StatusCode, document: &impl Serialize, place: Slot) -> Reply {
+    encoded(status, document, |body| held(body, place))
+}
+
+/// A body that keeps its place until the last of it is sent or given up.
+pub fn held(body: Vec<u8>, place: Slot) -> Bytes {
+    struct Held(Vec<u8>, #[expect(dead_code, reason = "dropped with the bytes")] Slot);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    Bytes::from_owner(Held(body, place))
+}
+
+fn encoded(status: StatusCode, document: &impl Serialize, body: impl FnOnce(Vec<u8>) -> Bytes) -> Reply {
     match serde_json::to_vec(document) {
-        Ok(body) => whole(status, JSON, body),
+        Ok(text) => whole(status, JSON, body(text)),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written as JSON");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written").reply()

@@ -1,6 +1,5 @@
 //! From a request to its answer: route, access, handler, count.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,8 +16,11 @@ use super::metrics::own::Listener;
 use super::query::Query;
 use super::reply::{Problem, Reply};
 use super::routes::{self, Endpoint, Operation, Route, Verb};
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use super::{Views, access, api, health, openapi, page};
+
+/// Answers about all streams at once: at a thousand streams each is megabytes until its reader has taken it.
+const LARGE_ANSWERS: usize = 8;
 
 /// What outlives a request on one listener.
 pub struct Site {
@@ -26,6 +28,7 @@ pub struct Site {
     pub shutdown: CancellationToken,
     pub event_streams: Slots,
     pub probes: Slots,
+    large_answers: Slots,
     /// Tells this process's event ids from an earlier one's: they start again at 1.
     pub started: u64,
 }
@@ -33,7 +36,8 @@ pub struct Site {
 impl Site {
     pub fn new(views: Views, shutdown: CancellationToken) -> Self {
         let started = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        Self { views, shutdown, event_streams: Slots::default(), probes: Slots::default(), started }
+        let (event_streams, probes, large_answers) = Default::default();
+        Self { views, shutdown, event_streams, probes, large_answers, started }
     }
 }
 
@@ -52,6 +56,15 @@ impl Call {
     /// For a request's head and body to arrive and for `control` to answer.
     pub fn patience(&self) -> Duration {
         self.site.views.server.borrow().limits.request_timeout
+    }
+
+    /// A place for an answer that grows with the number of streams, to be taken before it is made.
+    ///
+    /// # Errors
+    /// 503: too many are being made or sent.
+    pub fn large_answer(&self) -> Result<Slot, Problem> {
+        let slot = self.site.large_answers.take(LARGE_ANSWERS);
+        slot.ok_or_else(|| Problem::busy("too many large answers are under way"))
     }
 
     /// The body, which must be declared JSON: that keeps forms of foreign web pages out.
@@ -88,12 +101,7 @@ impl Call {
 }
 
 /// Answers one request.
-pub async fn answer(
-    site: Arc<Site>,
-    listener: Listener,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<Reply, Infallible> {
+pub async fn answer(site: Arc<Site>, listener: Listener, peer: SocketAddr, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let found = routes::find(parts.uri.path());
     let found = found.filter(|(route, _)| listener == Listener::Main || route.is_health());
@@ -103,7 +111,7 @@ pub async fn answer(
             false => Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path").reply(),
         };
         site.views.self_metrics.request_answered("other", reply.status());
-        return Ok(reply);
+        return reply;
     };
     let metrics = Arc::clone(&site.views.self_metrics);
     let reply = match operation(route, &parts.method) {
@@ -119,7 +127,7 @@ pub async fn answer(
     };
     tracing::trace!(%peer, route = route.path, status = reply.status().as_u16(), "request answered");
     metrics.request_answered(route.path, reply.status());
-    Ok(reply)
+    reply
 }
 
 fn operation(route: &'static Route, method: &Method) -> Option<&'static Operation> {
@@ -168,7 +176,7 @@ async fn handle(endpoint: Endpoint, call: Call) -> Result<Reply, Problem> {
         Endpoint::Unsilence => api::intent::unsilence(call).await?,
         Endpoint::Probe => api::probe::probe(call).await?,
         Endpoint::OpenApi => openapi::reply(),
-        Endpoint::Page => page::page(&call),
+        Endpoint::Page => page::page(&call)?,
         Endpoint::PageStyle => page::style(),
         Endpoint::PageScript => page::script(),
     })

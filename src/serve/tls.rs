@@ -23,9 +23,13 @@ pub struct Certificates {
     current: Arc<ArcSwapOption<rustls::ServerConfig>>,
 }
 
+/// What the files held when they were last looked at; `None`: no TLS.
+type Contents = Option<(Option<Vec<u8>>, Option<Vec<u8>>)>;
+
 impl Certificates {
-    pub fn load(tls: &Option<ServerTls>) -> Result<Self, ServeError> {
-        let config = tls.as_ref().map(server_config).transpose()?;
+    pub async fn load(tls: Option<ServerTls>) -> Result<Self, ServeError> {
+        let config = tokio::task::spawn_blocking(move || tls.as_ref().map(server_config).transpose());
+        let config = config.await.map_err(|_| ServeError::Interrupted)??;
         Ok(Self { current: Arc::new(ArcSwapOption::from(config)) })
     }
 
@@ -37,7 +41,8 @@ impl Certificates {
     /// Loads again whenever the specification or a file changes, for ever. A bad certificate is logged and the last good one stays.
     pub async fn follow(self, mut server: watch::Receiver<Arc<ServerSpec>>) {
         let mut tls = server.borrow_and_update().tls.clone();
-        let mut loaded = tls.as_ref().map(file_contents);
+        // The first look loads once more: the files may have changed since the start.
+        let mut seen: Contents = None;
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut server_gone = false;
         loop {
@@ -48,20 +53,37 @@ impl Certificates {
                     tls = server.borrow_and_update().tls.clone();
                 }
             }
-            let found = tls.as_ref().map(file_contents);
-            if found == loaded {
-                continue;
-            }
-            match tls.as_ref().map(server_config).transpose() {
-                Ok(config) => {
+            // A file system may hang: that must not hold a thread that answers.
+            let wanted = tls.clone();
+            let looked = tokio::task::spawn_blocking(move || look_again(wanted, seen)).await;
+            let (contents, changed) = match looked {
+                Ok(looked) => looked,
+                // A panic, or the runtime is going.
+                Err(_) => (None, Some(Err(ServeError::Interrupted))),
+            };
+            seen = contents;
+            match changed {
+                None => {}
+                Some(Ok(config)) => {
                     tracing::info!(tls = config.is_some(), "server certificate loaded");
                     self.current.store(config);
                 }
-                Err(error) => tracing::error!(%error, "server certificate not loaded; the last good one stays"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "server certificate not loaded; the last good one stays");
+                }
             }
-            loaded = found;
         }
     }
+}
+
+/// What the files hold now, and what it makes if that is not what was `seen`. Blocks.
+fn look_again(
+    tls: Option<ServerTls>,
+    seen: Contents,
+) -> (Contents, Option<Result<Option<Arc<rustls::ServerConfig>>, ServeError>>) {
+    let found = tls.as_ref().map(file_contents);
+    let changed = (found != seen).then(|| tls.as_ref().map(server_config).transpose());
+    (found, changed)
 }
 
 /// Small files, compared whole: time stamps miss a symlink that is swapped for one with an older target.

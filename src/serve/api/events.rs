@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::event::Event;
 use crate::serve::documents::EventDocument;
 use crate::serve::metrics::SelfMetrics;
-use crate::serve::reply::{Problem, Reply, json, stream};
+use crate::serve::reply::{Problem, Reply, large_json, stream};
 use crate::serve::router::{Call, Site};
 use crate::serve::slots::Slot;
 
@@ -59,9 +59,10 @@ fn events(call: &Call, only: Option<&str>) -> Result<Reply, Problem> {
     if wants_live(&call.parts.headers) {
         return live(call, only, after);
     }
+    let place = call.large_answer()?;
     let found = call.site.views.store.events.recent(only, after.unwrap_or(0), usize::try_from(limit).unwrap_or(0));
     let events = found.iter().map(|e| EventDocument::new(e)).collect();
-    Ok(json(StatusCode::OK, &EventList { events }))
+    Ok(large_json(StatusCode::OK, &EventList { events }, place))
 }
 
 fn wants_live(headers: &HeaderMap) -> bool {

@@ -9,7 +9,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::serve::metrics::exposition;
-use crate::serve::reply::{Problem, Reply, whole};
+use crate::serve::reply::{Problem, Reply, held, whole};
 use crate::serve::router::Call;
 
 /// Prometheus text format 0.0.4.
@@ -18,11 +18,13 @@ pub const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; versio
 /// Answers with the exposition, compressed when asked.
 pub async fn scrape(call: Call) -> Result<Reply, Problem> {
     let gzip = accepts_gzip(&call.parts.headers);
-    let site = Arc::clone(&call.site);
+    let (site, place) = (Arc::clone(&call.site), call.large_answer()?);
     // Milliseconds of work for many streams: not on a thread that also moves other answers along.
     let body = tokio::task::spawn_blocking(move || {
         let text = exposition(&site.views, &site.views.store.snapshot()).map_err(|e| e.to_string())?;
-        if gzip { compress(&text) } else { Ok(text.into_bytes()) }
+        let body = if gzip { compress(&text)? } else { text.into_bytes() };
+        // The place goes along here: this is finished also for a caller that is gone.
+        Ok::<_, String>(held(body, place))
     })
     .await;
     let body = match body {

@@ -12,7 +12,7 @@ use crate::serve::documents::{StreamDocument, StreamSummary, causes, rfc3339};
 use crate::serve::health::MonitorHealth;
 use crate::serve::moment::{Moment, judged_health};
 use crate::serve::query::Query;
-use crate::serve::reply::{Problem, Reply, json};
+use crate::serve::reply::{Problem, Reply, json, large_json};
 use crate::serve::router::Call;
 
 /// Answer of `/api/v1/status`.
@@ -46,6 +46,7 @@ pub struct StreamList<'s> {
 /// The whole picture.
 pub fn status(call: &Call) -> Result<Reply, Problem> {
     call.query.only(&[])?;
+    let place = call.large_answer()?;
     let views = &call.site.views;
     let (snapshot, moment) = (views.store.snapshot(), Moment::read(&views.store.clock));
     let streams: Vec<_> = snapshot.streams.iter().map(|v| StreamSummary::new(v, &snapshot, &moment)).collect();
@@ -61,17 +62,18 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
         },
         streams,
     };
-    Ok(json(StatusCode::OK, &document))
+    Ok(large_json(StatusCode::OK, &document, place))
 }
 
 /// The streams that pass every filter, in full.
 pub fn list(call: &Call) -> Result<Reply, Problem> {
     let filter = Filter::parse(&call.query)?;
+    let place = call.large_answer()?;
     let store = &call.site.views.store;
     let (snapshot, moment) = (store.snapshot(), Moment::read(&store.clock));
     let streams = snapshot.streams.iter().filter(|v| filter.passes(v, &snapshot, &moment));
     let streams = streams.map(|v| StreamDocument::new(v, &snapshot, &moment)).collect();
-    Ok(json(StatusCode::OK, &StreamList { streams }))
+    Ok(large_json(StatusCode::OK, &StreamList { streams }, place))
 }
 
 /// One stream in full.

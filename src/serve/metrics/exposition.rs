@@ -1,6 +1,7 @@
 //! Prometheus text exposition format 0.0.4: families with HELP and TYPE once, escaped labels, plain numbers.
 
 use super::catalogue::Family;
+use crate::model::spec::RESERVED_LABELS;
 
 /// A value of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,28 +107,8 @@ pub fn is_label_name(name: &str) -> bool {
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.starts_with("__")
-        && !RESERVED.contains(&name)
+        && !RESERVED_LABELS.contains(&name)
 }
-
-/// Labels that per-stream families or Prometheus itself set.
-const RESERVED: [&str; 16] = [
-    "stream",
-    "state",
-    "cause",
-    "to",
-    "phase",
-    "media",
-    "kind",
-    "codec",
-    "profile",
-    "level",
-    "sample_rate",
-    "channels",
-    "le",
-    "quantile",
-    "job",
-    "instance",
-];
 
 #[cfg(test)]
 mod tests {
@@ -148,7 +129,7 @@ mod tests {
     fn every_label_of_a_stream_family_is_reserved() {
         let own = super::super::CATALOGUE.iter().filter(|f| f.scope == super::super::Scope::Stream);
         for label in own.flat_map(|f| f.labels) {
-            assert!(RESERVED.contains(label), "{label}");
+            assert!(RESERVED_LABELS.contains(label), "{label}");
         }
     }
 

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::documents::StreamSummary;
 use super::moment::Moment;
-use super::reply::{Reply, whole};
+use super::reply::{Problem, Reply, held, whole};
 use super::router::Call;
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
@@ -15,7 +15,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers with the table as of now.
-pub fn page(call: &Call) -> Reply {
+///
+/// # Errors
+/// 503: too many large answers are under way.
+pub fn page(call: &Call) -> Result<Reply, Problem> {
+    let place = call.large_answer()?;
     let store = &call.site.views.store;
     let (snapshot, moment) = (store.snapshot(), Moment::read(&store.clock));
     let mut rows = String::with_capacity(snapshot.streams.len() * 256);
@@ -24,12 +28,13 @@ pub fn page(call: &Call) -> Reply {
         let _ = row(&mut rows, &StreamSummary::new(view, &snapshot, &moment));
     }
     let html = include_str!("page.html").replace("<!--rows-->", &rows);
+    let html = held(html.into_bytes(), place);
     let mut reply = whole(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), html);
     let headers = reply.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    reply
+    Ok(reply)
 }
 
 pub fn style() -> Reply {
