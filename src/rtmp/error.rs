@@ -97,7 +97,8 @@ impl SessionError {
 
 const PLAIN_REDIRECT: &str = "redirected from rtmps:// to unencrypted rtmp://, which is not followed";
 
-/// A server's own words (or ours about a redirect that is not followed): status code and description, each at most 200 bytes, without control characters, secrets replaced.
+/// A server's own words, or ours about a redirect that is not followed: status code and description, each at most 200 bytes, without
+/// control characters, secrets replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub code: String,
@@ -147,6 +148,9 @@ fn hidden_texts(url: &StreamUrl) -> Vec<String> {
     let decoded = |secret: &str| percent_decode_str(secret).decode_utf8_lossy().into_owned();
     let forms = |s: &str| [s.to_owned(), decoded(s), decoded(&s.replace('+', " "))];
     let mut texts: Vec<_> = url.secrets().into_iter().flat_map(forms).collect();
+    // As the text they are looked for in.
+    texts.iter_mut().for_each(|text| text.retain(|c| !c.is_control()));
+    texts.retain(|text| !text.is_empty());
     texts.sort_unstable();
     texts.dedup();
     texts
@@ -291,6 +295,7 @@ mod tests {
             ("rtmp://h/live/cam?BARETOKEN", "denied: BARETOKEN", "denied: ***"),
             ("rtmp://h/live/cam?token=AB%2FCD%3D", "bad token AB/CD=", "bad token ***"),
             ("rtmp://h/live/cam?token=two+words", "bad token 'two words'", "bad token '***'"),
+            ("rtmp://h/live/cam?token=AB%00CD%0A&x=%01", "bad token AB\0CD\n!", "bad token ***!"),
             ("rtmp://h/live/site%2FKEYPART", "KEYPART is not published", "*** is not published"),
             // Some servers cut what they echo.
             ("rtmp://h/live/S3CRETKEY-0123456789", "no S3CRETKEY-01... here", "no ***... here"),

@@ -26,6 +26,9 @@ pub struct Certificates {
 /// What the files held when they were last looked at; `None`: no TLS.
 type Contents = Option<(Option<Vec<u8>>, Option<Vec<u8>>)>;
 
+/// `None`: plain HTTP.
+type Loaded = Result<Option<Arc<rustls::ServerConfig>>, ServeError>;
+
 impl Certificates {
     pub async fn load(tls: Option<ServerTls>) -> Result<Self, ServeError> {
         let config = tokio::task::spawn_blocking(move || tls.as_ref().map(server_config).transpose());
@@ -77,10 +80,7 @@ impl Certificates {
 }
 
 /// What the files hold now, and what it makes if that is not what was `seen`. Blocks.
-fn look_again(
-    tls: Option<ServerTls>,
-    seen: Contents,
-) -> (Contents, Option<Result<Option<Arc<rustls::ServerConfig>>, ServeError>>) {
+fn look_again(tls: Option<ServerTls>, seen: Contents) -> (Contents, Option<Loaded>) {
     let found = tls.as_ref().map(file_contents);
     let changed = (found != seen).then(|| tls.as_ref().map(server_config).transpose());
     (found, changed)
