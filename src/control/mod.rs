@@ -4,6 +4,7 @@
 //! silences. [`Control::run`] remakes it whenever one of its sources changes, publishes it to the store, and has the supervisor apply
 //! the difference.
 
+mod allow;
 mod backoff;
 mod discovery;
 mod fingerprint;
@@ -24,14 +25,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
-use crate::model::server::{ProbeModule, ServerSpec};
+use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
 use crate::model::spec::{Desired, ProbeSpec, StreamSpec, Watch};
-use crate::model::url::{Host, StreamUrl};
+use crate::model::url::StreamUrl;
 use crate::model::{StreamName, closed_enum};
 use crate::probe::{ProbeEnvironment, ReportBoard, once};
 use crate::state::{StateError, StateFile};
 
+use allow::allows;
 use discovery::Discovery;
 use fingerprint::Fingerprint;
 pub use handle::{Command, ControlError, ControlHandle, OneShot, Reloaded};
@@ -372,31 +374,6 @@ impl Control {
         };
         Desired { streams: streams.values().map(|s| keep(s)).collect(), silences: Arc::new(self.silences.clone()) }
     }
-}
-
-/// Whether a module may reach a target. A name is compared as a name, whatever it resolves to.
-fn allows(module: &ProbeModule, target: &StreamUrl) -> bool {
-    use crate::model::server::HostPattern;
-    module.allow.iter().any(|pattern| {
-        let host = match (&pattern.host, target.host()) {
-            (HostPattern::Name(name), Host::Name(host)) => **name == **host,
-            (HostPattern::Suffix(suffix), Host::Name(host)) => host.ends_with(&**suffix),
-            (HostPattern::Network(network, prefix), Host::Address(address)) => contains(*network, *prefix, *address),
-            _ => false,
-        };
-        host && pattern.port.is_none_or(|port| port == target.port())
-    })
-}
-
-fn contains(network: std::net::IpAddr, prefix: u8, address: std::net::IpAddr) -> bool {
-    use std::net::IpAddr::{V4, V6};
-    let (network, address, width) = match (network, address.to_canonical()) {
-        (V4(n), V4(a)) => (u128::from(n.to_bits()), u128::from(a.to_bits()), 32),
-        (V6(n), V6(a)) => (n.to_bits(), a.to_bits(), 128),
-        _ => return false,
-    };
-    let shift = width - u32::from(prefix).min(width);
-    network.checked_shr(shift).unwrap_or(0) == address.checked_shr(shift).unwrap_or(0)
 }
 
 fn answer<T>(reply: oneshot::Sender<Result<T, ControlError>>, result: Result<T, ControlError>) {

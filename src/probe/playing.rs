@@ -250,7 +250,8 @@ impl<'t> Playing<'t> {
         self.note_first(Phase::FirstMedia, started, self.tally.analyzer.first_media_at());
         self.note_first(Phase::FirstKeyframe, started, self.tally.analyzer.first_keyframe_at());
         let waits = self.tally.analyzer.first_media_at().is_none();
-        if waits && now.saturating_duration_since(started) >= ctx.spec.timeouts.first_media {
+        let missed = waits && now.saturating_duration_since(started) >= ctx.spec.timeouts.first_media;
+        if missed && fault_before != Some(DownCause::NoMedia) {
             // Headers that an origin keeps of a dead publisher are no media.
             self.tally.set_fault(now, DownCause::NoMedia, NO_MEDIA);
         }
