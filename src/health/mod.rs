@@ -1,6 +1,6 @@
 //! Layer 1: from measurements to a verdict. Pure: no clock, no I/O; time is an argument, the next deadline an output.
 //!
-//! [`evidence`] reads one report against one policy and says what it shows at this moment. [`StreamEvaluator`] adds memory:
+//! [`assess`] reads one report against one policy and says what it shows at this moment. [`StreamEvaluator`] adds memory:
 //! rise and fall, flapping, outages, what to answer when there is no fresh evidence.
 
 mod evaluator;

@@ -1,4 +1,4 @@
-//! One RTMP session from name to end: resolve, connect, secure, then hand over to [`Playing`].
+//! One RTMP session from name to end: resolve, connect, secure, then hand over to the session itself (`playing`).
 //!
 //! Runs once and says how it ended; retrying is the supervisor's business.
 

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /cameras`, `/cameras/{name}` | name, fault and counters |
-//! | `PUT /cameras/{name}/fault` | body: a [`Fault`](super::Fault); 200 and the camera. `*` is every camera and the port |
+//! | `PUT /cameras/{name}/fault` | body: a [`Fault`]; 200 and the camera. `*` is every camera and the port |
 //! | `DELETE /cameras/{name}/fault` | the fault is over |
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Layer 3: folds reports into one immutable [`Snapshot`](crate::model::snapshot::Snapshot). The only writer.
+//! Layer 3: folds reports into one immutable [`Snapshot`]. The only writer.
 //!
 //! [`Store::run`] is woken by reports or by the evaluators' next deadline; it folds what is dirty, at most every
 //! [`MIN_INTERVAL`], and publishes the result with one pointer swap.
