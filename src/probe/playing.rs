@@ -149,10 +149,12 @@ impl<'t> Playing<'t> {
     }
 
     fn next_wake(&self, ctx: &ProbeContext<'_>, now: Instant) -> Instant {
-        let report = self.published + REPORT_PERIOD;
-        let deadlines = [self.session.poll_timeout(), self.started.and_then(|_| self.tally.analyzer.poll_timeout())];
-        let next = deadlines.into_iter().flatten().fold(report, Instant::min);
-        if self.started.is_some() { next.min(ctx.pace.next(now)) } else { next }
+        // While media flows reports go out at ticks: a wake-up of their own would be one more of every stream's own.
+        let (regular, media) = match self.started {
+            Some(_) => (ctx.pace.next(now), self.tally.analyzer.poll_timeout()),
+            None => (self.published + REPORT_PERIOD, None),
+        };
+        [self.session.poll_timeout(), media].into_iter().flatten().fold(regular, Instant::min)
     }
 
     /// Sends what waits. `true`: the socket does not take everything now.
