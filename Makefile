@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 CARGO ?= cargo
+# Some tests make network namespaces, so those who are not root run the test binaries, and only those, with sudo.
+NOT_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo yes)
+RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS := rtmp_session amf flv_tag codec_header
 
@@ -21,7 +24,7 @@ build: ## build the release binary
 
 test: ## install what is missing and run all tests
 	@.ci/install test
-	$(CARGO) test --locked
+	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked
 
 lint: ## check formatting, lints and docs
 	@.ci/install build
