@@ -133,8 +133,8 @@ impl<'t> Playing<'t> {
         }
     }
 
-    /// Waits for the timer, for news from the socket or, with `unsent`, for room in it. Polls by hand, because this happens thirty times
-    /// a second for every stream.
+    /// Waits for the timer, for news from the socket or, with `unsent`, for room in it. Polls by hand, because this happens at every
+    /// tick of every stream.
     async fn wait(&self, mut timer: Pin<&mut Sleep>, unsent: bool) -> io::Result<()> {
         poll_fn(|cx| {
             if timer.as_mut().poll(cx).is_ready() {
