@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rtmp_hmonitor::health::{Change, Remembered, Situation, StreamEvaluator};
+use rtmp_hmonitor::health::{Change, Evaluator, Remembered, Rules, Situation};
 use rtmp_hmonitor::model::health::{DegradedCause, DegradedCauses, DownCause, Health};
 use rtmp_hmonitor::model::report::{Connection, Fault, MediaReport, Stall, StreamReport, TransportReport};
 use rtmp_hmonitor::model::snapshot::{AnswerBasis, HealthAnswer};
@@ -15,7 +15,7 @@ struct Bench {
     start: Instant,
     now: Instant,
     policy: StreamPolicy,
-    evaluator: StreamEvaluator,
+    evaluator: Evaluator,
     report: Option<StreamReport>,
     silenced: bool,
 }
@@ -27,7 +27,7 @@ impl Bench {
 
     fn remembering(policy: StreamPolicy, remembered: Option<Remembered>) -> Self {
         let start = Instant::now();
-        let evaluator = StreamEvaluator::new(SystemTime::UNIX_EPOCH, remembered);
+        let evaluator = Evaluator::new(SystemTime::UNIX_EPOCH, remembered);
         Self { start, now: start, policy, evaluator, report: None, silenced: false }
     }
 
@@ -41,13 +41,8 @@ impl Bench {
     }
 
     fn judge(&mut self) -> Option<Change> {
-        self.evaluator.evaluate(Situation {
-            now: self.now,
-            wall: self.wall(),
-            report: self.report.as_ref(),
-            policy: &self.policy,
-            silenced: self.silenced,
-        })
+        let (wall, report) = (self.wall(), self.report.as_ref());
+        self.evaluator.evaluate(Situation::of_stream(self.now, wall, report, &self.policy, self.silenced))
     }
 
     fn report(&mut self, connection: Connection, change: impl FnOnce(&mut StreamReport)) -> Health {
@@ -88,7 +83,7 @@ impl Bench {
     }
 
     fn answer(&mut self) -> HealthAnswer {
-        self.evaluator.answer(&self.policy)
+        self.evaluator.answer(&Rules::from(&self.policy))
     }
 }
 

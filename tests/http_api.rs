@@ -84,7 +84,7 @@ async fn streams_are_added_and_removed() {
     let mut bench = Bench::start(server_spec(), vec![]).await;
     bench.control(|command| match command {
         Command::AddStream { definition, reply } => {
-            let name = rtmp_hmonitor::model::StreamName::new(definition["name"].as_str().unwrap()).unwrap();
+            let name = rtmp_hmonitor::model::Name::new(definition["name"].as_str().unwrap()).unwrap();
             let _ = reply.send(match name.as_str() {
                 "taken" => Err(ControlError::Exists(name)),
                 "bad" => Err(ControlError::Invalid(vec!["url: no scheme".into(), "stall_timeout: no unit".into()])),

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use rtmp_hmonitor::health::Remembered;
 use rtmp_hmonitor::model::snapshot::Silence;
-use rtmp_hmonitor::model::{DownCause, Health, StreamName};
+use rtmp_hmonitor::model::{DownCause, Health, Name};
 use rtmp_hmonitor::state::StateFile;
 use serde_json::json;
 
-fn name(text: &str) -> StreamName {
-    StreamName::new(text).unwrap()
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
 }
 
 fn judgement() -> Remembered {

@@ -11,24 +11,24 @@ use rtmp_hmonitor::model::event::EventKind;
 use rtmp_hmonitor::model::report::{Connection, Fault};
 use rtmp_hmonitor::model::snapshot::{AnswerBasis, HealthAnswer, Silence, Snapshot};
 use rtmp_hmonitor::model::spec::{Desired, StreamSpec};
-use rtmp_hmonitor::model::{DownCause, Health, StreamName, StreamReport};
+use rtmp_hmonitor::model::{DownCause, Health, Name, StreamReport};
 use rtmp_hmonitor::store::{Fold, KEEP_DEPARTED, Outcome};
 
 struct Bench {
     fold: Fold,
     start: Instant,
     now: Instant,
-    remembered: HashMap<StreamName, Remembered>,
+    remembered: HashMap<Name, Remembered>,
 }
 
-fn name(text: &str) -> StreamName {
-    StreamName::new(text).unwrap()
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
 }
 
 fn desired(names: &[&str]) -> Desired {
     let mut streams: Vec<Arc<StreamSpec>> = names.iter().map(|n| support::stream(n, Health::Unknown).spec).collect();
     streams.sort_by(|a, b| a.name.cmp(&b.name));
-    Desired { streams: streams.into(), silences: Arc::default() }
+    Desired { streams: streams.into(), ..Desired::default() }
 }
 
 impl Bench {

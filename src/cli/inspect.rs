@@ -14,7 +14,7 @@ use crate::app;
 use crate::model::clock::Clock;
 use crate::model::health::{Cause, Health};
 use crate::model::report::{Connection, MediumReport, Phase, StreamReport, TimestampAnomaly};
-use crate::model::spec::{PhaseTimeouts, ProbeSpec, StreamPolicy, TlsSpec, Watch};
+use crate::model::spec::{EvidenceSource, PhaseTimeouts, ProbeSpec, StreamPolicy, TlsSpec, Watch};
 use crate::model::url::StreamUrl;
 use crate::probe::ProbeEnvironment;
 use crate::probe::once::{self, OneShot};
@@ -61,6 +61,7 @@ pub fn probe(arguments: &ProbeArguments) -> Result<ExitCode> {
         timeouts: PhaseTimeouts { connect_total: arguments.connect_timeout, ..PhaseTimeouts::default() },
         tls: TlsSpec { ca_file: arguments.ca_file.clone(), server_name: arguments.server_name.clone() },
         watch: Watch::Always,
+        evidence: EvidenceSource::Play,
     };
     let policy = Arc::new(StreamPolicy { stall_timeout: arguments.stall_timeout, ..StreamPolicy::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -33,7 +33,7 @@ use self::reader::Reader;
 use self::recipe::Recipe;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
-use crate::model::{StreamName, closed_enum};
+use crate::model::{Name, closed_enum};
 
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
@@ -236,7 +236,7 @@ fn supervisor(node: &Node) -> SupervisorSpec {
 #[derive(Default)]
 struct Streams {
     found: Vec<StreamSpec>,
-    places: HashMap<StreamName, Arc<Place>>,
+    places: HashMap<Name, Arc<Place>>,
 }
 
 impl Streams {

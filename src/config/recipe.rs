@@ -9,9 +9,10 @@ use super::policy;
 use super::reader::Reader;
 use super::text::Text;
 use crate::model::spec::{
-    Labels, PhaseTimeouts, ProbeSpec, RESERVED_LABELS, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
+    EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, RESERVED_LABELS, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
+    Watch,
 };
-use crate::model::{StreamName, StreamUrl};
+use crate::model::{Name, StreamUrl};
 
 const MAX_LABELS: usize = 32;
 const MAX_LABEL_VALUE: usize = 256;
@@ -129,8 +130,7 @@ impl Recipe {
                 refuse(place, format!("a label may have at most {MAX_LABEL_VALUE} bytes and no control characters"));
             }
         }
-        let name =
-            name.and_then(|(text, place)| StreamName::new(&text).map_err(|e| refuse(place, name_message(&e))).ok());
+        let name = name.and_then(|(text, place)| Name::new(&text).map_err(|e| refuse(place, name_message(&e))).ok());
         let url = url.and_then(|(text, place)| {
             let parsed = match &app {
                 Some(Some((app, _))) => StreamUrl::with_app(&text, app),
@@ -146,9 +146,16 @@ impl Recipe {
         let labels = labels.into_iter().map(|(name, (value, _))| (name.into(), value.into())).collect();
         Some(StreamSpec {
             name,
-            probe: Arc::new(ProbeSpec { url, timeouts: self.timeouts, tls: self.tls.clone(), watch: self.watch }),
+            probe: Arc::new(ProbeSpec {
+                url,
+                timeouts: self.timeouts,
+                tls: self.tls.clone(),
+                watch: self.watch,
+                evidence: EvidenceSource::Play,
+            }),
             policy: self.policy.clone(),
             labels: Labels(labels),
+            server: None,
             source,
         })
     }

@@ -11,7 +11,7 @@ use crate::model::server::{
     HostPattern, ProbeModule, ReadAccess, Role, Secret, ServerLimits, ServerSpec, ServerTls, TargetPattern, Token,
 };
 use crate::model::spec::StreamPolicy;
-use crate::model::{StreamName, StreamUrl};
+use crate::model::{Name, StreamUrl};
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9935);
 const HEALTH_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9937);
@@ -111,7 +111,7 @@ fn modules(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> Vec<ProbeMo
         let allow = allow.collect();
         let tls = policy::tls(reader, &node);
         let Some(name) = entry.text("name") else { continue };
-        if let (Some(written), Err(e)) = (entry.get("name"), StreamName::new(&name)) {
+        if let (Some(written), Err(e)) = (entry.get("name"), Name::new(&name)) {
             reader.error(&written.place, recipe::name_message(&e));
         } else if !names.insert(name.clone()) {
             reader.error(&entry.place, format!("the module {name} is given twice"));

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::ControlStatus;
-use crate::model::StreamName;
+use crate::model::Name;
 use crate::model::snapshot::Silence;
 use crate::model::url::StreamUrl;
 pub use crate::probe::once::OneShot;
@@ -33,21 +33,21 @@ pub enum Command {
     /// Add a stream from a definition shaped like an entry of `streams:`.
     AddStream {
         definition: serde_json::Value,
-        reply: Reply<StreamName>,
+        reply: Reply<Name>,
     },
     /// Remove a stream that was added by the API.
     RemoveStream {
-        name: StreamName,
+        name: Name,
         reply: Reply<()>,
     },
     Silence {
-        name: StreamName,
+        name: Name,
         reason: String,
         until: Option<SystemTime>,
         reply: Reply<Arc<Silence>>,
     },
     Unsilence {
-        name: StreamName,
+        name: Name,
         reply: Reply<()>,
     },
     /// Probe a target once, with a module's settings.
@@ -74,11 +74,11 @@ pub enum ControlError {
     #[error("{}", .0.join("; "))]
     Invalid(Vec<String>),
     #[error("stream {0} exists already")]
-    Exists(StreamName),
+    Exists(Name),
     #[error("there is no stream {0}")]
-    NotFound(StreamName),
+    NotFound(Name),
     #[error("stream {0} was not added by the API; remove it from the configuration instead")]
-    NotRemovable(StreamName),
+    NotRemovable(Name),
     #[error("there is no probe module {0}")]
     NoModule(Box<str>),
     #[error("the target is not on the module's allow-list")]
@@ -116,24 +116,24 @@ impl ControlHandle {
         self.ask(|reply| Command::Reload { reply }).await
     }
 
-    pub async fn add_stream(&self, definition: serde_json::Value) -> Result<StreamName, ControlError> {
+    pub async fn add_stream(&self, definition: serde_json::Value) -> Result<Name, ControlError> {
         self.ask(|reply| Command::AddStream { definition, reply }).await
     }
 
-    pub async fn remove_stream(&self, name: StreamName) -> Result<(), ControlError> {
+    pub async fn remove_stream(&self, name: Name) -> Result<(), ControlError> {
         self.ask(|reply| Command::RemoveStream { name, reply }).await
     }
 
     pub async fn silence(
         &self,
-        name: StreamName,
+        name: Name,
         reason: String,
         until: Option<SystemTime>,
     ) -> Result<Arc<Silence>, ControlError> {
         self.ask(|reply| Command::Silence { name, reason, until, reply }).await
     }
 
-    pub async fn unsilence(&self, name: StreamName) -> Result<(), ControlError> {
+    pub async fn unsilence(&self, name: Name) -> Result<(), ControlError> {
         self.ask(|reply| Command::Unsilence { name, reply }).await
     }
 

@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, ConfigErrors, Loaded};
 use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
-use crate::model::spec::{Desired, ProbeSpec, StreamSpec, Watch};
+use crate::model::spec::{Desired, EvidenceSource, ProbeSpec, StreamSpec, Watch};
 use crate::model::url::StreamUrl;
-use crate::model::{StreamName, closed_enum};
+use crate::model::{Name, closed_enum};
 use crate::probe::{ProbeEnvironment, ReportBoard, once};
 use crate::state::{StateError, StateFile};
 
@@ -60,9 +60,9 @@ pub struct Control {
     environment: BTreeMap<String, String>,
     config: Arc<Config>,
     fingerprint: Fingerprint,
-    added: BTreeMap<StreamName, StreamSpec>,
+    added: BTreeMap<Name, StreamSpec>,
     discovery: Discovery,
-    silences: BTreeMap<StreamName, Arc<Silence>>,
+    silences: BTreeMap<Name, Arc<Silence>>,
     state: Arc<StateFile>,
     status: Arc<ControlStatus>,
     desired: watch::Sender<Desired>,
@@ -249,7 +249,7 @@ impl Control {
         }
     }
 
-    async fn add_stream(&mut self, definition: Value) -> Result<StreamName, ControlError> {
+    async fn add_stream(&mut self, definition: Value) -> Result<Name, ControlError> {
         let spec = self.config.stream_from_json(definition.clone()).map_err(|e| invalid(&e))?;
         let name = spec.name.clone();
         if self.is_wanted(&name) {
@@ -262,7 +262,7 @@ impl Control {
         Ok(name)
     }
 
-    async fn remove_stream(&mut self, name: &StreamName) -> Result<(), ControlError> {
+    async fn remove_stream(&mut self, name: &Name) -> Result<(), ControlError> {
         if !self.added.contains_key(name) {
             let known = self.is_wanted(name);
             return Err(if known { ControlError::NotRemovable } else { ControlError::NotFound }(name.clone()));
@@ -280,7 +280,7 @@ impl Control {
 
     async fn silence(
         &mut self,
-        name: StreamName,
+        name: Name,
         reason: String,
         until: Option<SystemTime>,
     ) -> Result<Arc<Silence>, ControlError> {
@@ -295,7 +295,7 @@ impl Control {
         Ok(silence)
     }
 
-    fn unsilence(&mut self, name: &StreamName) -> Result<(), ControlError> {
+    fn unsilence(&mut self, name: &Name) -> Result<(), ControlError> {
         if self.silences.remove(name).is_none() {
             return Err(ControlError::NotFound(name.clone()));
         }
@@ -328,6 +328,7 @@ impl Control {
                 timeouts: module.timeouts,
                 tls: module.tls.clone(),
                 watch: Watch::Always,
+                evidence: EvidenceSource::Play,
             };
             // A target on the list may not send us to one that is not.
             let may_redirect = |url: &StreamUrl| allows(&module, url);
@@ -341,7 +342,7 @@ impl Control {
         });
     }
 
-    fn is_wanted(&self, name: &StreamName) -> bool {
+    fn is_wanted(&self, name: &Name) -> bool {
         self.desired.borrow().streams.binary_search_by(|s| s.name.cmp(name)).is_ok()
     }
 
@@ -354,7 +355,7 @@ impl Control {
 
     /// One set from all sources. The file wins over the API, both win over discovery.
     fn merge(&self) -> Desired {
-        let mut streams: BTreeMap<&StreamName, &StreamSpec> = BTreeMap::new();
+        let mut streams: BTreeMap<&Name, &StreamSpec> = BTreeMap::new();
         let sources = self.config.streams.iter().chain(self.added.values()).chain(self.discovery.streams());
         for spec in sources {
             match streams.get(&spec.name) {
@@ -372,7 +373,12 @@ impl Control {
                 before.streams.binary_search_by(|s| s.name.cmp(&spec.name)).ok().and_then(|i| before.streams.get(i));
             old.filter(|old| ***old == *spec).cloned().unwrap_or_else(|| Arc::new(spec.clone()))
         };
-        Desired { streams: streams.values().map(|s| keep(s)).collect(), silences: Arc::new(self.silences.clone()) }
+        Desired {
+            streams: streams.values().map(|s| keep(s)).collect(),
+            targets: Arc::new([]),
+            paths: Arc::new([]),
+            silences: Arc::new(self.silences.clone()),
+        }
     }
 }
 

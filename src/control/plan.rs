@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::StreamName;
+use crate::model::Name;
 use crate::model::spec::{ProbeSpec, StreamSpec};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Start(Arc<StreamSpec>),
-    Stop(StreamName),
+    Stop(Name),
     /// The probe's own settings changed: the old session ends before the new one begins.
     Restart(Arc<StreamSpec>),
 }
 
 /// Compares `desired` (sorted by name) with the probes that run. Thresholds and labels are no reason to touch a probe.
-pub fn plan(desired: &[Arc<StreamSpec>], running: &BTreeMap<StreamName, Arc<ProbeSpec>>) -> Vec<Action> {
-    let is_wanted = |name: &StreamName| desired.binary_search_by(|s| s.name.cmp(name)).is_ok();
+pub fn plan(desired: &[Arc<StreamSpec>], running: &BTreeMap<Name, Arc<ProbeSpec>>) -> Vec<Action> {
+    let is_wanted = |name: &Name| desired.binary_search_by(|s| s.name.cmp(name)).is_ok();
     let stops = running.keys().filter(|name| !is_wanted(name)).cloned().map(Action::Stop);
     let others = desired.iter().filter_map(|spec| match running.get(&spec.name) {
         None => Some(Action::Start(Arc::clone(spec))),
@@ -31,23 +31,25 @@ pub fn plan(desired: &[Arc<StreamSpec>], running: &BTreeMap<StreamName, Arc<Prob
 mod tests {
     use super::*;
     use crate::model::StreamUrl;
-    use crate::model::spec::{Labels, PhaseTimeouts, SpecSource, StreamPolicy, TlsSpec, Watch};
+    use crate::model::spec::{EvidenceSource, Labels, PhaseTimeouts, SpecSource, StreamPolicy, TlsSpec, Watch};
     use std::time::Duration;
 
     fn spec(name: &str, url: &str, stall_seconds: u64) -> Arc<StreamSpec> {
         Arc::new(StreamSpec {
-            name: StreamName::new(name).unwrap(),
+            name: Name::new(name).unwrap(),
             probe: Arc::new(ProbeSpec {
                 url: StreamUrl::parse(url).unwrap(),
                 timeouts: PhaseTimeouts::default(),
                 tls: TlsSpec::default(),
                 watch: Watch::Always,
+                evidence: EvidenceSource::Play,
             }),
             policy: Arc::new(StreamPolicy {
                 stall_timeout: Duration::from_secs(stall_seconds),
                 ..StreamPolicy::default()
             }),
             labels: Labels::default(),
+            server: None,
             source: SpecSource::File,
         })
     }

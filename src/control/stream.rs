@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::backoff::{Backoff, OriginLimiter};
 use super::status::ControlStatus;
-use crate::model::StreamName;
+use crate::model::Name;
 use crate::model::report::{Connection, StreamReport};
 use crate::model::spec::{ProbeSpec, StreamPolicy, Watch};
 use crate::probe::pace::Pace;
@@ -32,7 +32,7 @@ pub struct Shared {
 /// Watches one stream until dropped. `tally` continues what is known of it.
 pub async fn watch(
     shared: &Shared,
-    name: &StreamName,
+    name: &Name,
     probe: &ProbeSpec,
     policy: watch::Receiver<Arc<StreamPolicy>>,
     tally: &mut StreamTally,

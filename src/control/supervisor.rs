@@ -12,7 +12,7 @@ use super::handle::Reloaded;
 use super::plan::{Action, plan};
 use super::pool::ProbePool;
 use super::stream::{self, Shared};
-use crate::model::StreamName;
+use crate::model::Name;
 use crate::model::spec::{Desired, ProbeSpec, StreamPolicy, StreamSpec};
 use crate::probe::StreamTally;
 
@@ -24,9 +24,9 @@ type Task = JoinHandle<Option<Box<StreamTally>>>;
 pub struct Supervisor {
     shared: Arc<Shared>,
     pool: Arc<ProbePool>,
-    running: HashMap<StreamName, Running>,
+    running: HashMap<Name, Running>,
     /// Told to stop, not yet ended: a successor on the same stream waits for them.
-    stopping: HashMap<StreamName, Task>,
+    stopping: HashMap<Name, Task>,
 }
 
 #[derive(Debug)]

@@ -1,24 +1,83 @@
-//! One stream's judgement over time: rise, fall, flapping, outages, and the answer when nothing is known.
+//! One judgement over time, of a stream or a target: rise, fall, flapping, outages, and the answer when nothing is known.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::evidence::{Evidence, REPORT_MAX_AGE, assess};
+use super::evidence::{self, Evidence};
 use super::recent::Recent;
 use crate::model::health::{DegradedCause, DegradedCauses, DownCause, Health};
 use crate::model::report::StreamReport;
 use crate::model::snapshot::{AnswerBasis, HealthAnswer, Verdict, VerdictTotals};
-use crate::model::spec::{DegradedAnswer, StreamPolicy, UnknownAnswer};
+use crate::model::spec::{self, DegradedAnswer, Flapping, Schedule, StreamPolicy, UnknownAnswer};
+use crate::model::target::{self, CheckKind, TargetPolicy};
+
+/// How evidence becomes a verdict: what the policies of streams and targets have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    pub rise: Duration,
+    pub fall: Duration,
+    pub flapping: Flapping,
+    pub schedule: Option<&'a Schedule>,
+    pub degraded: DegradedAnswer,
+    pub unknown: UnknownAnswer,
+    /// Degraded causes that may be judged; others are dropped.
+    pub enabled: DegradedCauses,
+}
+
+impl<'a> From<&'a StreamPolicy> for Rules<'a> {
+    fn from(policy: &'a StreamPolicy) -> Self {
+        Self {
+            rise: policy.rise,
+            fall: policy.fall,
+            flapping: policy.flapping,
+            schedule: policy.schedule.as_ref(),
+            degraded: policy.degraded,
+            unknown: policy.unknown,
+            enabled: spec::enabled_causes(policy),
+        }
+    }
+}
+
+impl<'a> Rules<'a> {
+    pub fn of_target(kind: CheckKind, policy: &'a TargetPolicy) -> Self {
+        Self {
+            rise: policy.rise,
+            fall: policy.fall,
+            flapping: policy.flapping,
+            schedule: policy.schedule.as_ref(),
+            degraded: policy.degraded,
+            unknown: policy.unknown,
+            enabled: target::enabled_causes(kind, policy),
+        }
+    }
+}
 
 /// Everything a judgement depends on besides its own past.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Situation<'a> {
     pub now: Instant,
     pub wall: SystemTime,
-    pub report: Option<&'a StreamReport>,
-    pub policy: &'a StreamPolicy,
+    pub evidence: Evidence,
+    /// When the evidence stops being fresh.
+    pub fresh_until: Option<Instant>,
+    pub rules: Rules<'a>,
     /// An operator has said that absence is no outage.
     pub silenced: bool,
+}
+
+impl<'a> Situation<'a> {
+    /// What `report` shows of a stream.
+    pub fn of_stream(
+        now: Instant,
+        wall: SystemTime,
+        report: Option<&StreamReport>,
+        policy: &'a StreamPolicy,
+        silenced: bool,
+    ) -> Self {
+        let evidence = evidence::assess(now, report, policy);
+        let fresh_until = evidence::fresh_until(now, report);
+        Self { now, wall, evidence, fresh_until, rules: policy.into(), silenced }
+    }
 }
 
 /// What survives a restart of the monitor.
@@ -44,9 +103,9 @@ pub enum Change {
     },
 }
 
-/// Judges one stream.
+/// Judges one stream or target.
 #[derive(Debug, Clone)]
-pub struct StreamEvaluator {
+pub struct Evaluator {
     verdict: Verdict,
     totals: VerdictTotals,
     /// The last judgement that rested on evidence: what staleness returns to.
@@ -69,7 +128,7 @@ enum Settled {
     Down,
 }
 
-impl StreamEvaluator {
+impl Evaluator {
     /// An evaluator that knows nothing, or what the state file remembers.
     pub fn new(wall: SystemTime, remembered: Option<Remembered>) -> Self {
         let (settled, last_answer, epoch) = match &remembered {
@@ -145,13 +204,13 @@ impl StreamEvaluator {
     }
 
     /// What health endpoints say for the present verdict.
-    pub fn answer(&mut self, policy: &StreamPolicy) -> HealthAnswer {
+    pub fn answer(&mut self, rules: &Rules<'_>) -> HealthAnswer {
         let healthy = match self.verdict.health {
             Health::Up | Health::Idle => true,
-            Health::Degraded => policy.degraded == DegradedAnswer::Pass,
+            Health::Degraded => rules.degraded == DegradedAnswer::Pass,
             Health::Down => false,
             Health::Unknown => {
-                return match (policy.unknown, self.last_answer) {
+                return match (rules.unknown, self.last_answer) {
                     (UnknownAnswer::Hold, Some(healthy)) => HealthAnswer { healthy, basis: AnswerBasis::Held },
                     (UnknownAnswer::Hold | UnknownAnswer::Pass, _) => {
                         HealthAnswer { healthy: true, basis: AnswerBasis::Unknown }
@@ -172,32 +231,34 @@ impl StreamEvaluator {
             return (Health::Idle, None, why.into());
         }
         self.wake_with_wall_clock(s);
-        let evidence = assess(s.now, s.report, s.policy);
-        if let Some(report) = s.report.filter(|_| evidence != Evidence::Stale) {
+        if let Some(until) = s.fresh_until {
             // Just past the age: at the exact age the report still counts.
-            self.wake_at(report.observed_at + REPORT_MAX_AGE + Duration::from_millis(1));
+            self.wake_at(until + Duration::from_millis(1));
         }
-        match evidence {
+        match &s.evidence {
+            Evidence::Unseen => {
+                self.forget_evidence();
+                (Health::Unknown, None, Arc::clone(&self.verdict.detail))
+            }
             Evidence::Stale => {
                 self.forget_evidence();
-                let why = if s.report.is_some() { "no fresh report from the probe" } else { &*self.verdict.detail };
-                (Health::Unknown, None, why.into())
+                (Health::Unknown, None, "no fresh report from the probe".into())
             }
             Evidence::Pending => self.last_verdict(),
             Evidence::Down { cause, since, detail } => {
                 self.rising = None;
-                let counts_at = since + s.policy.fall;
+                let counts_at = *since + s.rules.fall;
                 if self.verdict.health == Health::Down || s.now >= counts_at {
                     self.settled = Some(Settled::Down);
-                    return (Health::Down, Some(cause), detail);
+                    return (Health::Down, Some(*cause), Arc::clone(detail));
                 }
                 self.wake_at(counts_at);
                 match self.verdict.health {
                     Health::Up | Health::Degraded => self.unchanged(),
-                    _ => (Health::Unknown, None, detail),
+                    _ => (Health::Unknown, None, Arc::clone(detail)),
                 }
             }
-            Evidence::Live { judged, found } => self.judge_live(s, judged, found),
+            Evidence::Live { judged, found } => self.judge_live(s, *judged, *found),
         }
     }
 
@@ -209,7 +270,7 @@ impl StreamEvaluator {
     ) -> (Health, Option<DownCause>, Arc<str>) {
         if self.settled == Some(Settled::Down) {
             let rising = *self.rising.get_or_insert(s.now);
-            let up_at = rising + s.policy.rise;
+            let up_at = rising + s.rules.rise;
             if s.now < up_at {
                 self.wake_at(up_at);
                 return match self.verdict.health {
@@ -230,7 +291,7 @@ impl StreamEvaluator {
             let i = cause as usize;
             if found.contains(cause) {
                 self.clear_since[i] = None;
-                let at = *self.found_since[i].get_or_insert(s.now) + s.policy.fall;
+                let at = *self.found_since[i].get_or_insert(s.now) + s.rules.fall;
                 if s.now >= at {
                     self.active.set(cause, true);
                 } else {
@@ -239,7 +300,7 @@ impl StreamEvaluator {
             } else {
                 self.found_since[i] = None;
                 if self.active.contains(cause) {
-                    let at = *self.clear_since[i].get_or_insert(s.now) + s.policy.rise;
+                    let at = *self.clear_since[i].get_or_insert(s.now) + s.rules.rise;
                     if s.now >= at {
                         self.active.set(cause, false);
                         self.clear_since[i] = None;
@@ -250,10 +311,9 @@ impl StreamEvaluator {
             }
         }
         // A cause whose threshold was removed from the policy is no cause any more.
-        let enabled = crate::model::spec::enabled_causes(s.policy);
-        self.active = self.active.minus(self.active.minus(enabled));
+        self.active = self.active.minus(self.active.minus(s.rules.enabled));
 
-        let limits = s.policy.flapping;
+        let limits = s.rules.flapping;
         let flapping = self.downs.crowded_until(s.now, limits.changes as usize, limits.window);
         self.active.set(DegradedCause::Flapping, flapping.is_some());
         if let Some(end) = flapping {
@@ -308,7 +368,7 @@ impl StreamEvaluator {
         self.verdict.epoch += 1;
         self.totals.changes[health as usize] += 1;
         if health == Health::Down {
-            self.downs.note(s.now, s.policy.flapping.changes as usize);
+            self.downs.note(s.now, s.rules.flapping.changes as usize);
             self.active = DegradedCauses::EMPTY;
             self.forget_evidence();
         }
@@ -333,7 +393,7 @@ impl StreamEvaluator {
 
     /// Schedules and silences change with the wall clock, by whole seconds at the finest.
     fn wake_with_wall_clock(&mut self, s: &Situation<'_>) {
-        if s.policy.schedule.is_some() || s.silenced {
+        if s.rules.schedule.is_some() || s.silenced {
             self.wake_at(s.now + Duration::from_secs(1));
         }
     }
@@ -344,6 +404,6 @@ fn intended_absence(s: &Situation<'_>) -> Option<&'static str> {
         return Some("silenced by an operator");
     }
     let unix = s.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let schedule = s.policy.schedule.as_ref()?;
+    let schedule = s.rules.schedule?;
     (!schedule.is_on_air(i64::try_from(unix).unwrap_or(i64::MAX))).then_some("off air by schedule")
 }

@@ -15,9 +15,16 @@ pub const REPORT_MAX_AGE: Duration = Duration::from_secs(3);
 /// An origin gives a new player video from the next keyframe on. A required medium that has not come is missed after this.
 pub const FIRST_FRAME_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Until when `report` is fresh.
+pub(super) fn fresh_until(now: Instant, report: Option<&StreamReport>) -> Option<Instant> {
+    report.map(|r| r.observed_at + REPORT_MAX_AGE).filter(|until| *until >= now)
+}
+
 /// What is shown at this moment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
+    /// Nothing has ever been reported.
+    Unseen,
     /// Nothing fresh.
     Stale,
     /// Fresh, but nothing to judge by: no attempt has ended yet, or nobody is looking on purpose. The last verdict holds, and so does
@@ -31,7 +38,7 @@ pub enum Evidence {
 
 /// Reads `report` against `policy`.
 pub fn assess(now: Instant, report: Option<&StreamReport>, policy: &StreamPolicy) -> Evidence {
-    let Some(report) = report else { return Evidence::Stale };
+    let Some(report) = report else { return Evidence::Unseen };
     if now.saturating_duration_since(report.observed_at) > REPORT_MAX_AGE {
         return Evidence::Stale;
     }

@@ -4,7 +4,58 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::health::{Cause, Health};
-use super::{StreamName, closed_enum};
+use super::path::{Hop, HopClass};
+use super::target::{TargetClass, TargetId};
+use super::{Name, closed_enum};
+
+closed_enum! {
+    SubjectClass {
+        Stream = "stream",
+        Endpoint = "endpoint",
+        Service = "service",
+        Path = "path",
+    }
+}
+
+/// Whom an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    pub class: SubjectClass,
+    pub name: Name,
+}
+
+impl Subject {
+    pub fn stream(name: &Name) -> Self {
+        Self { class: SubjectClass::Stream, name: name.clone() }
+    }
+
+    pub fn target(id: &TargetId) -> Self {
+        let class = match id.class {
+            TargetClass::Endpoint => SubjectClass::Endpoint,
+            TargetClass::Service => SubjectClass::Service,
+        };
+        Self { class, name: id.name.clone() }
+    }
+
+    pub fn path(name: &Name) -> Self {
+        Self { class: SubjectClass::Path, name: name.clone() }
+    }
+
+    pub fn hop(hop: &Hop) -> Self {
+        let class = match hop.class {
+            HopClass::Stream => SubjectClass::Stream,
+            HopClass::Endpoint => SubjectClass::Endpoint,
+            HopClass::Service => SubjectClass::Service,
+        };
+        Self { class, name: hop.name.clone() }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.class, self.name)
+    }
+}
 
 closed_enum! {
     /// What an event is about.
@@ -20,6 +71,12 @@ closed_enum! {
         /// An operator silenced the stream, or lifted that.
         Silenced = "silenced",
         Unsilenced = "unsilenced",
+        /// A device, platform or store says that its own state changed.
+        Condition = "condition",
+        /// Two views of the same thing disagree, or agree again.
+        Finding = "finding",
+        /// The first failing hop of a path changed.
+        Fault = "fault",
     }
 }
 
@@ -28,7 +85,7 @@ closed_enum! {
 pub struct Event {
     pub id: u64,
     pub at: SystemTime,
-    pub stream: StreamName,
+    pub subject: Subject,
     pub kind: EventKind,
     /// Before and after, for [`EventKind::State`] and [`EventKind::Cause`].
     pub from: Option<Health>,
@@ -46,6 +103,10 @@ impl Event {
 
     /// Approximate memory it takes.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.stream.as_str().len() + self.detail.len() + self.causes.len() * size_of::<Cause>() + 32
+        size_of::<Self>()
+            + self.subject.name.as_str().len()
+            + self.detail.len()
+            + self.causes.len() * size_of::<Cause>()
+            + 32
     }
 }

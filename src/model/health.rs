@@ -15,7 +15,8 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// Why a stream is down: exactly one at a time.
+    /// Why something is down: exactly one at a time. Those up to `protocol` are a stream's; endpoints and services use some of them and
+    /// those after.
     DownCause {
         Dns = "dns",
         Connect = "connect",
@@ -28,11 +29,25 @@ closed_enum! {
         OriginUnresponsive = "origin_unresponsive",
         Closed = "closed",
         Protocol = "protocol",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// The network says that there is no way.
+        Unreachable = "unreachable",
+        /// Answered with an unexpected status.
+        Status = "status",
+        /// Answered with something else than expected.
+        Content = "content",
+        /// Not the replication role that is expected.
+        Role = "role",
+        /// Replication lags beyond what is tolerated, or cannot be known.
+        Lag = "lag",
+        /// Neither streaming nor receiving although it should.
+        NotLive = "not_live",
     }
 }
 
 closed_enum! {
-    /// Why a stream is degraded: any set.
+    /// Why something is degraded: any set. Those up to `flapping` are a stream's; endpoints and services use some of them and those after.
     DegradedCause {
         BitrateLow = "bitrate_low",
         BitrateHigh = "bitrate_high",
@@ -52,7 +67,32 @@ closed_enum! {
         Silent = "silent",
         Undecodable = "undecodable",
         Flapping = "flapping",
+        /// Pings lost beyond what is tolerated.
+        Loss = "loss",
+        /// Answers take longer than tolerated.
+        Latency = "latency",
+        CertificateExpiring = "certificate_expiring",
+        /// The device's send buffer fills: the network falls behind.
+        Congested = "congested",
+        /// The device or platform has lost the other side and tries again.
+        Interrupted = "interrupted",
+        /// Says that it streams, and sends nothing.
+        NoData = "no_data",
+        /// Says that it streams, and its clock stands still.
+        Stuck = "stuck",
+        /// Servers behind a load balancer are down.
+        ServersDown = "servers_down",
     }
+}
+
+impl DownCause {
+    /// Those a stream can have.
+    pub const OF_STREAMS: &'static [Self] = Self::ALL.split_at(Self::Protocol as usize + 1).0;
+}
+
+impl DegradedCause {
+    /// Those a stream can have.
+    pub const OF_STREAMS: &'static [Self] = Self::ALL.split_at(Self::Flapping as usize + 1).0;
 }
 
 /// Any cause, as shown in metrics and API.

@@ -2,23 +2,30 @@
 //!
 //! Nothing here does I/O, and only [`clock`] reads the time. Depends on std alone.
 
+pub mod address;
 pub mod clock;
 pub mod event;
 pub mod health;
 pub mod name;
 pub mod packet;
+pub mod path;
 pub mod report;
 pub mod server;
 pub mod snapshot;
 pub mod spec;
+pub mod target;
+pub mod target_report;
 pub mod units;
 pub mod url;
 
 pub use health::{Cause, DegradedCause, DownCause, Health};
-pub use name::StreamName;
+pub use name::Name;
 pub use packet::{MediaKind, MediaPacket, PacketKind};
+pub use path::PathSpec;
 pub use report::StreamReport;
 pub use spec::{ProbeSpec, StreamPolicy, StreamSpec};
+pub use target::{TargetClass, TargetId, TargetSpec};
+pub use target_report::TargetReport;
 pub use units::BitRate;
 pub use url::StreamUrl;
 

@@ -1,4 +1,4 @@
-//! Names: of streams, and later of endpoints and groups. They are metric labels, URL path segments and log fields.
+//! Names of streams, endpoints, services and paths. They are metric labels, URL path segments and log fields.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 /// Longest accepted name in bytes.
 pub const MAX_NAME: usize = 128;
 
-/// The name of one monitored publication. Cheap to clone.
+/// The name of one monitored thing. Cheap to clone.
 ///
 /// Letters, digits and `. _ - ~ : @ +`, starting with a letter, a digit or `_`; at most 128 bytes. So it needs no escaping in a label
 /// value or a URL path.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamName(Arc<str>);
+pub struct Name(Arc<str>);
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-impl StreamName {
+impl Name {
     /// Validates `text`.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let first = text.chars().next().ok_or(NameError::Empty)?;
@@ -58,19 +58,19 @@ impl StreamName {
     }
 }
 
-impl std::borrow::Borrow<str> for StreamName {
+impl std::borrow::Borrow<str> for Name {
     fn borrow(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for StreamName {
+impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for StreamName {
+impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }

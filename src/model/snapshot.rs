@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::closed_enum;
 use super::health::{DegradedCauses, DownCause, Health};
+use super::path::PathView;
 use super::report::StreamReport;
 use super::spec::StreamSpec;
+use super::target::{TargetClass, TargetSpec};
+use super::target_report::{ServerStream, TargetReport};
+use super::{Name, closed_enum};
 
 /// The state of the world at one moment.
 #[derive(Debug, Clone)]
@@ -21,12 +24,27 @@ pub struct Snapshot {
     pub streams: Arc<[Arc<StreamView>]>,
     /// Streams that a reload removed and whose last health answer is still kept, sorted by name.
     pub departed: Arc<[Arc<StreamView>]>,
+    /// Sorted by id.
+    pub targets: Arc<[Arc<TargetView>]>,
+    /// Likewise for targets.
+    pub departed_targets: Arc<[Arc<TargetView>]>,
+    /// Sorted by name.
+    pub paths: Arc<[Arc<PathView>]>,
 }
 
 impl Snapshot {
     /// A snapshot without streams.
     pub fn empty(now: Instant) -> Self {
-        Self { taken_at: now, generation: 0, complete: false, streams: Arc::new([]), departed: Arc::new([]) }
+        Self {
+            taken_at: now,
+            generation: 0,
+            complete: false,
+            streams: Arc::new([]),
+            departed: Arc::new([]),
+            targets: Arc::new([]),
+            departed_targets: Arc::new([]),
+            paths: Arc::new([]),
+        }
     }
 
     pub fn stream(&self, name: &str) -> Option<&Arc<StreamView>> {
@@ -37,10 +55,57 @@ impl Snapshot {
     pub fn departed(&self, name: &str) -> Option<&Arc<StreamView>> {
         find(&self.departed, name)
     }
+
+    pub fn target(&self, class: TargetClass, name: &str) -> Option<&Arc<TargetView>> {
+        find_target(&self.targets, class, name)
+    }
+
+    /// A target that is configured no more, within the time its answer is kept.
+    pub fn departed_target(&self, class: TargetClass, name: &str) -> Option<&Arc<TargetView>> {
+        find_target(&self.departed_targets, class, name)
+    }
+
+    /// All targets of a class.
+    pub fn targets_of(&self, class: TargetClass) -> &[Arc<TargetView>] {
+        let from = self.targets.partition_point(|v| v.spec.id.class < class);
+        let to = self.targets.partition_point(|v| v.spec.id.class <= class);
+        self.targets.get(from..to).unwrap_or_default()
+    }
+
+    pub fn path(&self, name: &str) -> Option<&Arc<PathView>> {
+        self.paths.binary_search_by(|v| v.spec.name.as_str().cmp(name)).ok().and_then(|i| self.paths.get(i))
+    }
 }
 
 fn find<'a>(views: &'a [Arc<StreamView>], name: &str) -> Option<&'a Arc<StreamView>> {
     views.binary_search_by(|v| v.spec.name.as_str().cmp(name)).ok().map(|i| &views[i])
+}
+
+fn find_target<'a>(views: &'a [Arc<TargetView>], class: TargetClass, name: &str) -> Option<&'a Arc<TargetView>> {
+    let order = |v: &Arc<TargetView>| v.spec.id.class.cmp(&class).then_with(|| v.spec.id.name.as_str().cmp(name));
+    views.binary_search_by(order).ok().and_then(|i| views.get(i))
+}
+
+/// One endpoint or service in a snapshot.
+#[derive(Debug, Clone)]
+pub struct TargetView {
+    pub spec: Arc<TargetSpec>,
+    pub verdict: Verdict,
+    pub totals: VerdictTotals,
+    /// The newest report; `None` before the first.
+    pub report: Option<Arc<TargetReport>>,
+    pub answer: HealthAnswer,
+}
+
+/// A stream as its media server sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerView {
+    /// The service that says so.
+    pub service: Name,
+    /// `None`: the server lists no such stream.
+    pub stream: Option<ServerStream>,
+    /// The server says that it is being published, bytes arrive there, and yet it cannot be played: since when.
+    pub unplayable_since: Option<SystemTime>,
 }
 
 /// One stream in a snapshot.
@@ -51,13 +116,15 @@ pub struct StreamView {
     pub totals: VerdictTotals,
     /// The newest report; `None` before the first.
     pub report: Option<Arc<StreamReport>>,
+    /// What the media server's statistics say of it, when they are watched and fresh.
+    pub server: Option<Arc<ServerView>>,
     /// Operator's silence, when in force.
     pub silence: Option<Arc<Silence>>,
     /// What the health endpoints say: derived from the verdict, the policy and what was said before.
     pub answer: HealthAnswer,
 }
 
-/// The judged state of a stream.
+/// The judged state of a stream or a target.
 #[derive(Debug, Clone)]
 pub struct Verdict {
     pub health: Health,

@@ -8,20 +8,24 @@ use std::time::Duration;
 
 use super::health::DegradedCauses;
 use super::packet::MediaKind;
+use super::path::PathSpec;
 use super::report::Phase;
 use super::snapshot::Silence;
+use super::target::TargetSpec;
 use super::units::BitRate;
 use super::url::StreamUrl;
-use super::{StreamName, closed_enum};
+use super::{Name, closed_enum};
 
 /// Everything wanted for one stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamSpec {
-    pub name: StreamName,
+    pub name: Name,
     /// A change here, and only here, restarts the session.
     pub probe: Arc<ProbeSpec>,
     pub policy: Arc<StreamPolicy>,
     pub labels: Labels,
+    /// The service whose server statistics list this stream.
+    pub server: Option<Name>,
     pub source: SpecSource,
 }
 
@@ -30,7 +34,11 @@ pub struct StreamSpec {
 pub struct Desired {
     /// Sorted by name, names unique.
     pub streams: Arc<[Arc<StreamSpec>]>,
-    pub silences: Arc<BTreeMap<StreamName, Arc<Silence>>>,
+    /// Sorted by id, ids unique.
+    pub targets: Arc<[Arc<TargetSpec>]>,
+    /// Sorted by name, names unique.
+    pub paths: Arc<[Arc<PathSpec>]>,
+    pub silences: Arc<BTreeMap<Name, Arc<Silence>>>,
 }
 
 closed_enum! {
@@ -84,6 +92,17 @@ pub struct ProbeSpec {
     pub timeouts: PhaseTimeouts,
     pub tls: TlsSpec,
     pub watch: Watch,
+    pub evidence: EvidenceSource,
+}
+
+/// Where a stream's facts come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum EvidenceSource {
+    /// It is played.
+    #[default]
+    Play,
+    /// From this service's server statistics: no session is opened.
+    Server(Name),
 }
 
 /// Deadlines of a connection attempt.

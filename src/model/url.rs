@@ -11,8 +11,10 @@
 //! path are decoded, the query is passed on as it is.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+
+pub use super::address::Host;
+use super::address::parse_authority;
 
 /// Longest accepted URL in bytes.
 pub const MAX_URL: usize = 2048;
@@ -32,28 +34,12 @@ struct Parts {
     key: String,
 }
 
-/// Where a URL points.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Host {
-    Name(String),
-    Address(IpAddr),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Address(IpAddr::V6(a)) => write!(f, "[{a}]"),
-            Self::Address(a) => write!(f, "{a}"),
-        }
-    }
-}
-
 /// Why a text is no stream URL. Never quotes the text: it may hold a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UrlError {
     TooLong,
     Scheme,
+    WebScheme,
     UserInfo,
     Host,
     Port,
@@ -69,6 +55,7 @@ impl fmt::Display for UrlError {
         f.write_str(match self {
             Self::TooLong => "the URL is longer than 2048 bytes",
             Self::Scheme => "the URL must start with rtmp:// or rtmps://",
+            Self::WebScheme => "the URL must start with http://, https://, ws:// or wss://",
             Self::UserInfo => "user:password@ is not supported in an RTMP URL; put credentials into the query",
             Self::Host => "the URL's host is missing or invalid",
             Self::Port => "the URL's port must be a number from 1 to 65535",
@@ -210,54 +197,6 @@ impl StreamUrl {
 /// What a `name=value` says; a bare word is all value.
 fn value(pair: &str) -> &str {
     pair.split_once('=').map_or(pair, |(_, value)| value)
-}
-
-fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), UrlError> {
-    if authority.contains('@') {
-        return Err(UrlError::UserInfo);
-    }
-    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (address, rest) = rest.split_once(']').ok_or(UrlError::Host)?;
-        let address: Ipv6Addr = address.parse().map_err(|_| UrlError::Host)?;
-        let port = match rest.strip_prefix(':') {
-            Some(port) => Some(port),
-            None if rest.is_empty() => None,
-            None => return Err(UrlError::Host),
-        };
-        (Host::Address(address.into()), port)
-    } else {
-        let (host, port) = match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        };
-        (parse_host(host)?, port)
-    };
-    let port = match port {
-        Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => match text.parse::<u16>() {
-            Ok(port) if port > 0 => Some(port),
-            _ => return Err(UrlError::Port),
-        },
-        Some(_) => return Err(UrlError::Port),
-        None => None,
-    };
-    Ok((host, port))
-}
-
-fn parse_host(text: &str) -> Result<Host, UrlError> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(Host::Address(address));
-    }
-    let valid = !text.is_empty()
-        && text.len() <= 253
-        && text.trim_end_matches('.').split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && !label.starts_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        });
-    // Four numbers with a wrong value are a typing error, not a host name.
-    let looks_numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if valid && !looks_numeric { Ok(Host::Name(text.to_ascii_lowercase())) } else { Err(UrlError::Host) }
 }
 
 fn decode(text: &str) -> Result<String, UrlError> {

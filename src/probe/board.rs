@@ -1,36 +1,76 @@
-//! Where probes put reports and the store collects them: one slot per stream, latest wins.
+//! Where probes put reports and the store collects them: one slot per stream and target, latest wins.
 //!
 //! Counters in reports are cumulative, so an overwritten report loses nothing, and the board never holds more than one report per
-//! stream.
+//! stream or target.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::model::{StreamName, StreamReport};
+use crate::model::{Name, StreamReport, TargetId, TargetReport};
 
 /// Shared between all probes and the store.
 #[derive(Debug, Default)]
 pub struct ReportBoard {
-    slots: Mutex<HashMap<StreamName, Arc<StreamReport>>>,
+    slots: Mutex<Reports>,
+    /// Those who want every report of one target themselves.
+    followers: Mutex<HashMap<TargetId, watch::Sender<Option<Arc<TargetReport>>>>>,
     /// Notified when a report that changes something arrives.
     pub urgent: Notify,
     /// Notified when the board stops being empty.
     pub filled: Notify,
 }
 
+/// What has come in since the board was last emptied.
+#[derive(Debug, Default)]
+pub struct Reports {
+    pub streams: HashMap<Name, Arc<StreamReport>>,
+    pub targets: HashMap<TargetId, Arc<TargetReport>>,
+}
+
+impl Reports {
+    fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.targets.is_empty()
+    }
+}
+
 impl ReportBoard {
     /// Puts `report` into the stream's slot. `urgent`: it shows a change that must be judged at once.
-    pub fn publish(&self, name: &StreamName, report: StreamReport, urgent: bool) {
+    pub fn publish(&self, name: &Name, report: StreamReport, urgent: bool) {
         let report = Arc::new(report);
+        self.put(urgent, |slots| match slots.streams.get_mut(name) {
+            Some(slot) => *slot = report,
+            None => drop(slots.streams.insert(name.clone(), report)),
+        });
+    }
+
+    /// Puts `report` into the target's slot, and shows it to those who follow the target.
+    pub fn publish_target(&self, id: &TargetId, report: TargetReport, urgent: bool) {
+        let report = Arc::new(report);
+        if let Some(follower) = lock(&self.followers).get(id) {
+            follower.send_replace(Some(Arc::clone(&report)));
+        }
+        self.put(urgent, |slots| drop(slots.targets.insert(id.clone(), report)));
+    }
+
+    /// Every report of one target from now on, the newest first.
+    pub fn follow(&self, id: &TargetId) -> watch::Receiver<Option<Arc<TargetReport>>> {
+        let mut followers = lock(&self.followers);
+        followers.retain(|_, sender| sender.receiver_count() > 0);
+        followers.entry(id.clone()).or_insert_with(|| watch::channel(None).0).subscribe()
+    }
+
+    /// Empties the board.
+    pub fn take(&self) -> Reports {
+        std::mem::take(&mut *lock(&self.slots))
+    }
+
+    fn put(&self, urgent: bool, put: impl FnOnce(&mut Reports)) {
         let first = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = lock(&self.slots);
             let first = slots.is_empty();
-            match slots.get_mut(name) {
-                Some(slot) => *slot = report,
-                None => drop(slots.insert(name.clone(), report)),
-            }
+            put(&mut slots);
             first
         };
         if urgent {
@@ -39,9 +79,8 @@ impl ReportBoard {
             self.filled.notify_one();
         }
     }
+}
 
-    /// Empties the board.
-    pub fn take(&self) -> HashMap<StreamName, Arc<StreamReport>> {
-        std::mem::take(&mut self.slots.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

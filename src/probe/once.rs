@@ -9,7 +9,7 @@ use super::environment::ProbeEnvironment;
 use super::pace::Pace;
 use super::rtmp::{self, ProbeContext, ProbeExit};
 use super::tally::StreamTally;
-use crate::health::{Situation, StreamEvaluator};
+use crate::health::{Evaluator, Situation};
 use crate::model::StreamReport;
 use crate::model::report::{Connection, Phase};
 use crate::model::snapshot::Verdict;
@@ -92,15 +92,9 @@ pub async fn observe(
     if let Some(first) = &log.first_live {
         fill_in_rates(first, &mut report);
     }
-    let mut evaluator = StreamEvaluator::new(SystemTime::now(), None);
+    let mut evaluator = Evaluator::new(SystemTime::now(), None);
     let judged_at = report.observed_at;
-    evaluator.evaluate(Situation {
-        now: judged_at,
-        wall: SystemTime::now(),
-        report: Some(&report),
-        policy: &policy,
-        silenced: false,
-    });
+    evaluator.evaluate(Situation::of_stream(judged_at, SystemTime::now(), Some(&report), &policy, false));
     OneShot { report, verdict: evaluator.verdict().clone(), log: log.lines }
 }
 

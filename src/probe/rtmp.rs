@@ -186,13 +186,13 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
 }
 
 /// Whether a connection failed for want of something on our own side. What a router may say as well (no route) is not among it.
-fn is_ours(error: &io::Error) -> bool {
+pub(super) fn is_ours(error: &io::Error) -> bool {
     use libc::{EADDRNOTAVAIL, EMFILE, ENETDOWN, ENFILE, ENOBUFS, ENOMEM, EPERM};
     let ours = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EPERM, ENETDOWN];
     error.raw_os_error().is_some_and(|code| ours.contains(&code))
 }
 
-fn server_name(given: Option<&str>, host: &Host) -> io::Result<rustls::pki_types::ServerName<'static>> {
+pub(super) fn server_name(given: Option<&str>, host: &Host) -> io::Result<rustls::pki_types::ServerName<'static>> {
     use rustls::pki_types::ServerName;
     match (given, host) {
         (None, Host::Address(address)) => Ok(ServerName::IpAddress((*address).into())),

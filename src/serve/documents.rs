@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::event::Event;
+use crate::model::event::{Event, SubjectClass};
 use crate::model::report::{Connection, MediumReport, Phase, StreamReport, TimestampAnomaly};
 use crate::model::snapshot::{Silence, Snapshot, StreamView, Verdict};
 use crate::model::{Cause, DownCause, Health};
@@ -319,8 +319,16 @@ pub struct EventDocument<'s> {
     /// Grows by one; starts again when the monitor does.
     pub id: u64,
     pub at: String,
-    pub stream: &'s str,
-    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced` or `unsilenced`.
+    /// One of these four says whom it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<&'s str>,
+    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding` or `fault`.
     pub kind: &'static str,
     pub from: Option<&'static str>,
     pub to: Option<&'static str>,
@@ -330,10 +338,14 @@ pub struct EventDocument<'s> {
 
 impl<'s> EventDocument<'s> {
     pub fn new(event: &'s Event) -> Self {
+        let about = |class| (event.subject.class == class).then_some(event.subject.name.as_str());
         Self {
             id: event.id,
             at: rfc3339(event.at),
-            stream: event.stream.as_str(),
+            stream: about(SubjectClass::Stream),
+            endpoint: about(SubjectClass::Endpoint),
+            service: about(SubjectClass::Service),
+            path: about(SubjectClass::Path),
             kind: event.kind.as_str(),
             from: event.from.map(Health::as_str),
             to: event.to.map(Health::as_str),

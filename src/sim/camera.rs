@@ -14,7 +14,7 @@ use super::connection::{Connection, Sent, lock};
 use super::fault::Fault;
 use super::message::{self, ChunkedBody, Header, MEDIA_STREAM, event, kind};
 use super::recording::{Frame, LOOP_MS, Recording};
-use crate::model::{MediaKind, StreamName};
+use crate::model::{MediaKind, Name};
 
 /// A pacer that comes later than this (a frozen process) leaves out what it missed, as a live source would.
 const MAX_LATE_US: u64 = 1_000_000;
@@ -55,7 +55,7 @@ pub struct CameraStats {
 
 #[derive(Debug)]
 pub(super) struct Camera {
-    pub(super) name: StreamName,
+    pub(super) name: Name,
     /// Microseconds since the origin's start at which the pacer has to come. Written under the lock.
     next_due: AtomicU64,
     state: Mutex<State>,
@@ -98,7 +98,7 @@ struct Outgoing<'a> {
 
 impl Camera {
     /// A camera that was at `phase_ms` of its loop when the origin started.
-    pub(super) fn new(name: StreamName, recording: Arc<Recording>, phase_ms: u32) -> Self {
+    pub(super) fn new(name: Name, recording: Arc<Recording>, phase_ms: u32) -> Self {
         let state = State {
             fault: Fault::None,
             stats: CameraStats::default(),

@@ -1,6 +1,6 @@
 //! Which cameras there are: explicit names and ranges.
 
-use crate::model::StreamName;
+use crate::model::Name;
 use crate::model::name::NameError;
 
 /// Most cameras one simulator may have.
@@ -8,7 +8,7 @@ pub const MAX_CAMERAS: usize = 20_000;
 
 /// The virtual cameras of a simulator, in order, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CameraSet(Vec<StreamName>);
+pub struct CameraSet(Vec<Name>);
 
 /// Why a text names no cameras.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum CameraSetError {
     #[error("{0:?}: a range is written {{001..100}}, the first number not above the last")]
     Range(String),
     #[error("camera {0} is named twice")]
-    Duplicate(StreamName),
+    Duplicate(Name),
     #[error("more than {MAX_CAMERAS} cameras")]
     TooMany,
 }
@@ -58,12 +58,12 @@ impl CameraSet {
         if self.0.len() >= MAX_CAMERAS {
             return Err(CameraSetError::TooMany);
         }
-        let name = StreamName::new(name).map_err(|source| CameraSetError::Name { name: name.to_owned(), source })?;
+        let name = Name::new(name).map_err(|source| CameraSetError::Name { name: name.to_owned(), source })?;
         self.0.push(name);
         Ok(())
     }
 
-    pub fn names(&self) -> &[StreamName] {
+    pub fn names(&self) -> &[Name] {
         &self.0
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn names_and_ranges_expand() {
         let set = CameraSet::parse("gate, cam-{008..011}-x").unwrap();
-        let names: Vec<_> = set.names().iter().map(StreamName::as_str).collect();
+        let names: Vec<_> = set.names().iter().map(Name::as_str).collect();
         assert_eq!(names, ["gate", "cam-008-x", "cam-009-x", "cam-010-x", "cam-011-x"]);
         for bad in ["a,a", "c{1..", "c{5..1}", "c{x..2}", "a b", "*", "c{1..99999}", "c{1-3}"] {
             assert!(CameraSet::parse(bad).is_err(), "{bad}");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::health::Remembered;
 use crate::model::snapshot::Silence;
-use crate::model::{DownCause, Health, StreamName};
+use crate::model::{DownCause, Health, Name};
 
 const VERSION: u32 = 1;
 
@@ -83,7 +83,7 @@ impl Document {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 
-    pub fn stream(&self, name: &StreamName) -> Option<Remembered> {
+    pub fn stream(&self, name: &Name) -> Option<Remembered> {
         let memory = self.streams.get(name.as_str())?;
         Some(Remembered {
             health: Health::from_text(&memory.health)?,
@@ -95,12 +95,12 @@ impl Document {
     }
 
     /// All streams whose names are still names.
-    pub fn streams(&self) -> Vec<(StreamName, Remembered)> {
-        let names = self.streams.keys().filter_map(|name| StreamName::new(name).ok());
+    pub fn streams(&self) -> Vec<(Name, Remembered)> {
+        let names = self.streams.keys().filter_map(|name| Name::new(name).ok());
         names.filter_map(|name| self.stream(&name).map(|judgement| (name, judgement))).collect()
     }
 
-    pub fn set_stream(&mut self, name: &StreamName, judgement: &Remembered) {
+    pub fn set_stream(&mut self, name: &Name, judgement: &Remembered) {
         let memory = StreamMemory {
             health: judgement.health.to_string(),
             cause: judgement.down.map(|c| c.to_string()),
@@ -111,23 +111,23 @@ impl Document {
         self.streams.insert(name.to_string(), memory);
     }
 
-    pub fn remove_stream(&mut self, name: &StreamName) {
+    pub fn remove_stream(&mut self, name: &Name) {
         self.streams.remove(name.as_str());
     }
 
-    pub fn silences(&self) -> Vec<(StreamName, Arc<Silence>)> {
+    pub fn silences(&self) -> Vec<(Name, Arc<Silence>)> {
         let silences = self.silences.iter().filter_map(|(name, memory)| {
             let silence = Silence {
                 reason: memory.reason.clone(),
                 until: memory.until_ms.map(from_ms),
                 created: from_ms(memory.created_ms),
             };
-            Some((StreamName::new(name).ok()?, Arc::new(silence)))
+            Some((Name::new(name).ok()?, Arc::new(silence)))
         });
         silences.collect()
     }
 
-    pub fn set_silence(&mut self, name: &StreamName, silence: Option<&Silence>) {
+    pub fn set_silence(&mut self, name: &Name, silence: Option<&Silence>) {
         match silence {
             Some(silence) => {
                 let memory = SilenceMemory {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::health::Remembered;
-use crate::model::StreamName;
+use crate::model::Name;
 use crate::model::snapshot::Silence;
 
 use document::Document;
@@ -62,23 +62,23 @@ impl StateFile {
     }
 
     /// What was known of a stream.
-    pub fn remembered(&self, name: &StreamName) -> Option<Remembered> {
+    pub fn remembered(&self, name: &Name) -> Option<Remembered> {
         self.document().stream(name)
     }
 
     /// What was known of all streams.
-    pub fn all_remembered(&self) -> Vec<(StreamName, Remembered)> {
+    pub fn all_remembered(&self) -> Vec<(Name, Remembered)> {
         self.document().streams()
     }
 
     /// Notes a stream's judgement; written soon.
-    pub fn remember(&self, name: &StreamName, judgement: &Remembered) {
+    pub fn remember(&self, name: &Name, judgement: &Remembered) {
         self.document().set_stream(name, judgement);
         self.changed.notify_one();
     }
 
     /// Drops what is known of a stream that is not wanted any more.
-    pub fn forget(&self, name: &StreamName) {
+    pub fn forget(&self, name: &Name) {
         self.document().remove_stream(name);
         self.changed.notify_one();
     }
@@ -89,7 +89,7 @@ impl StateFile {
     }
 
     /// Keeps a definition; on disk when this returns.
-    pub fn add_stream(&self, name: &StreamName, definition: Value) -> Result<(), StateError> {
+    pub fn add_stream(&self, name: &Name, definition: Value) -> Result<(), StateError> {
         let before = self.document().added.insert(name.to_string(), definition);
         self.save().inspect_err(|_| {
             let mut document = self.document();
@@ -101,7 +101,7 @@ impl StateFile {
     }
 
     /// Drops a definition; gone from disk when this returns.
-    pub fn remove_added_stream(&self, name: &StreamName) -> Result<(), StateError> {
+    pub fn remove_added_stream(&self, name: &Name) -> Result<(), StateError> {
         let Some(before) = self.document().added.remove(name.as_str()) else { return Ok(()) };
         self.save().inspect_err(|_| drop(self.document().added.insert(name.to_string(), before)))
     }
@@ -123,18 +123,18 @@ impl StateFile {
         self.changed.notify_one();
     }
 
-    pub fn silences(&self) -> Vec<(StreamName, Arc<Silence>)> {
+    pub fn silences(&self) -> Vec<(Name, Arc<Silence>)> {
         self.document().silences()
     }
 
     /// Keeps a silence; on disk when this returns.
-    pub fn add_silence(&self, name: &StreamName, silence: &Silence) -> Result<(), StateError> {
+    pub fn add_silence(&self, name: &Name, silence: &Silence) -> Result<(), StateError> {
         self.document().set_silence(name, Some(silence));
         self.save().inspect_err(|_| self.document().set_silence(name, None))
     }
 
     /// Lifts a silence. It is lifted even if that cannot be written now: better an alarm too many after a restart than a blind stream.
-    pub fn remove_silence(&self, name: &StreamName) {
+    pub fn remove_silence(&self, name: &Name) {
         self.document().set_silence(name, None);
         self.changed.notify_one();
     }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
 
-use crate::model::event::Event;
+use crate::model::event::{Event, Subject};
 
 /// Events a slow subscriber may lag behind before it is dropped.
 const SUBSCRIBER_LAG: usize = 1024;
 
-/// Recent events of all streams.
+/// Recent events of everything.
 #[derive(Debug)]
 pub struct EventLog {
     budget: usize,
@@ -62,15 +62,15 @@ impl EventLog {
         event
     }
 
-    /// Events with an id above `after`, oldest first, of one stream or all, at most the newest `limit`.
-    pub fn recent(&self, stream: Option<&str>, after: u64, limit: usize) -> Vec<Arc<Event>> {
+    /// Events with an id above `after`, oldest first, of one subject or all, at most the newest `limit`.
+    pub fn recent(&self, subject: Option<&Subject>, after: u64, limit: usize) -> Vec<Arc<Event>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found: Vec<_> = kept
             .ordinary
             .events
             .iter()
             .chain(&kept.failures.events)
-            .filter(|e| e.id > after && stream.is_none_or(|s| e.stream.as_str() == s))
+            .filter(|e| e.id > after && subject.is_none_or(|s| e.subject == *s))
             .cloned()
             .collect();
         found.sort_unstable_by_key(|e| e.id);
@@ -87,14 +87,18 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Health, StreamName};
+    use crate::model::{Health, Name};
     use std::time::SystemTime;
+
+    fn subject(name: &str) -> Subject {
+        Subject::stream(&Name::new(name).unwrap())
+    }
 
     fn event(to: Health) -> Event {
         Event {
             id: 0,
             at: SystemTime::UNIX_EPOCH,
-            stream: StreamName::new("a").unwrap(),
+            subject: subject("a"),
             kind: crate::model::event::EventKind::State,
             from: Some(Health::Up),
             to: Some(to),
@@ -114,7 +118,7 @@ mod tests {
         assert_eq!(kept.len(), 11, "ten ordinary ones and the failure");
         assert_eq!(kept[0].id, 1);
         assert_eq!(kept[10].id, 1001);
-        assert_eq!(log.recent(Some("a"), 1000, 5).len(), 1);
-        assert!(log.recent(Some("b"), 0, 5).is_empty());
+        assert_eq!(log.recent(Some(&subject("a")), 1000, 5).len(), 1);
+        assert!(log.recent(Some(&subject("b")), 0, 5).is_empty());
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::health::{Change, Remembered, Situation, StreamEvaluator};
-use crate::model::event::{Event, EventKind};
+use crate::health::{Change, Evaluator, Remembered, Rules, Situation};
+use crate::model::event::{Event, EventKind, Subject};
 use crate::model::health::{Cause, Health};
 use crate::model::snapshot::{Silence, Snapshot, StreamView, Verdict};
 use crate::model::spec::{
-    Desired, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
+    Desired, EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
 };
-use crate::model::{StreamName, StreamReport, StreamUrl};
+use crate::model::{Name, StreamReport, StreamUrl};
 
 /// How long a removed stream keeps its last health answer.
 pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
@@ -21,17 +21,17 @@ pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
 pub struct Outcome {
     pub events: Vec<Event>,
     /// Judgements that changed and should survive a restart.
-    pub remember: Vec<(StreamName, Remembered)>,
-    pub forget: Vec<StreamName>,
+    pub remember: Vec<(Name, Remembered)>,
+    pub forget: Vec<Name>,
 }
 
 /// Owns every stream's evaluator and view.
 #[derive(Debug, Default)]
 pub struct Fold {
-    entries: BTreeMap<StreamName, Entry>,
-    departed: BTreeMap<StreamName, Departed>,
+    entries: BTreeMap<Name, Entry>,
+    departed: BTreeMap<Name, Departed>,
     /// When each stream is to be looked at again.
-    due: BTreeSet<(Instant, StreamName)>,
+    due: BTreeSet<(Instant, Name)>,
     generation: u64,
     complete: bool,
 }
@@ -40,14 +40,14 @@ pub struct Fold {
 #[derive(Debug)]
 struct Departed {
     at: Instant,
-    evaluator: StreamEvaluator,
+    evaluator: Evaluator,
     view: Arc<StreamView>,
 }
 
 #[derive(Debug)]
 struct Entry {
     spec: Arc<StreamSpec>,
-    evaluator: StreamEvaluator,
+    evaluator: Evaluator,
     report: Option<Arc<StreamReport>>,
     silence: Option<Arc<Silence>>,
     parameter_changes: u64,
@@ -66,11 +66,11 @@ impl Fold {
 
     /// Holds what an earlier process last answered, as for departed streams, until they are wanted again: a target list is read only
     /// after the start, and until then its streams are no unknown names.
-    pub fn recall(&mut self, now: Instant, wall: SystemTime, remembered: Vec<(StreamName, Remembered)>) {
+    pub fn recall(&mut self, now: Instant, wall: SystemTime, remembered: Vec<(Name, Remembered)>) {
         // Nobody plays it. Only the answer is asked for.
         let Ok(url) = StreamUrl::parse("rtmp://localhost/recalled") else { return };
         let (timeouts, tls) = (PhaseTimeouts::default(), TlsSpec::default());
-        let probe = Arc::new(ProbeSpec { url, timeouts, tls, watch: Watch::Always });
+        let probe = Arc::new(ProbeSpec { url, timeouts, tls, watch: Watch::Always, evidence: EvidenceSource::Play });
         let policy = Arc::new(StreamPolicy::default());
         for (name, judgement) in remembered {
             let spec = StreamSpec {
@@ -78,9 +78,10 @@ impl Fold {
                 probe: Arc::clone(&probe),
                 policy: Arc::clone(&policy),
                 labels: Labels::default(),
+                server: None,
                 source: SpecSource::Discovery,
             };
-            let evaluator = StreamEvaluator::new(wall, Some(judgement));
+            let evaluator = Evaluator::new(wall, Some(judgement));
             self.departed.insert(name, Entry::new(now, Arc::new(spec), None, evaluator).depart(now));
         }
     }
@@ -91,11 +92,11 @@ impl Fold {
         now: Instant,
         wall: SystemTime,
         desired: &Desired,
-        remembered: impl Fn(&StreamName) -> Option<Remembered>,
+        remembered: impl Fn(&Name) -> Option<Remembered>,
         outcome: &mut Outcome,
     ) {
-        let wanted: HashMap<&StreamName, &Arc<StreamSpec>> = desired.streams.iter().map(|s| (&s.name, s)).collect();
-        let gone: Vec<StreamName> = self.entries.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
+        let wanted: HashMap<&Name, &Arc<StreamSpec>> = desired.streams.iter().map(|s| (&s.name, s)).collect();
+        let gone: Vec<Name> = self.entries.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
         for name in gone {
             let Some(entry) = self.entries.remove(&name) else { continue };
             if let Some(at) = entry.due {
@@ -118,7 +119,7 @@ impl Fold {
                 // A list that is empty for a moment must not make dead streams healthy ones.
                 let evaluator = match self.departed.remove(&spec.name) {
                     Some(departed) => departed.evaluator,
-                    None => StreamEvaluator::new(wall, remembered(&spec.name)),
+                    None => Evaluator::new(wall, remembered(&spec.name)),
                 };
                 let entry = Entry::new(now, Arc::clone(spec), silence, evaluator);
                 self.entries.insert(spec.name.clone(), entry);
@@ -136,7 +137,7 @@ impl Fold {
         &mut self,
         now: Instant,
         wall: SystemTime,
-        reports: HashMap<StreamName, Arc<StreamReport>>,
+        reports: HashMap<Name, Arc<StreamReport>>,
         outcome: &mut Outcome,
     ) {
         for (name, report) in reports {
@@ -176,10 +177,13 @@ impl Fold {
             complete: self.complete,
             streams: self.entries.values().map(|e| Arc::clone(&e.view)).collect(),
             departed: self.departed.values().map(|d| Arc::clone(&d.view)).collect(),
+            targets: Arc::new([]),
+            departed_targets: Arc::new([]),
+            paths: Arc::new([]),
         }
     }
 
-    fn evaluate(&mut self, now: Instant, wall: SystemTime, name: &StreamName, outcome: &mut Outcome) {
+    fn evaluate(&mut self, now: Instant, wall: SystemTime, name: &Name, outcome: &mut Outcome) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         entry.evaluate(now, wall, outcome);
         let due = entry.evaluator.poll_timeout();
@@ -198,14 +202,15 @@ impl Fold {
 }
 
 impl Entry {
-    fn new(now: Instant, spec: Arc<StreamSpec>, silence: Option<Arc<Silence>>, mut evaluator: StreamEvaluator) -> Self {
+    fn new(now: Instant, spec: Arc<StreamSpec>, silence: Option<Arc<Silence>>, mut evaluator: Evaluator) -> Self {
         let view = StreamView {
             spec: Arc::clone(&spec),
             verdict: evaluator.verdict().clone(),
             totals: evaluator.totals().clone(),
             report: None,
+            server: None,
             silence: silence.clone(),
-            answer: evaluator.answer(&spec.policy),
+            answer: evaluator.answer(&Rules::from(&*spec.policy)),
         };
         Self {
             spec,
@@ -221,13 +226,8 @@ impl Entry {
 
     fn evaluate(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
         let silenced = self.silence.as_ref().is_some_and(|s| s.until.is_none_or(|until| wall < until));
-        let change = self.evaluator.evaluate(Situation {
-            now,
-            wall,
-            report: self.report.as_deref(),
-            policy: &self.spec.policy,
-            silenced,
-        });
+        let situation = Situation::of_stream(now, wall, self.report.as_deref(), &self.spec.policy, silenced);
+        let change = self.evaluator.evaluate(situation);
         let verdict = self.evaluator.verdict();
         if let Some(change) = change {
             outcome.events.push(change_event(wall, &self.spec.name, &change, verdict));
@@ -240,7 +240,7 @@ impl Entry {
             }
             self.parameter_changes = changes;
         }
-        let answer = self.evaluator.answer(&self.spec.policy);
+        let answer = self.evaluator.answer(&Rules::from(&*self.spec.policy));
         if change_is_lasting(&self.view.verdict, self.evaluator.verdict()) || answer != self.view.answer {
             outcome.remember.push((self.spec.name.clone(), self.evaluator.remember()));
         }
@@ -249,6 +249,7 @@ impl Entry {
             verdict: self.evaluator.verdict().clone(),
             totals: self.evaluator.totals().clone(),
             report: self.report.clone(),
+            server: None,
             silence: self.silence.clone().filter(|_| silenced),
             answer,
         });
@@ -270,11 +271,11 @@ fn change_is_lasting(before: &Verdict, after: &Verdict) -> bool {
     before.epoch != after.epoch || before.down != after.down
 }
 
-fn event(at: SystemTime, name: &StreamName, kind: EventKind, detail: Arc<str>) -> Event {
-    Event { id: 0, at, stream: name.clone(), kind, from: None, to: None, causes: Vec::new(), detail }
+fn event(at: SystemTime, name: &Name, kind: EventKind, detail: Arc<str>) -> Event {
+    Event { id: 0, at, subject: Subject::stream(name), kind, from: None, to: None, causes: Vec::new(), detail }
 }
 
-fn change_event(at: SystemTime, name: &StreamName, change: &Change, verdict: &Verdict) -> Event {
+fn change_event(at: SystemTime, name: &Name, change: &Change, verdict: &Verdict) -> Event {
     let causes =
         verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect();
     let (kind, from, to) = match *change {
@@ -284,7 +285,7 @@ fn change_event(at: SystemTime, name: &StreamName, change: &Change, verdict: &Ve
     Event {
         id: 0,
         at,
-        stream: name.clone(),
+        subject: Subject::stream(name),
         kind,
         from: Some(from),
         to: Some(to),

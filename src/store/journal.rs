@@ -1,26 +1,25 @@
-//! Events as log lines: one per change, rate-limited for a stream that flaps.
+//! Events as log lines: one per change, rate-limited for what flaps.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::model::StreamName;
-use crate::model::event::{Event, EventKind};
+use crate::model::event::{Event, EventKind, Subject, SubjectClass};
 use crate::model::health::Health;
 
-/// Lines of one stream within [`WINDOW`] before the rest are counted instead.
+/// Lines about one subject within [`WINDOW`] before the rest are counted instead.
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub struct Journal {
-    /// Start of the window, lines written and lines left out, of streams that changed lately.
-    streams: HashMap<StreamName, (Instant, u32, u32)>,
+    /// Start of the window, lines written and lines left out, of subjects that changed lately.
+    subjects: HashMap<Subject, (Instant, u32, u32)>,
 }
 
 impl Journal {
-    /// Writes `event`, or counts it when its stream has had its lines.
+    /// Writes `event`, or counts it when its subject has had its lines.
     pub fn note(&mut self, now: Instant, event: &Event) {
-        let (_, written, left_out) = self.streams.entry(event.stream.clone()).or_insert((now, 0, 0));
+        let (_, written, left_out) = self.subjects.entry(event.subject.clone()).or_insert((now, 0, 0));
         if *written >= LINES {
             *left_out += 1;
             return;
@@ -31,10 +30,11 @@ impl Journal {
 
     /// Ends windows that are over, saying how much was left out.
     pub fn flush(&mut self, now: Instant) {
-        self.streams.retain(|stream, (start, _, left_out)| {
+        self.subjects.retain(|subject, (start, _, left_out)| {
             let over = now.saturating_duration_since(*start) >= WINDOW;
             if over && *left_out > 0 {
-                tracing::warn!(%stream, changes = *left_out, "the stream flaps: further changes were not logged one by one");
+                let (class, name) = (subject.class, &subject.name);
+                tracing::warn!(%name, changes = *left_out, "the {class} flaps: further changes were not logged one by one");
             }
             !over
         });
@@ -42,17 +42,21 @@ impl Journal {
 }
 
 fn write(event: &Event) {
-    let Event { stream, kind, detail, .. } = event;
+    let Event { subject, kind, detail, .. } = event;
+    let class = subject.class;
+    let about = |of| (class == of).then_some(subject.name.as_str());
+    let (stream, endpoint) = (about(SubjectClass::Stream), about(SubjectClass::Endpoint));
+    let (service, path) = (about(SubjectClass::Service), about(SubjectClass::Path));
     let causes = event.causes.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(",");
     let from = event.from.map_or("", Health::as_str);
     let to = event.to.map_or("", Health::as_str);
     match (kind, event.to) {
         (EventKind::State | EventKind::Cause, Some(Health::Down | Health::Degraded)) => {
-            tracing::warn!(%stream, from, to, causes, %detail, "stream {kind} changed");
+            tracing::warn!(stream, endpoint, service, path, from, to, causes, %detail, "{class} {kind} changed");
         }
         (EventKind::State | EventKind::Cause, _) => {
-            tracing::info!(%stream, from, to, causes, %detail, "stream {kind} changed");
+            tracing::info!(stream, endpoint, service, path, from, to, causes, %detail, "{class} {kind} changed");
         }
-        _ => tracing::info!(%stream, %detail, "stream {kind}"),
+        _ => tracing::info!(stream, endpoint, service, path, %detail, "{class} {kind}"),
     }
 }

@@ -105,7 +105,8 @@ impl Store {
             let state = Arc::clone(&self.state);
             self.fold.set_desired(now, wall, &desired, |name| state.remembered(name), &mut outcome);
         }
-        self.fold.take_reports(now, wall, self.board.take(), &mut outcome);
+        let reports = self.board.take();
+        self.fold.take_reports(now, wall, reports.streams, &mut outcome);
         self.fold.handle_timeout(now, wall, &mut outcome);
         self.current.store(Arc::new(self.fold.snapshot(now)));
         for event in outcome.events {

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use rtmp_hmonitor::control::handle::Command;
 use rtmp_hmonitor::control::{ControlHandle, ControlStatus};
 use rtmp_hmonitor::model::clock::Clock;
-use rtmp_hmonitor::model::event::{Event, EventKind};
+use rtmp_hmonitor::model::event::{Event, EventKind, Subject};
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::report::{
     AudioFormat, AudioReport, Connection, MediaReport, MediumReport, Phase, StreamReport, TransportReport, VideoFormat,
@@ -20,10 +20,8 @@ use rtmp_hmonitor::model::report::{
 };
 use rtmp_hmonitor::model::server::{ReadAccess, Role, Secret, ServerLimits, ServerSpec, Token};
 use rtmp_hmonitor::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot, StreamView, Verdict, VerdictTotals};
-use rtmp_hmonitor::model::spec::{Labels, PhaseTimeouts, SpecSource, TlsSpec, Watch};
-use rtmp_hmonitor::model::{
-    DegradedCause, DownCause, Health, ProbeSpec, StreamName, StreamPolicy, StreamSpec, StreamUrl,
-};
+use rtmp_hmonitor::model::spec::{EvidenceSource, Labels, PhaseTimeouts, SpecSource, TlsSpec, Watch};
+use rtmp_hmonitor::model::{DegradedCause, DownCause, Health, Name, ProbeSpec, StreamPolicy, StreamSpec, StreamUrl};
 use rtmp_hmonitor::serve::{SelfMetrics, Views, run_health, run_main};
 use rtmp_hmonitor::store::{EventLog, StoreReader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,15 +44,17 @@ pub fn stream(name: &str, health: Health) -> StreamView {
     };
     StreamView {
         spec: Arc::new(StreamSpec {
-            name: StreamName::new(name).unwrap(),
+            name: Name::new(name).unwrap(),
             probe: Arc::new(ProbeSpec {
                 url: StreamUrl::parse(&format!("rtmp://10.0.0.11/live/{SECRET_KEY}?token=T0KEN")).unwrap(),
                 timeouts: PhaseTimeouts::default(),
                 tls: TlsSpec::default(),
                 watch: Watch::Always,
+                evidence: EvidenceSource::Play,
             }),
             policy: Arc::new(StreamPolicy::default()),
             labels: Labels(Arc::new([("site".into(), "plant-a".into())])),
+            server: None,
             source: SpecSource::File,
         }),
         verdict: Verdict {
@@ -67,6 +67,7 @@ pub fn stream(name: &str, health: Health) -> StreamView {
         },
         totals: VerdictTotals { outages: 2, outage_seconds: 12.5, changes: [0, 3, 1, 2, 0], ..Default::default() },
         report: None,
+        server: None,
         silence: None,
         answer: HealthAnswer {
             healthy: !matches!(health, Health::Down),
@@ -151,7 +152,7 @@ pub fn event(name: &str, to: Health) -> Event {
     Event {
         id: 0,
         at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
-        stream: StreamName::new(name).unwrap(),
+        subject: Subject::stream(&Name::new(name).unwrap()),
         kind: EventKind::State,
         from: Some(Health::Unknown),
         to: Some(to),

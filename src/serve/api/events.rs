@@ -15,7 +15,8 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::event::Event;
+use crate::model::Name;
+use crate::model::event::{Event, Subject};
 use crate::serve::documents::EventDocument;
 use crate::serve::metrics::SelfMetrics;
 use crate::serve::reply::{Problem, Reply, large_json, stream};
@@ -35,24 +36,26 @@ pub struct EventList<'s> {
     pub events: Vec<EventDocument<'s>>,
 }
 
-/// Events of all streams.
+/// Events of everything.
 pub fn all(call: &Call) -> Result<Reply, Problem> {
     events(call, None)
 }
 
 /// Events of one stream, also of one that has been removed.
 pub fn of_stream(call: &Call) -> Result<Reply, Problem> {
-    let name = call.parameter.as_str();
+    let subject =
+        Name::new(call.parameter.as_str()).map(|name| Subject::stream(&name)).map_err(|_| Problem::no_stream())?;
+    let name = subject.name.as_str();
     let store = &call.site.views.store;
     let snapshot = store.snapshot();
     let known = snapshot.stream(name).or_else(|| snapshot.departed(name)).is_some();
-    if !known && store.events.recent(Some(name), 0, 1).is_empty() {
+    if !known && store.events.recent(Some(&subject), 0, 1).is_empty() {
         return Err(Problem::no_stream());
     }
-    events(call, Some(name))
+    events(call, Some(&subject))
 }
 
-fn events(call: &Call, only: Option<&str>) -> Result<Reply, Problem> {
+fn events(call: &Call, only: Option<&Subject>) -> Result<Reply, Problem> {
     call.query.only(&["after", "limit"])?;
     let after = call.query.number("after")?;
     let limit = call.query.number("limit")?.unwrap_or(USUAL_ENTRIES).min(MOST_ENTRIES);
@@ -70,7 +73,7 @@ fn wants_live(headers: &HeaderMap) -> bool {
     accepted.into_iter().any(|t| t.split(';').next().is_some_and(|t| t.trim() == "text/event-stream"))
 }
 
-fn live(call: &Call, only: Option<&str>, after: Option<u64>) -> Result<Reply, Problem> {
+fn live(call: &Call, only: Option<&Subject>, after: Option<u64>) -> Result<Reply, Problem> {
     let site = &call.site;
     let limit = site.views.server.borrow().limits.event_streams;
     let slot = site.event_streams.take(limit).ok_or_else(|| Problem::busy("too many event streams are open"))?;
@@ -84,7 +87,7 @@ fn live(call: &Call, only: Option<&str>, after: Option<u64>) -> Result<Reply, Pr
         last_id: after.unwrap_or(0),
         backlog: backlog.into(),
         live,
-        only: only.map(str::to_owned),
+        only: only.cloned(),
         started: site.started,
         heartbeat: heartbeat(),
         greeted: false,
@@ -136,7 +139,7 @@ struct Feed {
     backlog: VecDeque<Arc<Event>>,
     live: Receiver<Arc<Event>>,
     last_id: u64,
-    only: Option<String>,
+    only: Option<Subject>,
     started: u64,
     heartbeat: Interval,
     greeted: bool,
@@ -166,7 +169,7 @@ impl Feed {
                 },
                 _ = self.heartbeat.tick() => return Some(": still here\n\n".to_owned()),
             };
-            let wanted = self.only.as_deref().is_none_or(|name| event.stream.as_str() == name);
+            let wanted = self.only.as_ref().is_none_or(|only| event.subject == *only);
             if wanted && event.id > self.last_id {
                 return self.piece(&event);
             }

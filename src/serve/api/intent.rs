@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::ControlError;
-use crate::model::StreamName;
+use crate::model::Name;
 use crate::serve::documents::{SilenceDocument, rfc3339};
 use crate::serve::reply::{Problem, Reply, empty, json};
 use crate::serve::router::Call;
@@ -69,8 +69,8 @@ async fn ask<T>(
     }
 }
 
-fn stream_name(call: &Call) -> Result<StreamName, Problem> {
-    StreamName::new(&call.parameter).map_err(|_| Problem::no_stream())
+fn stream_name(call: &Call) -> Result<Name, Problem> {
+    Name::new(&call.parameter).map_err(|_| Problem::no_stream())
 }
 
 pub async fn reload(call: Call) -> Result<Reply, Problem> {
@@ -87,8 +87,8 @@ pub async fn reload(call: Call) -> Result<Reply, Problem> {
 pub async fn add_stream(mut call: Call) -> Result<Reply, Problem> {
     let definition: serde_json::Value = call.json_body().await?;
     // For the audit line; `control` validates the definition.
-    let named = definition.get("name").and_then(|n| n.as_str()).and_then(|n| StreamName::new(n).ok());
-    let named = named.as_ref().map(StreamName::as_str).unwrap_or_default().to_owned();
+    let named = definition.get("name").and_then(|n| n.as_str()).and_then(|n| Name::new(n).ok());
+    let named = named.as_ref().map(Name::as_str).unwrap_or_default().to_owned();
     let name = ask(&call, "add stream", &named, call.site.views.control.add_stream(definition)).await?;
     let mut reply = json(StatusCode::CREATED, &AddedDocument { name: name.as_str() });
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/streams/{name}")) {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::control::handle::OneShot;
 use crate::model::server::ProbeModule;
 use crate::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot, StreamView, VerdictTotals};
-use crate::model::spec::{Labels, SpecSource, Watch};
-use crate::model::{Health, ProbeSpec, StreamName, StreamSpec, StreamUrl};
+use crate::model::spec::{EvidenceSource, Labels, SpecSource, Watch};
+use crate::model::{Health, Name, ProbeSpec, StreamSpec, StreamUrl};
 use crate::serve::metrics;
 use crate::serve::moment::Moment;
 use crate::serve::reply::{Problem, Reply, TEXT, whole};
@@ -89,15 +89,22 @@ fn patience(module: &ProbeModule, headers: &HeaderMap) -> Duration {
 
 /// A picture with that one stream, called `probe`.
 fn picture(outcome: OneShot, url: StreamUrl, module: &ProbeModule, moment: &Moment) -> Result<Snapshot, Problem> {
-    let name = StreamName::new("probe")
+    let name = Name::new("probe")
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made"))?;
-    let probe = ProbeSpec { url, timeouts: module.timeouts, tls: module.tls.clone(), watch: Watch::Always };
+    let probe = ProbeSpec {
+        url,
+        timeouts: module.timeouts,
+        tls: module.tls.clone(),
+        watch: Watch::Always,
+        evidence: EvidenceSource::Play,
+    };
     let view = StreamView {
         spec: Arc::new(StreamSpec {
             name,
             probe: Arc::new(probe),
             policy: Arc::clone(&module.policy),
             labels: Labels::default(),
+            server: None,
             source: SpecSource::Api,
         }),
         answer: HealthAnswer {
@@ -107,6 +114,7 @@ fn picture(outcome: OneShot, url: StreamUrl, module: &ProbeModule, moment: &Mome
         verdict: outcome.verdict,
         totals: VerdictTotals::default(),
         report: Some(Arc::new(outcome.report)),
+        server: None,
         silence: None,
     };
     Ok(Snapshot { streams: Arc::new([Arc::new(view)]), complete: true, ..Snapshot::empty(moment.now) })

@@ -70,14 +70,14 @@ pub struct Extras {
 pub fn issue_position(cause: Cause) -> usize {
     match cause {
         Cause::Down(c) => c as usize,
-        Cause::Degraded(c) => DownCause::ALL.len() + c as usize,
+        Cause::Degraded(c) => DownCause::OF_STREAMS.len() + c as usize,
     }
 }
 
-/// Every cause in the order of [`issue_position`].
+/// Every cause of streams in the order of [`issue_position`].
 pub fn all_causes() -> impl Iterator<Item = Cause> {
-    let down = DownCause::ALL.iter().copied().map(Cause::Down);
-    down.chain(DegradedCause::ALL.iter().copied().map(Cause::Degraded))
+    let down = DownCause::OF_STREAMS.iter().copied().map(Cause::Down);
+    down.chain(DegradedCause::OF_STREAMS.iter().copied().map(Cause::Degraded))
 }
 
 /// Grants `view` its series beyond the core. `judged` is false while the verdict is too old to show.
@@ -123,5 +123,5 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     extras
 }
 
-const _: () = assert!(DownCause::ALL.len() + DegradedCause::ALL.len() <= 32);
+const _: () = assert!(DownCause::OF_STREAMS.len() + DegradedCause::OF_STREAMS.len() <= 32);
 const _: () = assert!(Health::ALL.len() <= 32 && Phase::ALL.len() <= 32);
