@@ -5,7 +5,9 @@
 
 mod evaluator;
 mod evidence;
+mod path;
 mod recent;
 
 pub use evaluator::{Change, Evaluator, Remembered, Rules, Situation};
 pub use evidence::{Evidence, REPORT_MAX_AGE, assess};
+pub use path::{HopEvidence, PathEvaluator};
