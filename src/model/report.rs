@@ -82,6 +82,19 @@ pub struct TransportReport {
     pub received_bytes: u64,
     /// Whether the origin has ever answered our ping.
     pub origin_answers_ping: bool,
+    /// The present session's connection, as the kernel knows it.
+    pub tcp: Option<TcpFigures>,
+}
+
+/// One TCP connection's way. Counters begin with the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpFigures {
+    /// Smoothed round trip.
+    pub rtt: Option<Duration>,
+    /// Segments we had to send again.
+    pub retransmits: u64,
+    /// Segments that came out of order: a sign of loss on the way to us. `None` on kernels before 5.4.
+    pub out_of_order: Option<u64>,
 }
 
 /// The analyser's figures.

@@ -13,6 +13,7 @@ pub mod resolve;
 pub mod rtmp;
 pub mod tally;
 mod tcp;
+mod tcp_info;
 pub mod transport;
 pub mod web;
 

@@ -331,6 +331,9 @@ impl<'t> Playing<'t> {
             return;
         }
         self.published = now;
+        if self.started.is_some() {
+            self.tally.transport.tcp = self.transport.tcp_figures();
+        }
         let connection = match self.started {
             Some(since) => Connection::Playing { since },
             None => Connection::Connecting(self.session.phase()),

@@ -104,6 +104,7 @@ pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeEx
     };
     let now = ctx.env.clock.now();
     let played = tally.transport.session_start.take().is_some();
+    tally.transport.tcp = None;
     tally.analyzer.end_session(now);
     match end {
         End::Failed(cause, detail) => {

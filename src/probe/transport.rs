@@ -13,7 +13,8 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::{low_water, pace};
+use super::{low_water, pace, tcp_info};
+use crate::model::report::TcpFigures;
 
 /// One connected byte stream.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ impl Transport {
     /// Lets the kernel hold back readiness until [`pace::LOW_WATER`] bytes wait (an end or an error still shows at once).
     pub fn hold_back(&self) -> io::Result<()> {
         low_water::set(&self.socket, pace::LOW_WATER)
+    }
+
+    /// What the kernel knows of the connection.
+    pub fn tcp_figures(&self) -> Option<TcpFigures> {
+        tcp_info::of(&self.socket)
     }
 
     /// Ready when the socket is readable: data above the low-water mark, an end or an error. For one task at a time.
