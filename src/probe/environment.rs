@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::resolve::Resolver;
+use super::vimeo::Accounts;
 use crate::model::clock::Clock;
 use crate::model::spec::TlsSpec;
 
@@ -19,13 +20,21 @@ pub struct ProbeEnvironment {
     pub clock: Clock,
     pub resolver: Resolver,
     pub pace_origin: Instant,
+    /// Vimeo's rate limits, by token.
+    pub vimeo: Accounts,
     tls: Arc<TlsConfigs>,
 }
 
 impl ProbeEnvironment {
     pub fn new(clock: Clock) -> Self {
         let pace_origin = clock.now();
-        Self { resolver: Resolver::new(clock.clone()), clock, pace_origin, tls: Arc::default() }
+        Self {
+            resolver: Resolver::new(clock.clone()),
+            clock,
+            pace_origin,
+            vimeo: Accounts::default(),
+            tls: Arc::default(),
+        }
     }
 
     /// The client configuration for `spec`. Errors name the file.

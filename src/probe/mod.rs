@@ -15,6 +15,7 @@ pub mod tally;
 mod tcp;
 mod tcp_info;
 pub mod transport;
+pub mod vimeo;
 pub mod web;
 
 pub use board::{ReportBoard, Reports};

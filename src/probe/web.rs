@@ -134,8 +134,7 @@ fn fault(error: reqwest::Error) -> LookError {
             if is_ours(io) {
                 return LookError::hindered(detail);
             }
-            // An io::Error wraps what TLS has to say, and is not its source.
-            if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) {
+            if is_of_tls(io) {
                 cause = DownCause::Tls;
             }
         } else if inner.is::<hyper::Error>() && inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
@@ -145,6 +144,13 @@ fn fault(error: reqwest::Error) -> LookError {
         source = inner.source();
     }
     LookError::Fault { cause, detail }
+}
+
+/// An io::Error wraps what TLS has to say, perhaps in another one, and does not tell it as its source.
+fn is_of_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>() || inner.downcast_ref::<io::Error>().is_some_and(is_of_tls))
 }
 
 /// The error and its causes, in one line.
