@@ -59,7 +59,11 @@ fn a_url_alone_is_enough() {
 fn an_empty_list_is_valid_and_warned_about() {
     for text in ["streams: []\n", "streams:\n"] {
         let config = load_text(text, &[]).unwrap();
-        assert_eq!(config.warnings, ["nothing to watch: streams, templates and discover are empty"], "{text:?}");
+        assert_eq!(
+            config.warnings,
+            ["nothing to watch: streams, templates, discover, endpoints and services are empty"],
+            "{text:?}"
+        );
     }
     assert!(config::load(&file("valid-empty.yml"), &env(&[])).unwrap().config.streams.is_empty());
 }
@@ -70,7 +74,7 @@ fn the_full_file_loads_as_written() {
     let names: Vec<_> = config.streams.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(
         names,
-        ["cam-01", "cam-02", "cam-03", "cam-04", "gate-1", "gate-2", "roof-1", "roof-2", "tower", "yard"]
+        ["cam-01", "cam-02", "cam-03", "cam-04", "gate-1", "gate-2", "hall", "roof-1", "roof-2", "tower", "yard"]
     );
     assert_eq!(config.warnings, [""; 0]);
 
@@ -120,7 +124,19 @@ fn the_full_file_loads_as_written() {
     let watched: Vec<_> = watched_files.iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
     assert_eq!(
         watched,
-        ["ca.pem", "cert.pem", "gate-2.url", "key.pem", "operate.token", "read.token", "valid-full.yml"]
+        [
+            "ca.pem",
+            "cert.pem",
+            "db.password",
+            "gate-2.url",
+            "haproxy.url",
+            "key.pem",
+            "operate.token",
+            "read.token",
+            "stat.url",
+            "vimeo.token",
+            "valid-full.yml"
+        ]
     );
 }
 
@@ -182,9 +198,9 @@ fn the_environment_overrides_the_file() {
         ("HMONITOR__SERVER__LIMITS__PROBES", "3"),
         ("HMONITOR__DEFAULTS__STALL_TIMEOUT", "3s"),
         ("HMONITOR__STREAMS__0__URL", "rtmp://h/live/${YARD_KEY}"),
-        ("HMONITOR__STREAMS__3__NAME", "new"),
-        ("HMONITOR__STREAMS__3__URL", "rtmp://h/live/new"),
-        ("HMONITOR__STREAMS__3__EXPECT__VIDEO__WIDTH", "640"),
+        ("HMONITOR__STREAMS__4__NAME", "new"),
+        ("HMONITOR__STREAMS__4__URL", "rtmp://h/live/new"),
+        ("HMONITOR__STREAMS__4__EXPECT__VIDEO__WIDTH", "640"),
         ("HMONITOR_OTHER", "ignored"),
     ]);
     let config = config.unwrap_or_else(|e| panic!("{e}")).config;
@@ -210,7 +226,7 @@ fn errors_of_the_environment_name_the_variable_and_not_its_value() {
             "rtmp://h/PLANTED PLANTED",
             "HMONITOR__STREAMS__0__URL: streams[0].url: the URL has",
         ),
-        ("HMONITOR__STREAMS__9__URL", "rtmp://h/live/a", "streams[3]: the entry is empty; indexes"),
+        ("HMONITOR__STREAMS__9__URL", "rtmp://h/live/a", "streams[4]: the entry is empty; indexes"),
         ("HMONITOR__STREAMS__99999999__URL", "PLANTED", "HMONITOR__STREAMS__99999999__URL: expected keys"),
         ("HMONITOR__SERVER", "PLANTED", "HMONITOR__SERVER: server: expected a mapping"),
     ] {

@@ -11,13 +11,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{ConfigErrors, Place};
+use super::labels::check_label;
 use super::names::MAX_STREAMS;
 use super::node::{Kind, Node};
+use super::origins::Origins;
 use super::reader::Reader;
-use super::recipe::{Recipe, check_label};
+use super::recipe::Recipe;
 use super::server;
 use super::shape::{Key, Shape, key, required};
 use super::text::Text;
@@ -104,11 +107,16 @@ pub struct HttpSource {
     pub ca_file: Option<PathBuf>,
 }
 
-pub(super) fn discover(reader: &mut Reader<'_>, entry: &Node, defaults: &Node) -> Option<DiscoverSpec> {
+pub(super) fn discover(
+    reader: &mut Reader<'_>,
+    entry: &Node,
+    defaults: &Node,
+    origins: &Arc<Origins>,
+) -> Option<DiscoverSpec> {
     if entry.kind == Kind::Invalid {
         return None;
     }
-    let recipe = Recipe::read(reader, defaults, entry, Some(("name", "target")));
+    let recipe = Recipe::read(reader, defaults, entry, origins, Some(("name", "target")));
     let source = match (entry.get("file"), entry.get("http")) {
         (Some(file), None) => {
             let pattern = FilePattern::new(entry.path("file")?.0);

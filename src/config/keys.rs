@@ -2,26 +2,29 @@
 
 use std::time::Duration;
 
-use super::shape::Shape::{Address, BitRate, Choice, Count, Either, List, Map, Number, Path, Pattern, Table, Text};
-use super::shape::{Key, Shape, key, required};
-use super::{SHUTDOWN_TIMEOUT, SupervisorSpec};
-use crate::model::server::ServerLimits;
-use crate::model::spec::{Flapping, PhaseTimeouts, StreamPolicy};
+use super::shape::Shape::{
+    Address, BitRate, Choice, Count, Deferred, Either, List, Map, Number, Path, Pattern, Table, Text,
+};
+use super::shape::{Key, Shape, key, required, words};
+use super::text::TEMPLATE;
+use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use crate::model::server::{ReadAccess, Role, ServerLimits};
+use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
 
-const SECOND: u64 = 1000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
+pub(super) const SECOND: u64 = 1000;
+pub(super) const MINUTE: u64 = 60 * SECOND;
+pub(super) const HOUR: u64 = 60 * MINUTE;
+pub(super) const DAY: u64 = 24 * HOUR;
 
-const fn ms(min: u64, max: u64) -> Shape {
+pub(super) const fn ms(min: u64, max: u64) -> Shape {
     Shape::Duration(Duration::from_millis(min), Duration::from_millis(max))
 }
 
-fn duration(value: Duration) -> String {
+pub(super) fn duration(value: Duration) -> String {
     humantime::format_duration(value).to_string()
 }
 
-/// What `{…}` may stand for in a template and in discovery.
-const TEMPLATE: &[&str] = &["name"];
+/// What `{…}` may stand for in discovery.
 const DISCOVERY: &[&str] = &["target", "label.*"];
 
 pub(super) const ROOT: Shape = Table(&[&[
@@ -32,15 +35,18 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
     key("defaults", DEFAULTS, "What every stream inherits."),
     key("streams", List(&STREAM), "The streams to watch."),
-    key("templates", List(&TEMPLATE_ENTRY), "Many similar streams from lists and ranges of names."),
+    key("templates", List(&TEMPLATE_ENTRY), "Many similar streams or endpoints from lists and ranges of names."),
     key("discover", List(&DISCOVER_ENTRY), "Streams from target lists in files or over HTTP."),
+    key("endpoints", List(&target_keys::ENDPOINT), "Network targets and replicated stores to check."),
+    key("services", List(&target_keys::SERVICE), "Devices, platforms, RTMP servers and load balancers to watch."),
+    key("paths", List(&target_keys::PATH), "Chains from a camera to its viewers, for telling where they are broken."),
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 
-pub(super) const DEFAULTS: Shape = Table(&[CONNECTION, THRESHOLDS, PRESENCE, LABELS]);
-pub(super) const STREAM: Shape = Table(&[STREAM_OWN, LABELS, CONNECTION, THRESHOLDS, PRESENCE]);
-const TEMPLATE_ENTRY: Shape = Table(&[TEMPLATE_OWN, CONNECTION, THRESHOLDS, PRESENCE]);
-const DISCOVER_ENTRY: Shape = Table(&[DISCOVER_OWN, CONNECTION, THRESHOLDS, PRESENCE]);
+pub(super) const DEFAULTS: Shape = Table(&[CONNECTION, THRESHOLDS, JUDGEMENT, WATCH, LABELS]);
+pub(super) const STREAM: Shape = Table(&[STREAM_OWN, LABELS, CONNECTION, THRESHOLDS, JUDGEMENT, WATCH]);
+const TEMPLATE_ENTRY: Shape = Table(&[TEMPLATE_OWN, CONNECTION, THRESHOLDS, JUDGEMENT, WATCH]);
+const DISCOVER_ENTRY: Shape = Table(&[DISCOVER_OWN, CONNECTION, THRESHOLDS, JUDGEMENT, WATCH]);
 const MODULE: Shape = Table(&[MODULE_OWN, CONNECTION, THRESHOLDS]);
 
 const STREAM_OWN: &[Key] = &[
@@ -50,12 +56,17 @@ const STREAM_OWN: &[Key] = &[
     key("app", Text, "Application, for keys that contain slashes. Default: all of the path before its last slash."),
 ];
 
-const LABELS: &[Key] = &[key("labels", Map(&Text), "Labels on every series of the stream.")];
+pub(super) const LABELS: &[Key] = &[key("labels", Map(&Text), "Labels on every series.")];
 
 const TEMPLATE_OWN: &[Key] = &[
     required("names", List(&Text), "Names and ranges: cam-{01..40} is cam-01 to cam-40."),
-    key("name", Pattern(TEMPLATE), "Name of each stream. Default {name}."),
-    required("url", Pattern(TEMPLATE), "URL of each stream; {name} is the entry of names."),
+    key("name", Pattern(TEMPLATE), "Name of each stream or endpoint. Default {name}."),
+    key("url", Pattern(TEMPLATE), "URL of each stream; {name} is the entry of names."),
+    key(
+        "endpoint",
+        Deferred(&target_keys::ENDPOINT_BODY),
+        "What each endpoint is, instead of url; {name} in its texts is the entry of names.",
+    ),
     key("app", Pattern(TEMPLATE), "Application of each stream, for keys that contain slashes."),
     key("labels", Map(&Pattern(TEMPLATE)), "Labels on every series of each stream."),
 ];
@@ -91,9 +102,9 @@ const PHASES: &[Key] = &[
     key("play", ms(10, 5 * MINUTE), "RTMP play command."),
 ];
 
-const TLS: &[Key] = &[
+pub(super) const TLS: &[Key] = &[
     key("ca_file", Path, "PEM file of authorities to trust instead of the system's."),
-    key("server_name", Text, "Name to verify instead of the URL's host."),
+    key("server_name", Text, "Name to verify instead of the host's."),
 ];
 
 const THRESHOLDS: &[Key] = &[
@@ -111,7 +122,7 @@ const EXPECT: &[Key] = &[
     key("timestamp_anomalies", Table(&[ANOMALIES]), "Timestamp regressions and jumps within a minute."),
 ];
 
-const PRESENCES: &[&str] = &["required", "optional", "none"];
+const PRESENCES: &[&str] = words!(Presence);
 
 /// Codec names as ffprobe prints them.
 const VIDEO_CODECS: &[&str] =
@@ -148,20 +159,26 @@ const FPS: &[Key] = &[
     key("min", Number(0.01, 1000.0), "Least healthy rate."),
     key("max", Number(0.01, 1000.0), "Greatest healthy rate."),
 ];
-const BITRATE: &[Key] = &[key("min", BitRate, "Least healthy rate."), key("max", BitRate, "Greatest healthy rate.")];
-const DURATION_MAX: &[Key] = &[required("max", ms(1, HOUR), "Greatest healthy value.")];
+pub(super) const BITRATE: &[Key] =
+    &[key("min", BitRate, "Least healthy rate."), key("max", BitRate, "Greatest healthy rate.")];
+pub(super) const DURATION_MAX: &[Key] = &[required("max", ms(1, HOUR), "Greatest healthy value.")];
 const ANOMALIES: &[Key] = &[required("max", Count(0, 1_000_000), "Most tolerated within a minute.")];
 
-const PRESENCE: &[Key] = &[
-    key("rise", ms(0, HOUR), "How long healthy evidence must hold before the stream is better.")
+pub(super) const JUDGEMENT: &[Key] = &[
+    key("rise", ms(0, HOUR), "How long healthy evidence must hold before health is better.")
         .or(|| duration(StreamPolicy::default().rise)),
     key("fall", ms(0, HOUR), "How long bad evidence must hold before it counts.")
         .or(|| duration(StreamPolicy::default().fall)),
     key("flapping", Table(&[FLAPPING]), "When changes of health count as flapping."),
-    key("degraded", Choice(&["pass", "fail"]), "Health answer while degraded. Default pass."),
-    key("unknown", Choice(&["hold", "pass", "fail"]), "Health answer while unknown. Default hold: the last known one."),
+    key("degraded", Choice(words!(DegradedAnswer)), "Health answer while degraded. Default pass."),
+    key("unknown", Choice(words!(UnknownAnswer)), "Health answer while unknown. Default hold: the last known one."),
+    key("schedule", Either(&["always"], &Table(&[SCHEDULE])), "When it is meant to be there. Default always."),
+];
+
+const WATCH: &[Key] = &[
     key("watch", Text, "always (default), or when to pull the stream: 10s every 60s."),
-    key("schedule", Either(&["always"], &Table(&[SCHEDULE])), "When the stream is meant to be on air. Default always."),
+    key("server", Text, "rtmp_server service whose statistics list the stream. Default: the one of the URL's origin."),
+    key("source", Choice(&["play", "server"]), "Where facts come from: play (default), or that server's statistics."),
 ];
 
 const FLAPPING: &[Key] = &[
@@ -184,7 +201,7 @@ const SERVER: &[Key] = &[
     key("health_listen", Either(&["none"], &Address), "Address of health answers alone. Default 0.0.0.0:9937."),
     key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
     key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
-    key("read", Choice(&["open", "token"]), "Whether reading needs a token. Default open."),
+    key("read", Choice(words!(ReadAccess)), "Whether reading needs a token. Default open."),
     key("limits", Table(&[LIMITS]), "Bounds on what clients may cost."),
 ];
 
@@ -192,7 +209,7 @@ const SERVER_TLS: &[Key] =
     &[required("cert_file", Path, "Certificate chain, PEM."), required("key_file", Path, "Private key, PEM.")];
 
 const TOKEN: &[Key] = &[
-    required("role", Choice(&["read", "operate"]), "What the token allows; operate includes read."),
+    required("role", Choice(words!(Role)), "What the token allows; operate includes read."),
     key("token", Text, "The token; better ${NAME} of the environment."),
     key("token_file", Path, "File that holds the token, instead of token."),
 ];
@@ -216,7 +233,7 @@ const LIMITS: &[Key] = &[
 ];
 
 const LOG: &[Key] = &[
-    key("format", Choice(&["pretty", "json"]), "Default pretty."),
+    key("format", Choice(words!(LogFormat)), "Default pretty."),
     key("level", Text, "error, warn, info (default), debug, trace, or a filter such as info,rtmp_hmonitor=debug."),
 ];
 

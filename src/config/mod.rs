@@ -2,38 +2,53 @@
 //!
 //! 1. `tree` reads the file (`yaml`, bounded, with lines), lays `HMONITOR__…` variables over it with the `config` crate.
 //! 2. `reader` checks the tree against `keys`, resolves `${NAME}`, and makes checked nodes. The JSON Schema comes from the same table.
-//! 3. `policy`, `recipe`, `server`, `discover` make model specs of the nodes and judge what only shows when values are seen together.
+//! 3. The others make model specs of the nodes and judge what only shows when values are seen together: `server`; `targets` of endpoints
+//!    and services (`check`, `timing`, `thresholds`); `streams` and `discover` by `recipe` and `policy`; `paths`, which name all of them.
 //!
 //! No step stops at its first error, and no message quotes a value, which may be a secret written to the wrong place.
 
+mod check;
 mod discover;
 mod environment;
 mod error;
 mod keys;
+mod labels;
 mod names;
 mod node;
+mod origins;
+mod paths;
 mod policy;
 mod reader;
 mod recipe;
+mod reference;
 mod schedule;
 mod server;
 mod shape;
+mod streams;
+mod target_keys;
+mod targets;
 mod text;
+mod thresholds;
+mod timing;
 mod tree;
 mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::names::MAX_STREAMS;
 use self::node::{Kind, Node};
+use self::origins::Origins;
+use self::paths::Known;
 use self::reader::Reader;
 use self::recipe::Recipe;
+use self::streams::Streams;
+use self::targets::Targets;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
-use crate::model::{Name, closed_enum};
+use crate::model::target::TargetSpec;
+use crate::model::{PathSpec, closed_enum};
 
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
@@ -48,6 +63,10 @@ pub struct Config {
     pub server: ServerSpec,
     /// Sorted by name, templates expanded.
     pub streams: Vec<StreamSpec>,
+    /// Endpoints and services, sorted by id, templates expanded.
+    pub targets: Vec<TargetSpec>,
+    /// Sorted by name.
+    pub paths: Vec<PathSpec>,
     pub discover: Vec<DiscoverSpec>,
     pub state_file: Option<PathBuf>,
     pub log: LogSpec,
@@ -59,8 +78,10 @@ pub struct Config {
     /// What streams added by the API inherit, and where their relative paths start.
     defaults: Node,
     base: PathBuf,
-    /// Authority files of streams and modules: those that streams added by the API may name too.
+    /// Authority files of streams, modules, endpoints and services: those that streams added by the API may name too.
     authorities: BTreeSet<PathBuf>,
+    /// Which service lists the streams of which origin.
+    origins: Arc<Origins>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,8 +149,11 @@ impl Config {
         let mut reader = Reader::new("stream", &self.base, None);
         reader.authorities.clone_from(&self.authorities);
         let entry = reader.root(&tree::from_json(definition), &keys::STREAM);
-        let recipe =
-            if reader.errors.is_empty() { Recipe::read(&mut reader, &self.defaults, &entry, None) } else { None };
+        let recipe = if reader.errors.is_empty() {
+            Recipe::read(&mut reader, &self.defaults, &entry, &self.origins, None)
+        } else {
+            None
+        };
         let stream = recipe.and_then(|r| r.stream(&|_| None, &BTreeMap::new(), SpecSource::Api, &mut reader.errors));
         match stream {
             Some(stream) => ConfigErrors::unless_empty(stream, reader.errors),
@@ -147,50 +171,34 @@ impl Config {
 fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
     let nothing = Node { place: root.place.clone(), kind: Kind::Table(BTreeMap::new()) };
     let defaults = root.get("defaults").unwrap_or(&nothing).clone();
+    let targets = Targets::read(reader, root);
+    let origins = Arc::new(targets.origins.clone());
     // Checked on their own, or an error in them would show only once a stream inherits it.
     let policy = policy::policy(reader, &defaults);
     policy::watch(reader, &defaults, &policy);
     policy::tls(reader, &defaults);
+    recipe::server(reader, &defaults, &origins);
     for (name, value) in defaults.entries("labels") {
-        if let Err(message) = recipe::check_label(name) {
+        if let Err(message) = labels::check_label(name) {
             reader.error(&value.place, message);
         }
     }
     let server = server::server(reader, root, &defaults);
-    let mut streams = Streams::default();
-    for entry in root.items("streams") {
-        if let Some(recipe) = Recipe::read(reader, &defaults, entry, None) {
-            streams.add(reader, &recipe, None);
-        }
-    }
-    for entry in root.items("templates") {
-        let recipe = Recipe::read(reader, &defaults, entry, Some(("name", "name")));
-        for pattern in entry.items("names") {
-            let Some(text) = pattern.plain() else { continue };
-            match (names::expand(&text), &recipe) {
-                (Err(message), _) => reader.error(&pattern.place, message),
-                (Ok(names), _) if names.len() + streams.found.len() > MAX_STREAMS => {
-                    reader.error(&pattern.place, format!("more than {MAX_STREAMS} streams in all"));
-                    break;
-                }
-                (Ok(names), Some(recipe)) => names.iter().for_each(|name| streams.add(reader, recipe, Some(name))),
-                (Ok(_), None) => {}
-            }
-        }
-    }
-    if streams.found.len() > MAX_STREAMS {
-        reader.error(&root.place, format!("more than {MAX_STREAMS} streams in all"));
-    }
+    let streams = Streams::read(reader, root, &defaults, &origins);
+    let sources = root.items("discover");
     let discover: Vec<_> =
-        root.items("discover").iter().filter_map(|entry| discover::discover(reader, entry, &defaults)).collect();
+        sources.iter().filter_map(|entry| discover::discover(reader, entry, &defaults, &origins)).collect();
+    let known = Known { streams: &streams, targets: &targets, discovers: !sources.is_empty() };
+    let paths = paths::paths(reader, root, &known);
     let mut warnings = streams.shared_urls();
-    if streams.found.is_empty() && discover.is_empty() {
-        warnings.push("nothing to watch: streams, templates and discover are empty".into());
+    if streams.found.is_empty() && discover.is_empty() && targets.found.is_empty() {
+        warnings.push("nothing to watch: streams, templates, discover, endpoints and services are empty".into());
     }
-    streams.found.sort_by(|a, b| a.name.cmp(&b.name));
     Config {
         server,
         streams: streams.found,
+        targets: targets.found,
+        paths,
         discover,
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
@@ -200,6 +208,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         defaults,
         base: base.to_owned(),
         authorities: std::mem::take(&mut reader.authorities),
+        origins,
     }
 }
 
@@ -229,41 +238,5 @@ fn supervisor(node: &Node) -> SupervisorSpec {
     SupervisorSpec {
         backoff_max: node.duration("backoff_max").unwrap_or(defaults.backoff_max),
         connects_per_second_per_origin: connects.unwrap_or(defaults.connects_per_second_per_origin),
-    }
-}
-
-/// The streams found so far and who has which name.
-#[derive(Default)]
-struct Streams {
-    found: Vec<StreamSpec>,
-    places: HashMap<Name, Arc<Place>>,
-}
-
-impl Streams {
-    fn add(&mut self, reader: &mut Reader<'_>, recipe: &Recipe, name: Option<&str>) {
-        let variables = |variable: &str| name.filter(|_| variable == "name");
-        let made = recipe.stream(&variables, &BTreeMap::new(), SpecSource::File, &mut reader.errors);
-        let Some(stream) = made else { return };
-        let place = &recipe.name.place;
-        if let Some(first) = self.places.get(&stream.name) {
-            reader.error(place, format!("the name {} is used already, at {first}", stream.name));
-            return;
-        }
-        self.places.insert(stream.name.clone(), place.clone());
-        self.found.push(stream);
-    }
-
-    /// One warning for each URL that several streams play.
-    fn shared_urls(&self) -> Vec<String> {
-        let mut by_url: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-        let mut order = HashMap::new();
-        for (index, stream) in self.found.iter().enumerate() {
-            let first = *order.entry(&stream.probe.url).or_insert(index);
-            by_url.entry(first).or_default().push(stream.name.as_str());
-        }
-        let shared = by_url.into_values().filter(|names| names.len() > 1);
-        shared
-            .map(|names| format!("the streams {} have the same URL; the origin sends it to each", names.join(", ")))
-            .collect()
     }
 }

@@ -1,10 +1,35 @@
 //! Name patterns of templates: `cam-{01..40}` is `cam-01` to `cam-40`.
 
+use super::node::Node;
+use super::reader::Reader;
+
 /// Most streams one configuration or target list may make.
 pub(super) const MAX_STREAMS: usize = 10_000;
 
+/// The names of a template's entry. More than `most` of them are an error that says `too_many`.
+pub(super) fn of_template(
+    reader: &mut Reader<'_>,
+    entry: &Node,
+    most: usize,
+    too_many: impl Fn() -> String,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    for pattern in entry.items("names") {
+        let Some(text) = pattern.plain() else { continue };
+        match expand(&text) {
+            Err(message) => reader.error(&pattern.place, message),
+            Ok(more) if names.len() + more.len() > most => {
+                reader.error(&pattern.place, too_many());
+                break;
+            }
+            Ok(more) => names.extend(more),
+        }
+    }
+    names
+}
+
 /// The names `pattern` stands for. Several ranges make every combination, the last one running fastest.
-pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
+fn expand(pattern: &str) -> Result<Vec<String>, String> {
     let mut names = vec![String::new()];
     let mut rest = pattern;
     while let Some((before, from)) = rest.split_once('{') {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Value;
+
 use super::error::Place;
 use super::text::Text;
 use crate::model::BitRate;
@@ -32,6 +34,7 @@ pub(super) enum Kind {
     Address(SocketAddr),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
+    Deferred(Value),
 }
 
 /// Equal values are equal wherever they stand: moving lines changes nothing.
@@ -83,6 +86,10 @@ impl Node {
 
     pub fn number(&self, key: &str) -> Option<f64> {
         if let Kind::Number(n) = self.get(key)?.kind { Some(n) } else { None }
+    }
+
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        self.text(key).map(|word| word == "true")
     }
 
     pub fn address(&self, key: &str) -> Option<SocketAddr> {

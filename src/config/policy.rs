@@ -34,7 +34,11 @@ pub(super) fn timeouts(node: &Node) -> PhaseTimeouts {
 }
 
 pub(super) fn tls(reader: &mut Reader<'_>, node: &Node) -> TlsSpec {
-    let Some(tls) = node.get("tls") else { return TlsSpec::default() };
+    node.get("tls").map(|tls| verification(reader, tls)).unwrap_or_default()
+}
+
+/// How a certificate is verified: `ca_file` and `server_name` of a mapping.
+pub(super) fn verification(reader: &mut Reader<'_>, tls: &Node) -> TlsSpec {
     let server_name = tls.text("server_name");
     if let (Some(name), Some(written)) = (&server_name, tls.get("server_name")) {
         let address = name.parse::<std::net::IpAddr>().is_ok();
@@ -105,20 +109,32 @@ fn thresholds_on_measurements(expect: &Expect) -> Vec<&'static str> {
 
 pub(super) fn policy(reader: &mut Reader<'_>, node: &Node) -> Arc<StreamPolicy> {
     let defaults = StreamPolicy::default();
-    let flapping = node.get("flapping");
     Arc::new(StreamPolicy {
         stall_timeout: node.duration("stall_timeout").unwrap_or(defaults.stall_timeout),
         rise: node.duration("rise").unwrap_or(defaults.rise),
         fall: node.duration("fall").unwrap_or(defaults.fall),
         expect: expect(reader, node),
-        flapping: Flapping {
-            changes: flapping.and_then(|f| f.count("changes")).unwrap_or(defaults.flapping.changes),
-            window: flapping.and_then(|f| f.duration("window")).unwrap_or(defaults.flapping.window),
-        },
+        flapping: flapping(node),
         schedule: schedule::schedule(reader, node),
-        degraded: node.text("degraded").and_then(|t| DegradedAnswer::from_text(&t)).unwrap_or(defaults.degraded),
-        unknown: node.text("unknown").and_then(|t| UnknownAnswer::from_text(&t)).unwrap_or(defaults.unknown),
+        degraded: degraded(node),
+        unknown: unknown(node),
     })
+}
+
+pub(super) fn flapping(node: &Node) -> Flapping {
+    let (written, defaults) = (node.get("flapping"), Flapping::default());
+    Flapping {
+        changes: written.and_then(|f| f.count("changes")).unwrap_or(defaults.changes),
+        window: written.and_then(|f| f.duration("window")).unwrap_or(defaults.window),
+    }
+}
+
+pub(super) fn degraded(node: &Node) -> DegradedAnswer {
+    node.text("degraded").and_then(|t| DegradedAnswer::from_text(&t)).unwrap_or(DegradedAnswer::Pass)
+}
+
+pub(super) fn unknown(node: &Node) -> UnknownAnswer {
+    node.text("unknown").and_then(|t| UnknownAnswer::from_text(&t)).unwrap_or(UnknownAnswer::Hold)
 }
 
 fn expect(reader: &mut Reader<'_>, node: &Node) -> Expect {
@@ -174,7 +190,7 @@ fn audio(reader: &mut Reader<'_>, expect: &Node) -> AudioExpect {
     }
 }
 
-fn range<T: PartialOrd>(
+pub(super) fn range<T: PartialOrd>(
     reader: &mut Reader<'_>,
     node: &Node,
     key: &str,

@@ -10,8 +10,9 @@ use config::{Value, ValueKind};
 
 use super::error::{ConfigError, Place, shown};
 use super::node::{Kind, Node};
+use super::reference::nearest;
 use super::shape::{Key, Shape, key_names};
-use super::text::{References, Text};
+use super::text::{References, TEMPLATE, Text};
 use crate::model::BitRate;
 
 /// Errors that are kept; a hostile list could make millions.
@@ -27,6 +28,8 @@ pub(super) struct Reader<'a> {
     base: &'a Path,
     /// `None`: the document may not read environment or secret files.
     env: Option<&'a BTreeMap<String, String>>,
+    /// What `{name}` stands for, while an entry of a template is read.
+    name: Option<String>,
     pub errors: Vec<ConfigError>,
     /// Files the configuration depends on.
     pub files: BTreeSet<PathBuf>,
@@ -40,6 +43,7 @@ impl<'a> Reader<'a> {
             source: source.into(),
             base,
             env,
+            name: None,
             errors: Vec::new(),
             files: BTreeSet::new(),
             authorities: BTreeSet::new(),
@@ -70,16 +74,28 @@ impl<'a> Reader<'a> {
         self.read(value, shape, "", None)
     }
 
+    /// Reads what was deferred, with `name` in the place of `{name}`.
+    pub fn with_name(&mut self, deferred: &Node, shape: &Shape, name: &str) -> Node {
+        let Kind::Deferred(value) = &deferred.kind else { return deferred.clone() };
+        self.name = Some(name.to_owned());
+        let node = self.read(value, shape, &deferred.place.path, Some(&deferred.place));
+        self.name = None;
+        node
+    }
+
     fn read(&mut self, value: &Value, shape: &Shape, path: &str, parent: Option<&Place>) -> Node {
         let place = self.place(value, path, parent);
         let kind = match (shape, &value.kind) {
             (Shape::Either(words, _), ValueKind::String(raw)) if words.contains(&raw.as_str()) => {
                 self.text(raw, &[], &place)
             }
-            (Shape::Either(_, other), ValueKind::Table(_)) => return self.read(value, other, path, parent),
-            (Shape::Either(_, other @ Shape::Address), ValueKind::String(raw)) => {
+            (Shape::Either(_, other @ Shape::Table(_)), ValueKind::Table(_)) => {
+                return self.read(value, other, path, parent);
+            }
+            (Shape::Either(_, other @ (Shape::Address | Shape::Text)), ValueKind::String(raw)) => {
                 self.scalar(raw, other, &place, shape)
             }
+            (Shape::Deferred(_), _) => Kind::Deferred(value.clone()),
             (Shape::List(item), ValueKind::Array(values)) => self.list(values, item, &place),
             (Shape::Table(groups), ValueKind::Table(entries)) => self.table(entries, groups, &place),
             (Shape::Map(item), ValueKind::Table(entries)) => self.map(entries, item, &place),
@@ -99,8 +115,12 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, raw: &str, variables: &[&str], place: &Place) -> Kind {
+        let variables = if self.name.is_some() { TEMPLATE } else { variables };
         match Text::parse(raw, References { env: self.env, variables }) {
-            Ok(text) => Kind::Text(text),
+            Ok(text) => Kind::Text(match &self.name {
+                Some(name) => Text::literal(&text.fill(|_| Some(name)).unwrap_or_default()),
+                None => text,
+            }),
             Err(message) => {
                 self.error(place, message);
                 Kind::Invalid
@@ -124,9 +144,10 @@ impl<'a> Reader<'a> {
             Shape::BitRate => plain.parse().ok().filter(|r: &BitRate| r.bits_per_second() > 0).map(Kind::BitRate),
             Shape::Count(min, max) => plain.parse().ok().filter(|n| (min..=max).contains(&n)).map(Kind::Count),
             Shape::Number(min, max) => plain.parse().ok().filter(|n| (min..=max).contains(&n)).map(Kind::Number),
+            Shape::Share => share(plain).map(Kind::Number),
             Shape::Choice(words) => words.contains(&plain).then_some(Kind::Text(text)),
             Shape::Address => plain.parse().ok().map(Kind::Address),
-            Shape::List(_) | Shape::Table(_) | Shape::Map(_) | Shape::Either(..) => None,
+            Shape::List(_) | Shape::Table(_) | Shape::Map(_) | Shape::Either(..) | Shape::Deferred(_) => None,
         };
         read.unwrap_or_else(|| self.refuse(said, place))
     }
@@ -161,9 +182,8 @@ impl<'a> Reader<'a> {
         let names = key_names(groups);
         for (name, value) in entries.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
             let place = self.place(value, &child(&place.path, shown(name)), Some(place));
-            let nearest = names.iter().map(|n| (strsim::osa_distance(n, name), n)).min();
-            let nearest = nearest.filter(|(distance, _)| *distance <= 2 && *distance < name.len());
-            let hint = nearest.map_or_else(String::new, |(_, n)| format!("did you mean {n}? "));
+            let nearest = nearest(name, names.iter().copied());
+            let hint = nearest.map_or_else(String::new, |n| format!("did you mean {n}? "));
             self.error(&place, format!("unknown key; {hint}allowed: {}", names.join(", ")));
         }
         Kind::Table(read)
@@ -182,6 +202,19 @@ impl<'a> Reader<'a> {
             read.insert(name.clone(), node);
         }
         Kind::Table(read)
+    }
+
+    /// The one of these keys that is written; none or several is an error.
+    pub fn exactly_one<'n>(&mut self, table: &'n Node, keys: &[&'static str]) -> Option<(&'static str, &'n Node)> {
+        if table.kind == Kind::Invalid {
+            return None;
+        }
+        let mut written = keys.iter().filter_map(|key| Some((*key, table.get(key)?)));
+        if let (Some(one), None) = (written.next(), written.next()) {
+            return Some(one);
+        }
+        self.error(&table.place, format!("give exactly one of the keys {}", keys.join(", ")));
+        None
     }
 
     /// The text at `key`, or in the file that `key_file` names; both is an error.
@@ -251,6 +284,15 @@ fn open(path: &Path) -> io::Result<File> {
         return Err(io::Error::other("not a regular file"));
     }
     File::open(path)
+}
+
+/// `5%` or `0.05`.
+fn share(text: &str) -> Option<f64> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim_end().parse::<f64>().ok()? / 100.0,
+        None => text.parse().ok()?,
+    };
+    (0.0..=1.0).contains(&share).then_some(share)
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Place, shown};
+use super::labels::{MAX_LABELS, check_label, check_value};
 use super::node::{Kind, Node};
+use super::origins::Origins;
 use super::policy;
 use super::reader::Reader;
+use super::reference;
 use super::text::Text;
 use crate::model::spec::{
-    EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, RESERVED_LABELS, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
-    Watch,
+    EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
 };
 use crate::model::{Name, StreamUrl};
 
-const MAX_LABELS: usize = 32;
-const MAX_LABEL_VALUE: usize = 256;
+const NO_SERVER: &str = "source: server needs a service whose statistics list the stream: an rtmp_server service with this URL's host and port as its origin, or one named by the key server";
 
 /// Everything of a stream but the values of its variables.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,11 @@ pub(super) struct Recipe {
     tls: TlsSpec,
     watch: Watch,
     policy: Arc<StreamPolicy>,
+    /// The service whose statistics list the streams. `None`: the one of the URL's origin, if there is one.
+    server: Option<Name>,
+    /// Whether the facts come from there.
+    served: bool,
+    origins: Arc<Origins>,
 }
 
 /// A text and where it was written.
@@ -44,7 +50,7 @@ impl PartialEq for Written {
 }
 
 impl Written {
-    fn fill(&self, variables: &Variables<'_>, errors: &mut Vec<ConfigError>) -> Option<(String, &Place)> {
+    pub fn fill(&self, variables: &Variables<'_>, errors: &mut Vec<ConfigError>) -> Option<(String, &Place)> {
         match self.text.fill(variables) {
             Ok(text) => Some((text, &self.place)),
             Err(variable) => {
@@ -67,6 +73,7 @@ impl Recipe {
         reader: &mut Reader<'_>,
         defaults: &Node,
         entry: &Node,
+        origins: &Arc<Origins>,
         stand_ins: Option<(&str, &str)>,
     ) -> Option<Self> {
         if entry.kind == Kind::Invalid {
@@ -86,6 +93,8 @@ impl Recipe {
         let (timeouts, tls) = (policy::timeouts(node), policy::tls(reader, node));
         let policy = policy::policy(reader, node);
         let watch = policy::watch(reader, node, &policy);
+        let server = server(reader, node, origins);
+        let served = node.text("source").as_deref() == Some("server");
         let app = written(node, "app");
         let (name, url) = match stand_ins {
             Some((name, url)) => (written_or(node, "name", name)?, written_or(node, "url", url)?),
@@ -98,7 +107,8 @@ impl Recipe {
                 (written(node, "name")?, Written { text: Text::literal(url.trim()), place })
             }
         };
-        Some(Self { name, url, app, labels, timeouts, tls, watch, policy })
+        let origins = Arc::clone(origins);
+        Some(Self { name, url, app, labels, timeouts, tls, watch, policy, server, served, origins })
     }
 
     /// The stream that these variables make. `own` labels win over the recipe's.
@@ -126,8 +136,8 @@ impl Recipe {
             refuse(&self.name.place, format!("a stream may have at most {MAX_LABELS} labels"));
         }
         for (value, place) in labels.values() {
-            if value.len() > MAX_LABEL_VALUE || value.chars().any(char::is_control) {
-                refuse(place, format!("a label may have at most {MAX_LABEL_VALUE} bytes and no control characters"));
+            if let Err(message) = check_value(value) {
+                refuse(place, message);
             }
         }
         let name = name.and_then(|(text, place)| Name::new(&text).map_err(|e| refuse(place, name_message(&e))).ok());
@@ -140,6 +150,15 @@ impl Recipe {
             parsed.map_err(|e| refuse(place, e.to_string())).ok()
         });
         let (name, url) = (name?, url?);
+        let server = self.server.as_ref().or_else(|| self.origins.service_of(&url)).cloned();
+        let evidence = match (self.served, &server) {
+            (true, Some(service)) => EvidenceSource::Server(service.clone()),
+            (true, None) => {
+                refuse(&self.url.place, NO_SERVER.into());
+                return None;
+            }
+            (false, _) => EvidenceSource::Play,
+        };
         if errors.len() > before {
             return None;
         }
@@ -151,14 +170,23 @@ impl Recipe {
                 timeouts: self.timeouts,
                 tls: self.tls.clone(),
                 watch: self.watch,
-                evidence: EvidenceSource::Play,
+                evidence,
             }),
             policy: self.policy.clone(),
             labels: Labels(labels),
-            server: None,
+            server,
             source,
         })
     }
+}
+
+/// The service at `server`; one that there is not is reported, and taken as written so that nothing else is said of it.
+pub(super) fn server(reader: &mut Reader<'_>, node: &Node, origins: &Origins) -> Option<Name> {
+    let (written, text) = (node.get("server")?, node.text("server")?);
+    if !origins.has(&text) {
+        reference::dangling(reader, written, "rtmp_server service", origins.services());
+    }
+    Name::new(&text).ok()
 }
 
 /// A name's error without the character it found: names are not secret, but a URL written in a name's place may be.
@@ -182,24 +210,9 @@ fn written(node: &Node, key: &str) -> Option<Written> {
 }
 
 /// What is written at `key`, or `stand_in` if nothing is.
-fn written_or(node: &Node, key: &str, stand_in: &str) -> Option<Written> {
+pub(super) fn written_or(node: &Node, key: &str, stand_in: &str) -> Option<Written> {
     match node.get(key) {
         Some(_) => written(node, key),
         None => Some(Written { text: Text::variable(stand_in), place: node.place.clone() }),
     }
-}
-
-/// Whether a configured label may have this name (Prometheus data model, "Metric names and labels").
-pub(super) fn check_label(name: &str) -> Result<(), String> {
-    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    if !first || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || name.len() > 64 {
-        return Err("a label's name has letters, digits and _ and does not start with a digit".into());
-    }
-    if name.starts_with("__") {
-        return Err("label names that start with __ are reserved".into());
-    }
-    if RESERVED_LABELS.contains(&name) {
-        return Err(format!("this label is reserved; reserved are {}", RESERVED_LABELS.join(", ")));
-    }
-    Ok(())
 }

@@ -25,6 +25,8 @@ pub(super) enum Shape {
     BitRate,
     Count(u64, u64),
     Number(f64, f64),
+    /// A part of a whole, 0 to 1, also written `5%`.
+    Share,
     Choice(&'static [&'static str]),
     /// IP address and port.
     Address,
@@ -35,7 +37,29 @@ pub(super) enum Shape {
     Map(&'static Shape),
     /// One of these words, or the other shape.
     Either(&'static [&'static str], &'static Shape),
+    /// Kept as written, to be read as this shape once for each name that `{name}` stands for.
+    Deferred(&'static Shape),
 }
+
+/// What [`Shape::Choice`] takes for yes and no.
+pub(super) const FLAG: &[&str] = &["true", "false"];
+
+/// The texts of a closed enum, for [`Shape::Choice`].
+macro_rules! words {
+    ($closed:ty) => {{
+        const WORDS: [&str; <$closed>::ALL.len()] = {
+            let mut words = [""; <$closed>::ALL.len()];
+            let mut at = 0;
+            while at < words.len() {
+                words[at] = <$closed>::ALL[at].as_str();
+                at += 1;
+            }
+            words
+        };
+        &WORDS
+    }};
+}
+pub(super) use words;
 
 pub(super) const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key { name, shape, required: false, doc, default: None }
@@ -69,12 +93,14 @@ impl Shape {
             Self::BitRate => "a bit rate above 0 such as 800kbps or 4Mbps".into(),
             Self::Count(min, max) => format!("a whole number from {min} to {max}"),
             Self::Number(min, max) => format!("a number from {min} to {max}"),
+            Self::Share => "a share from 0 to 1 such as 5% or 0.05".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Address => "an IP address and port such as 0.0.0.0:9935 or [::]:9935".into(),
             Self::List(_) => "a list".into(),
             Self::Table(groups) => format!("a mapping with keys of {}", key_names(groups).join(", ")),
             Self::Map(_) => "a mapping of names to texts".into(),
             Self::Either(words, other) => format!("{} or {}", words.join(", "), other.expected()),
+            Self::Deferred(shape) => shape.expected(),
         }
     }
 
@@ -90,11 +116,16 @@ impl Shape {
             Self::BitRate => json!({ "type": "string", "description": self.expected(), "examples": ["800kbps"] }),
             Self::Count(min, max) => or_reference(json!({ "type": "integer", "minimum": min, "maximum": max })),
             Self::Number(min, max) => or_reference(json!({ "type": "number", "minimum": min, "maximum": max })),
-            Self::Choice(words) => or_reference(json!({ "enum": words })),
+            Self::Share => {
+                let number = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+                json!({ "anyOf": [number, { "type": "string", "description": self.expected() }] })
+            }
+            Self::Choice(words) => or_reference(one_of(words)),
             Self::Address => json!({ "type": "string", "description": self.expected() }),
             Self::List(item) => json!({ "type": ["array", "null"], "items": item.schema() }),
             Self::Map(value) => json!({ "type": ["object", "null"], "additionalProperties": value.schema() }),
-            Self::Either(words, other) => json!({ "anyOf": [{ "enum": words }, other.schema()] }),
+            Self::Either(words, other) => json!({ "anyOf": [one_of(words), other.schema()] }),
+            Self::Deferred(shape) => shape.schema(),
             Self::Table(groups) => {
                 let mut properties = Map::new();
                 for key in groups.iter().copied().flatten() {
@@ -114,6 +145,12 @@ impl Shape {
             }
         }
     }
+}
+
+/// Editors take an unquoted `true` for what it is.
+fn one_of(words: &[&str]) -> Value {
+    let values = words.iter().map(|word| if FLAG.contains(word) { json!(*word == "true") } else { json!(word) });
+    json!({ "enum": values.collect::<Vec<_>>() })
 }
 
 /// Anything may also be written as a reference to the environment.

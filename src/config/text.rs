@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::error::shown;
 
+/// What `{…}` may stand for in a template.
+pub(super) const TEMPLATE: &[&str] = &["name"];
+
 /// A text whose environment references are resolved and whose variables are not. `Debug` shows nothing: it may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Text(Vec<Part>);

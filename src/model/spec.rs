@@ -69,6 +69,14 @@ pub const RESERVED_LABELS: &[&str] = &[
     "channels",
     "signal",
     "quantile",
+    "endpoint",
+    "service",
+    "path",
+    "hop",
+    "probe",
+    "role",
+    "proxy",
+    "server",
 ];
 
 /// Configured labels of a stream, sorted by name.

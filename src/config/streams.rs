@@ -1,0 +1,88 @@
+//! `streams:` and templates of streams → stream specs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::error::Place;
+use super::names::{self, MAX_STREAMS};
+use super::node::Node;
+use super::origins::Origins;
+use super::reader::Reader;
+use super::recipe::Recipe;
+use crate::model::Name;
+use crate::model::spec::{SpecSource, StreamSpec};
+
+/// The streams found so far and who has which name.
+#[derive(Default)]
+pub(super) struct Streams {
+    /// Sorted by name.
+    pub found: Vec<StreamSpec>,
+    places: HashMap<Name, Arc<Place>>,
+    /// What is written as a stream's name; also where something is wrong with the stream.
+    pub names: BTreeSet<String>,
+}
+
+impl Streams {
+    pub fn read(reader: &mut Reader<'_>, root: &Node, defaults: &Node, origins: &Arc<Origins>) -> Self {
+        let mut streams = Self::default();
+        for entry in root.items("streams") {
+            streams.names.extend(entry.text("name"));
+            if let Some(recipe) = Recipe::read(reader, defaults, entry, origins, None) {
+                streams.add(reader, &recipe, None);
+            }
+        }
+        for entry in root.items("templates").iter().filter(|entry| entry.get("endpoint").is_none()) {
+            streams.expand(reader, entry, defaults, origins);
+        }
+        if streams.found.len() > MAX_STREAMS {
+            reader.error(&root.place, too_many());
+        }
+        streams.found.sort_by(|a, b| a.name.cmp(&b.name));
+        streams
+    }
+
+    fn expand(&mut self, reader: &mut Reader<'_>, entry: &Node, defaults: &Node, origins: &Arc<Origins>) {
+        let recipe = Recipe::read(reader, defaults, entry, origins, Some(("name", "name")));
+        let names = names::of_template(reader, entry, MAX_STREAMS.saturating_sub(self.found.len()), too_many);
+        let recipe = match (entry.get("url"), recipe) {
+            (Some(_), Some(recipe)) => recipe,
+            (None, Some(_)) => return reader.error(&entry.place, "the key url is missing (or endpoint)"),
+            (_, None) => return self.names.extend(names),
+        };
+        for name in names {
+            self.add(reader, &recipe, Some(&name));
+        }
+    }
+
+    fn add(&mut self, reader: &mut Reader<'_>, recipe: &Recipe, name: Option<&str>) {
+        let variables = |variable: &str| name.filter(|_| variable == "name");
+        self.names.extend(recipe.name.text.fill(variables));
+        let made = recipe.stream(&variables, &BTreeMap::new(), SpecSource::File, &mut reader.errors);
+        let Some(stream) = made else { return };
+        let place = &recipe.name.place;
+        if let Some(first) = self.places.get(&stream.name) {
+            reader.error(place, format!("the name {} is used already, at {first}", stream.name));
+            return;
+        }
+        self.places.insert(stream.name.clone(), place.clone());
+        self.found.push(stream);
+    }
+
+    /// One warning for each URL that several streams play.
+    pub fn shared_urls(&self) -> Vec<String> {
+        let mut by_url: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+        let mut order = HashMap::new();
+        for (index, stream) in self.found.iter().enumerate() {
+            let first = *order.entry(&stream.probe.url).or_insert(index);
+            by_url.entry(first).or_default().push(stream.name.as_str());
+        }
+        let shared = by_url.into_values().filter(|names| names.len() > 1);
+        shared
+            .map(|names| format!("the streams {} have the same URL; the origin sends it to each", names.join(", ")))
+            .collect()
+    }
+}
+
+fn too_many() -> String {
+    format!("more than {MAX_STREAMS} streams in all")
+}
