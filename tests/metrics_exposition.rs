@@ -64,7 +64,7 @@ fn ill_fated(name: &str, now: Instant) -> StreamView {
     let mut spec = (*view.spec).clone();
     spec.policy = Arc::new(every_threshold());
     view.spec = Arc::new(spec);
-    view.verdict.degraded = DegradedCause::ALL.iter().copied().collect();
+    view.verdict.degraded = DegradedCause::OF_STREAMS.iter().copied().collect();
     view.totals.causes_seen = view.verdict.degraded;
     view.totals.down_causes_seen = [true; DownCause::ALL.len()];
     view.totals.changes = [1; Health::ALL.len()];
