@@ -96,7 +96,14 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     let always = Positions::of(
         std::iter::once(DownCause::Stalled as usize).chain(enabled_causes(&view.spec.policy).iter().map(position)),
     );
-    let seen = view.totals.down_causes_seen.iter().enumerate().filter(|(_, seen)| **seen).map(|(i, _)| i);
+    let seen = view
+        .totals
+        .down_causes_seen
+        .iter()
+        .take(DownCause::OF_STREAMS.len())
+        .enumerate()
+        .filter(|(_, seen)| **seen)
+        .map(|(i, _)| i);
     let seen = Positions::of(seen.chain(view.totals.causes_seen.iter().map(position)));
     let first = now.granted(&mut left);
     let second = Positions(always.0 & !first.0).granted(&mut left);

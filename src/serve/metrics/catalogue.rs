@@ -186,8 +186,8 @@ pub static CATALOGUE: &[Family] = &[
     service("hmonitor_service_tls_expiry_timestamp_seconds", Gauge, &[], "Unix time at which the certificate that the service has shown expires."),
 
     service("hmonitor_web_presenter_state", Gauge, &["state"], "1 for the state the device is in, 0 for the others."),
-    service("hmonitor_web_presenter_bits_per_second", Gauge, &[], "Bit rate as the device tells it; not zero while it is idle."),
-    service("hmonitor_web_presenter_target_bits_per_second", Gauge, &[], "Bit rate of the active profile at the present format."),
+    service("hmonitor_web_presenter_bytes_per_second", Gauge, &[], "Rate as the device tells it; not zero while it is idle."),
+    service("hmonitor_web_presenter_target_bytes_per_second", Gauge, &[], "Rate of the active profile at the present format."),
     service("hmonitor_web_presenter_cache_ratio", Gauge, &[], "Share of the send buffer in use, 0 to 1."),
     service("hmonitor_web_presenter_duration_seconds", Gauge, &[], "Length of the stream as the device counts it."),
     service("hmonitor_web_presenter_info", Gauge, &["model", "software", "platform", "quality", "format"], "1, with the device in its labels."),

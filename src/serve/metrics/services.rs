@@ -28,11 +28,15 @@ fn device(facts: &Facts) -> Option<&WebPresenterFacts> {
     }
 }
 
+fn bytes(bits: u64) -> f64 {
+    bits as f64 / 8.0
+}
+
 fn web_presenter(page: &mut Services) {
     let states = LiveState::ALL.iter().map(|s| s.as_str());
     page.one_hot("hmonitor_web_presenter_state", states, |r| device(r.facts_now).map(|d| d.live.as_str()));
-    page.single("hmonitor_web_presenter_bits_per_second", |r| device(r.facts_now)?.bitrate);
-    page.single("hmonitor_web_presenter_target_bits_per_second", |r| device(r.facts_now)?.target_bitrate);
+    page.single("hmonitor_web_presenter_bytes_per_second", |r| device(r.facts_now)?.bitrate.map(bytes));
+    page.single("hmonitor_web_presenter_target_bytes_per_second", |r| device(r.facts_now)?.target_bitrate.map(bytes));
     page.single("hmonitor_web_presenter_cache_ratio", |r| device(r.facts_now)?.cache);
     page.single("hmonitor_web_presenter_duration_seconds", |r| device(r.facts_now)?.duration.map(|d| d.as_secs_f64()));
     page.family("hmonitor_web_presenter_info", |r, w| {
