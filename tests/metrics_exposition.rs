@@ -10,12 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::report::{ParseErrorKind, Phase, TimestampAnomaly};
-use rtmp_hmonitor::model::snapshot::{Silence, Snapshot, StreamView};
+use rtmp_hmonitor::model::snapshot::{Silence, Snapshot, StreamView, TargetView};
 use rtmp_hmonitor::model::spec::{AudioExpect, Expect, Labels, Presence, Range, VideoExpect, enabled_causes};
+use rtmp_hmonitor::model::target_report::Facts;
 use rtmp_hmonitor::model::{BitRate, DegradedCause, DownCause, Health, StreamPolicy};
 use rtmp_hmonitor::serve::metrics::{self, CATALOGUE, Kind, SERIES_LIMIT, Scope};
 use rtmp_hmonitor::serve::moment::Moment;
-use support::{Bench, SECRET_KEY, report, server_spec, snapshot, stream};
+use support::{Bench, report, server_spec, snapshot, stream, targets};
 
 /// Series by their whole text before the value.
 fn series(text: &str) -> BTreeMap<&str, f64> {
@@ -64,13 +65,14 @@ fn ill_fated(name: &str, now: Instant) -> StreamView {
     let mut spec = (*view.spec).clone();
     spec.policy = Arc::new(every_threshold());
     view.spec = Arc::new(spec);
-    view.verdict.degraded = DegradedCause::ALL.iter().copied().collect();
+    view.verdict.degraded = DegradedCause::OF_STREAMS.iter().copied().collect();
     view.totals.causes_seen = view.verdict.degraded;
-    view.totals.down_causes_seen = [true; DownCause::ALL.len()];
+    let of_streams = |cause: usize| u64::from(cause < DownCause::OF_STREAMS.len());
+    view.totals.down_causes_seen = std::array::from_fn(|i| of_streams(i) > 0);
     view.totals.changes = [1; Health::ALL.len()];
     let mut report = report(now);
-    report.transport.connect_failures = [1; DownCause::ALL.len()];
-    report.transport.disconnects = [1; DownCause::ALL.len()];
+    report.transport.connect_failures = std::array::from_fn(of_streams);
+    report.transport.disconnects = std::array::from_fn(of_streams);
     report.transport.phases = [Some(Duration::from_millis(1)); Phase::ALL.len()];
     report.media.video.medium.anomalies = [1; TimestampAnomaly::ALL.len()];
     report.media.audio.medium.anomalies = [1; TimestampAnomaly::ALL.len()];
@@ -194,6 +196,16 @@ fn a_stream_never_has_more_than_its_series() {
     assert_eq!(found.keys().filter(|k| k.contains("_issue{")).count(), 21);
     assert_eq!(found[r#"hmonitor_stream_session_failures_total{stream="a",site="plant-a"}"#], 22.0);
     assert_eq!(found[r#"hmonitor_stream_media_errors_total{stream="a",site="plant-a"}"#], 10.0);
+    // A media server's view comes on top, and what matters less makes room for it.
+    let mut served = ill_fated("a", now);
+    served.server = Some(targets::server_view(Some(targets::server_stream()), true));
+    let text = render(&snapshot(now, vec![served]), now);
+    let found = series(&text);
+    assert_eq!(found.len(), SERIES_LIMIT);
+    assert_eq!(found[r#"hmonitor_stream_unplayable{stream="a",site="plant-a"}"#], 1.0);
+    let mut served = playing("a", Health::Up, now);
+    served.server = Some(targets::server_view(Some(targets::server_stream()), false));
+    assert!(series(&render(&snapshot(now, vec![served]), now)).len() <= SERIES_LIMIT);
     // Every threshold on, nothing wrong yet: all enabled causes are there.
     let mut calm = ill_fated("a", now);
     calm.verdict.health = Health::Up;
@@ -229,6 +241,20 @@ fn everything(bench: &Bench) {
         Duration::ZERO,
         vec![ill_fated("ill-fated", now), tame, declared, parse, few, stream("new", Health::Unknown)],
     );
+    let mut picture = (**bench.current.load()).clone();
+    let mut served = stream("served", Health::Up);
+    served.server = Some(targets::server_view(Some(targets::server_stream()), true));
+    picture.streams = picture.streams.iter().cloned().chain([Arc::new(served)]).collect();
+    let path = targets::path("path", [Health::Up, Health::Down, Health::Down], true);
+    let mut found = targets::one_of_each(now);
+    found.push(targets::target("slow", targets::icmp(), Health::Degraded));
+    let mut secured = targets::report(now, Facts::None);
+    secured.certificate_expiry = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    found.push(TargetView {
+        report: Some(Arc::new(secured)),
+        ..targets::target("secured", targets::vimeo(), Health::Up)
+    });
+    bench.current.store(Arc::new(targets::with(picture, found, vec![path])));
     let status = bench.views.control.status();
     status.count_restart(DownCause::Closed);
     status.note_reload(true);
@@ -257,16 +283,21 @@ async fn the_exposition_and_the_catalogue_agree() {
         } else {
             let family = open.unwrap();
             let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
-            assert_eq!(name, family.name);
+            let suffix = name.strip_prefix(family.name);
+            match family.kind {
+                Kind::Histogram => assert!(matches!(suffix, Some("_bucket" | "_sum" | "_count")), "{line}"),
+                _ => assert_eq!(suffix, Some(""), "{line}"),
+            }
             let mut labels: BTreeSet<&str> = rest
                 .split('"')
                 .step_by(2)
                 .filter_map(|part| part.strip_suffix('='))
                 .map(|l| l.trim_start_matches(['{', ',']))
                 .collect();
-            if family.scope == Scope::Stream {
-                assert!(labels.remove("stream") && labels.remove("site"), "{line}");
+            if let Some(subject) = family.scope.label() {
+                assert!(labels.remove(subject) && labels.remove("site"), "{line}");
             }
+            assert_eq!(labels.remove("le"), suffix == Some("_bucket"), "{line}");
             assert_eq!(labels, family.labels.iter().copied().collect(), "{line}");
         }
     }
@@ -275,7 +306,7 @@ async fn the_exposition_and_the_catalogue_agree() {
     for family in CATALOGUE {
         assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
     }
-    for secret in [SECRET_KEY, "T0KEN", "10.0.0.11", "said for people"] {
+    for secret in ["T0KEN", "10.0.0.11", "said for people"].iter().chain(&targets::SECRETS) {
         assert!(!text.contains(secret), "{secret}");
     }
 }

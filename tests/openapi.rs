@@ -3,12 +3,14 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rtmp_hmonitor::model::Health;
+use rtmp_hmonitor::model::target_report::Facts;
 use rtmp_hmonitor::serve::openapi::document;
 use rtmp_hmonitor::serve::routes::ROUTES;
 use serde_json::Value;
-use support::{Bench, server_spec, stream};
+use support::{Bench, server_spec, stream, targets};
 
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -23,9 +25,23 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// With an endpoint, a service and a path called `a`.
+fn picture(bench: &Bench, streams: Vec<rtmp_hmonitor::model::snapshot::StreamView>) {
+    let now = bench.clock.now();
+    let (ping, device) = (targets::ping(), Facts::WebPresenter(Arc::new(targets::device())));
+    let mut found = vec![
+        targets::found("a", targets::icmp(), now, ping),
+        targets::found("a", targets::web_presenter(), now, device),
+    ];
+    found.extend(targets::one_of_each(now));
+    let path = targets::path("a", [Health::Up, Health::Down, Health::Down], true);
+    bench.current.store(Arc::new(targets::with(support::snapshot(now, streams), found, vec![path])));
+}
+
 #[tokio::test]
 async fn every_route_is_described_and_every_described_route_answers() {
-    let bench = Bench::start(server_spec(), vec![stream("a", Health::Up)]).await;
+    let bench = Bench::start(server_spec(), vec![]).await;
+    picture(&bench, vec![stream("a", Health::Up)]);
     let served = bench.get("/api/v1/openapi.json").await.json();
     assert_eq!(served, document());
     let paths = served["paths"].as_object().unwrap();
@@ -68,10 +84,12 @@ fn references_lead_somewhere_and_schemas_are_used() {
 #[tokio::test]
 async fn documents_have_the_described_fields() {
     let view = rtmp_hmonitor::model::snapshot::StreamView {
-        report: Some(std::sync::Arc::new(support::report(std::time::Instant::now()))),
+        report: Some(Arc::new(support::report(std::time::Instant::now()))),
+        server: Some(targets::server_view(Some(targets::server_stream()), true)),
         ..stream("a", Health::Up)
     };
-    let bench = Bench::start(server_spec(), vec![view]).await;
+    let bench = Bench::start(server_spec(), vec![]).await;
+    picture(&bench, vec![view]);
     let document = document();
     let fields = |name: &str| -> BTreeSet<String> {
         document["components"]["schemas"][name]["properties"].as_object().unwrap().keys().cloned().collect()
@@ -83,6 +101,35 @@ async fn documents_have_the_described_fields() {
     let one = bench.get("/api/v1/streams/a").await.json();
     assert_eq!(keys(&one), fields("Stream"));
     assert_eq!(keys(&one["media"]["video"]), fields("Video"));
+    assert_eq!(keys(&one["server"]), fields("ServerSide"));
+    assert_eq!(keys(&one["server"]["video"]), fields("ServerVideo"));
+    assert_eq!(keys(&one["server"]["audio"]), fields("ServerAudio"));
+    assert_eq!(keys(&status["totals"]), fields("Totals"));
+    assert_eq!(keys(&status["endpoints"][0]), fields("TargetSummary"));
+    assert_eq!(keys(&status["paths"][0]), fields("Path"));
+    let path = bench.get("/api/v1/paths/a").await.json();
+    assert_eq!(keys(&path["hops"][0]), fields("Hop"));
+    assert_eq!(keys(&path["fault"]), fields("PathFault"));
+    assert_eq!(keys(&path["link"]), fields("Link"));
+    let mut kinds = 0;
+    for (place, fact, schema) in [
+        ("endpoints/host", "ping", "Ping"),
+        ("endpoints/web", "http", "Http"),
+        ("endpoints/names", "dns", "Dns"),
+        ("endpoints/link", "download", "Download"),
+        ("endpoints/db", "replica", "Replica"),
+        ("services/presenter", "web_presenter", "WebPresenter"),
+        ("services/sunday", "vimeo", "Vimeo"),
+        ("services/stat", "rtmp_server", "RtmpServer"),
+        ("services/lb", "haproxy", "Haproxy"),
+    ] {
+        let one = bench.get(&format!("/api/v1/{place}")).await.json();
+        assert_eq!(keys(&one), fields("Target"), "{place}");
+        assert_eq!(keys(&one["facts"]), BTreeSet::from([fact.to_owned()]), "{place}");
+        assert_eq!(keys(&one["facts"][fact]), fields(schema), "{place}");
+        kinds += 1;
+    }
+    assert_eq!(document["components"]["schemas"]["Facts"]["oneOf"].as_array().unwrap().len(), kinds);
     assert_eq!(keys(&bench.get("/health/streams/a").await.json()), fields("TargetHealth"));
     assert_eq!(keys(&bench.get("/health").await.json()), fields("MonitorHealth"));
 }

@@ -9,18 +9,18 @@ use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot, StreamView};
-use crate::model::spec::UnknownAnswer;
-use crate::model::{Cause, Health};
+use crate::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot};
+use crate::model::{Cause, Health, TargetClass};
 
 use super::Views;
-use super::documents::{causes, rfc3339};
+use super::documents::rfc3339;
+use super::judged::Judged;
 use super::metrics::own::{AnswerGiven, AnswerView};
 use super::moment::Moment;
 use super::query::Query;
 use super::reply::{Reply, TEXT, json, whole};
 
-/// Body of `/health/streams/{name}`.
+/// Body of `/health/streams/{name}` and its like for endpoints and services.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "TargetHealth")]
 pub struct TargetHealth {
@@ -37,19 +37,49 @@ pub struct TargetHealth {
     pub basis: &'static str,
 }
 
-/// The answer about one stream.
-pub struct StreamAnswer {
-    pub healthy: bool,
-    pub view: AnswerView,
-    pub given: AnswerGiven,
-    pub body: TargetHealth,
+/// What is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Stream,
+    Target(TargetClass),
 }
 
-/// Answers for the stream called `name`. A stalled store answers by the policy for unknown; a name that a reload has
+impl Asked {
+    /// The one of this name, or what is kept of it after a reload has removed it.
+    fn find<'s>(self, snapshot: &'s Snapshot, name: &str) -> Option<(AnswerView, Judged<'s>)> {
+        let (present, departed) = match self {
+            Self::Stream => {
+                (snapshot.stream(name).map(|v| (&**v).into()), snapshot.departed(name).map(|v| (&**v).into()))
+            }
+            Self::Target(class) => (
+                snapshot.target(class, name).map(|v| (&**v).into()),
+                snapshot.departed_target(class, name).map(|v| (&**v).into()),
+            ),
+        };
+        present.map(|judged| (self.view(), judged)).or(departed.map(|judged| (AnswerView::Departed, judged)))
+    }
+
+    fn view(self) -> AnswerView {
+        match self {
+            Self::Stream => AnswerView::Streams,
+            Self::Target(TargetClass::Endpoint) => AnswerView::Endpoints,
+            Self::Target(TargetClass::Service) => AnswerView::Services,
+        }
+    }
+}
+
+/// An answer and how it is counted.
+struct Answer {
+    healthy: bool,
+    view: AnswerView,
+    given: AnswerGiven,
+    body: TargetHealth,
+}
+
+/// Answers for the one called `name`. A stalled store answers by the policy for unknown; a name that a reload has
 /// removed is answered as before for as long as the snapshot keeps it.
-pub fn stream_answer(snapshot: &Snapshot, moment: &Moment, name: &str) -> StreamAnswer {
-    let found = snapshot.stream(name).map(|s| (AnswerView::Streams, s));
-    let Some((kind, view)) = found.or_else(|| snapshot.departed(name).map(|s| (AnswerView::Departed, s))) else {
+fn answer(snapshot: &Snapshot, moment: &Moment, asked: Asked, name: &str) -> Answer {
+    let Some((view, judged)) = asked.find(snapshot, name) else {
         let body = TargetHealth {
             status: Health::Unknown.as_str(),
             causes: Vec::new(),
@@ -58,33 +88,20 @@ pub fn stream_answer(snapshot: &Snapshot, moment: &Moment, name: &str) -> Stream
             epoch: None,
             basis: AnswerBasis::Unknown.as_str(),
         };
-        return StreamAnswer { healthy: false, view: AnswerView::Streams, given: AnswerGiven::NoSuchName, body };
+        return Answer { healthy: false, view: asked.view(), given: AnswerGiven::NoSuchName, body };
     };
     let fresh = moment.is_fresh(snapshot);
-    let answer = answer_of(view, fresh);
-    let verdict = &view.verdict;
+    let answer = judged.answer(fresh);
     let body = TargetHealth {
-        status: if fresh { verdict.health } else { Health::Unknown }.as_str(),
-        causes: if fresh { causes(verdict).map(Cause::as_str).collect() } else { Vec::new() },
+        status: judged.health(snapshot, moment).as_str(),
+        causes: judged.causes(snapshot, moment).map(Cause::as_str).collect(),
         // Nothing is known since the snapshot was taken.
-        since: Some(rfc3339(if fresh { verdict.since } else { moment.wall_of(snapshot.taken_at) })),
-        age_ms: view.report.as_ref().map(|r| millis(moment.age_of(r.observed_at))),
-        epoch: Some(verdict.epoch),
+        since: Some(rfc3339(if fresh { judged.verdict.since } else { moment.wall_of(snapshot.taken_at) })),
+        age_ms: judged.observed_at.map(|at| millis(moment.age_of(at))),
+        epoch: Some(judged.verdict.epoch),
         basis: answer.basis.as_str(),
     };
-    StreamAnswer { healthy: answer.healthy, view: kind, given: given(answer), body }
-}
-
-/// The store's answer, or the policy for unknown when its snapshot is not `fresh`.
-pub fn answer_of(view: &StreamView, fresh: bool) -> HealthAnswer {
-    if fresh {
-        return view.answer;
-    }
-    match view.spec.policy.unknown {
-        UnknownAnswer::Hold => HealthAnswer { healthy: view.answer.healthy, basis: AnswerBasis::Held },
-        UnknownAnswer::Pass => HealthAnswer { healthy: true, basis: AnswerBasis::Unknown },
-        UnknownAnswer::Fail => HealthAnswer { healthy: false, basis: AnswerBasis::Unknown },
-    }
+    Answer { healthy: answer.healthy, view, given: given(answer), body }
 }
 
 fn given(answer: HealthAnswer) -> AnswerGiven {
@@ -107,10 +124,13 @@ fn ok_or_unavailable(ok: bool) -> StatusCode {
     if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// Answers `/health/streams/{name}` and counts the answer.
-pub fn stream(views: &Views, name: &str) -> Reply {
+/// Answers `/health/{streams|endpoints|services}/{name}` and counts the answer.
+pub fn target(views: &Views, asked: Asked, name: &str) -> Reply {
     let moment = Moment::read(&views.store.clock);
-    let answer = stream_answer(&views.store.snapshot(), &moment, name);
+    counted(views, answer(&views.store.snapshot(), &moment, asked, name))
+}
+
+fn counted(views: &Views, answer: Answer) -> Reply {
     views.self_metrics.health_answered(answer.view, answer.given);
     json(ok_or_unavailable(answer.healthy), &answer.body)
 }
@@ -234,7 +254,5 @@ pub fn prometheus_healthy() -> Reply {
 /// Answers a path below `/health/` that names nothing: as an unknown target, because a load balancer asks.
 pub fn unknown_target(views: &Views) -> Reply {
     let moment = Moment::read(&views.store.clock);
-    let answer = stream_answer(&Snapshot::empty(moment.now), &moment, "");
-    views.self_metrics.health_answered(answer.view, answer.given);
-    json(StatusCode::SERVICE_UNAVAILABLE, &answer.body)
+    counted(views, answer(&Snapshot::empty(moment.now), &moment, Asked::Stream, ""))
 }

@@ -13,6 +13,7 @@ mod activity;
 mod api;
 mod documents;
 mod health;
+mod judged;
 mod listener;
 pub mod metrics;
 pub mod moment;

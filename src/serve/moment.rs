@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::model::Health;
 use crate::model::clock::{Calendar, Clock};
-use crate::model::snapshot::{Snapshot, StreamView};
+use crate::model::snapshot::Snapshot;
+use crate::model::target_report::{Facts, TargetReport};
 
 /// A snapshot older than this says nothing about the present any more: the store has stalled.
 pub const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(5);
@@ -39,9 +39,24 @@ impl Moment {
     pub fn is_fresh(&self, snapshot: &Snapshot) -> bool {
         self.age_of(snapshot.taken_at) < SNAPSHOT_MAX_AGE
     }
-}
 
-/// The stream's health as it may be shown now: a verdict in a stale snapshot is none.
-pub fn judged_health(view: &StreamView, snapshot: &Snapshot, moment: &Moment) -> Health {
-    if moment.is_fresh(snapshot) { view.verdict.health } else { Health::Unknown }
+    /// Whether the report may still stand for the present.
+    pub fn stands(&self, report: &TargetReport) -> bool {
+        self.is_within(report.observed_at, report)
+    }
+
+    /// The report's facts as far as they may still stand for the present: those of a look that succeeded a while ago, before the
+    /// failures since, may not.
+    pub fn standing_facts<'r>(&self, report: &'r TargetReport) -> Option<&'r Facts> {
+        let stand = match &report.facts {
+            // Its facts tell of failures too.
+            Facts::Ping(_) => self.stands(report),
+            _ => report.last_success.is_some_and(|at| self.is_within(at, report)),
+        };
+        stand.then_some(&report.facts)
+    }
+
+    fn is_within(&self, at: Instant, report: &TargetReport) -> bool {
+        !report.valid_for.is_zero() && self.age_of(at) <= report.valid_for
+    }
 }

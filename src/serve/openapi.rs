@@ -7,11 +7,14 @@ use serde_json::{Map, Value, json};
 use super::access::Access;
 use super::api::events::EventList;
 use super::api::intent::{AddedDocument, ReloadedDocument, SilenceRequest};
-use super::api::streams::{StatusDocument, StreamList};
-use super::documents::{SilenceDocument, StreamDocument};
+use super::api::paths::PathList;
+use super::api::status::StatusDocument;
+use super::api::streams::StreamList;
+use super::api::targets::{EndpointList, ServiceList};
+use super::documents::{PathDocument, SilenceDocument, StreamDocument, TargetDocument};
 use super::health::{MonitorHealth, TargetHealth};
 use super::reply::{ProblemDocument, Reply, json};
-use super::routes::{Endpoint, Operation, ROUTES, Verb};
+use super::routes::{Handler, Operation, ROUTES, Verb};
 
 /// Answers with [`document`].
 pub fn reply() -> Reply {
@@ -43,7 +46,7 @@ pub fn document() -> Value {
         "info": {
             "title": "rtmp-hmonitor",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Health of RTMP streams: one picture as metrics, health answers and JSON.",
+            "description": "Health of RTMP streams and of the path around them: one picture as metrics, health answers and JSON.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -72,7 +75,7 @@ fn describe(path: &str, operation: &Operation, problem: &Value, generator: &mut 
         "description": "A problem (RFC 9457)",
         "content": { "application/problem+json": { "schema": problem } },
     });
-    let mut responses = answers(operation.endpoint, generator);
+    let mut responses = answers(operation.handler, generator);
     if operation.access != Access::Health {
         responses.insert("default".to_owned(), problem);
     }
@@ -81,18 +84,18 @@ fn describe(path: &str, operation: &Operation, problem: &Value, generator: &mut 
         .filter_map(|s| s.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
-    parameters.extend(query(operation.endpoint).iter().map(|(name, required, kind, about)| {
+    parameters.extend(query(operation.handler).iter().map(|(name, required, kind, about)| {
         json!({ "name": name, "in": "query", "required": required, "description": about, "schema": { "type": kind } })
     }));
     let mut described = json!({
-        "operationId": format!("{:?}", operation.endpoint),
+        "operationId": format!("{:?}", operation.handler),
         "summary": operation.summary,
         "parameters": parameters,
         "responses": responses,
     });
-    let body = match operation.endpoint {
-        Endpoint::AddStream => Some(json!({ "type": "object", "description": "Shaped like an entry of `streams:`" })),
-        Endpoint::Silence => Some(schema::<SilenceRequest>(generator)),
+    let body = match operation.handler {
+        Handler::AddStream => Some(json!({ "type": "object", "description": "Shaped like an entry of `streams:`" })),
+        Handler::Silence => Some(schema::<SilenceRequest>(generator)),
         _ => None,
     };
     if let Some(body) = body {
@@ -108,24 +111,24 @@ fn describe(path: &str, operation: &Operation, problem: &Value, generator: &mut 
 
 type QueryKey = (&'static str, bool, &'static str, &'static str);
 
-fn query(endpoint: Endpoint) -> &'static [QueryKey] {
-    match endpoint {
-        Endpoint::Streams => &[
+fn query(handler: Handler) -> &'static [QueryKey] {
+    match handler {
+        Handler::Streams | Handler::Endpoints | Handler::Services | Handler::Paths => &[
             ("state", false, "string", "unknown, up, degraded, down or idle; may be repeated"),
             ("label", false, "string", "name:value; may be repeated"),
             ("cause", false, "string", "A cause that applies now; may be repeated"),
             ("q", false, "string", "Part of the name"),
         ],
-        Endpoint::Events | Endpoint::StreamEvents => &[
+        Handler::Events | Handler::StreamEvents | Handler::EndpointEvents | Handler::ServiceEvents => &[
             ("after", false, "integer", "Only events with a greater id"),
             ("limit", false, "integer", "At most this many, the newest; up to 1000"),
         ],
-        Endpoint::Probe => &[
+        Handler::Probe => &[
             ("target", true, "string", "rtmp:// or rtmps:// URL, percent-encoded"),
             ("module", false, "string", "Needed when there is more than one"),
             ("debug", false, "boolean", "Log lines and metrics as text"),
         ],
-        Endpoint::Live | Endpoint::Ready => &[
+        Handler::Live | Handler::Ready => &[
             ("verbose", false, "string", "List the checks"),
             ("exclude", false, "string", "Leave out a check; may be repeated"),
         ],
@@ -133,41 +136,44 @@ fn query(endpoint: Endpoint) -> &'static [QueryKey] {
     }
 }
 
-fn answers(endpoint: Endpoint, generator: &mut SchemaGenerator) -> Map<String, Value> {
+fn answers(handler: Handler, generator: &mut SchemaGenerator) -> Map<String, Value> {
     let as_json = |schema: Value| json!({ "application/json": { "schema": schema } });
     let text = |kind: &str| json!({ kind: { "schema": { "type": "string" } } });
-    let (codes, content): (&[(&str, &str)], Value) = match endpoint {
-        Endpoint::StreamHealth => (
-            &[("200", "Healthy"), ("503", "Not healthy, or no such stream")],
-            as_json(schema::<TargetHealth>(generator)),
-        ),
-        Endpoint::MonitorHealth => {
+    let (codes, content): (&[(&str, &str)], Value) = match handler {
+        Handler::StreamHealth | Handler::EndpointHealth | Handler::ServiceHealth => {
+            (&[("200", "Healthy"), ("503", "Not healthy, or no such name")], as_json(schema::<TargetHealth>(generator)))
+        }
+        Handler::MonitorHealth => {
             (&[("200", "Fresh"), ("503", "Stalled")], as_json(schema::<MonitorHealth>(generator)))
         }
-        Endpoint::Live | Endpoint::Ready => (&[("200", "Passed"), ("500", "Failed")], text("text/plain")),
-        Endpoint::LiveCheck | Endpoint::ReadyCheck => {
+        Handler::Live | Handler::Ready => (&[("200", "Passed"), ("500", "Failed")], text("text/plain")),
+        Handler::LiveCheck | Handler::ReadyCheck => {
             (&[("200", "Passed"), ("404", "No such check"), ("500", "Failed")], text("text/plain"))
         }
-        Endpoint::PrometheusReady => (&[("200", "Ready"), ("503", "Not ready")], text("text/plain")),
-        Endpoint::PrometheusHealthy | Endpoint::Metrics | Endpoint::Probe => {
-            (&[("200", "As text")], text("text/plain"))
-        }
-        Endpoint::Status => (&[("200", "The picture")], as_json(schema::<StatusDocument>(generator))),
-        Endpoint::Streams => (&[("200", "Streams")], as_json(schema::<StreamList>(generator))),
-        Endpoint::Stream => (&[("200", "The stream")], as_json(schema::<StreamDocument>(generator))),
-        Endpoint::Events | Endpoint::StreamEvents => {
+        Handler::PrometheusReady => (&[("200", "Ready"), ("503", "Not ready")], text("text/plain")),
+        Handler::PrometheusHealthy | Handler::Metrics | Handler::Probe => (&[("200", "As text")], text("text/plain")),
+        Handler::Status => (&[("200", "The picture")], as_json(schema::<StatusDocument>(generator))),
+        Handler::Streams => (&[("200", "Streams")], as_json(schema::<StreamList>(generator))),
+        Handler::Stream => (&[("200", "The stream")], as_json(schema::<StreamDocument>(generator))),
+        Handler::Endpoints => (&[("200", "Endpoints")], as_json(schema::<EndpointList>(generator))),
+        Handler::Endpoint => (&[("200", "The endpoint")], as_json(schema::<TargetDocument>(generator))),
+        Handler::Services => (&[("200", "Services")], as_json(schema::<ServiceList>(generator))),
+        Handler::Service => (&[("200", "The service")], as_json(schema::<TargetDocument>(generator))),
+        Handler::Paths => (&[("200", "Paths")], as_json(schema::<PathList>(generator))),
+        Handler::Path => (&[("200", "The path")], as_json(schema::<PathDocument>(generator))),
+        Handler::Events | Handler::StreamEvents | Handler::EndpointEvents | Handler::ServiceEvents => {
             let mut content = as_json(schema::<EventList>(generator));
             content["text/event-stream"] = json!({ "schema": { "type": "string" } });
             (&[("200", "Events, oldest first")], content)
         }
-        Endpoint::Reload => (&[("200", "What it changed")], as_json(schema::<ReloadedDocument>(generator))),
-        Endpoint::AddStream => (&[("201", "Added")], as_json(schema::<AddedDocument>(generator))),
-        Endpoint::Silence => (&[("200", "Silenced")], as_json(schema::<SilenceDocument>(generator))),
-        Endpoint::RemoveStream | Endpoint::Unsilence => (&[("204", "Done")], Value::Null),
-        Endpoint::OpenApi => (&[("200", "OpenAPI 3.1")], as_json(json!({ "type": "object" }))),
-        Endpoint::Page => (&[("200", "For people")], text("text/html")),
-        Endpoint::PageStyle => (&[("200", "Style")], text("text/css")),
-        Endpoint::PageScript => (&[("200", "Script")], text("text/javascript")),
+        Handler::Reload => (&[("200", "What it changed")], as_json(schema::<ReloadedDocument>(generator))),
+        Handler::AddStream => (&[("201", "Added")], as_json(schema::<AddedDocument>(generator))),
+        Handler::Silence => (&[("200", "Silenced")], as_json(schema::<SilenceDocument>(generator))),
+        Handler::RemoveStream | Handler::Unsilence => (&[("204", "Done")], Value::Null),
+        Handler::OpenApi => (&[("200", "OpenAPI 3.1")], as_json(json!({ "type": "object" }))),
+        Handler::Page => (&[("200", "For people")], text("text/html")),
+        Handler::PageStyle => (&[("200", "Style")], text("text/css")),
+        Handler::PageScript => (&[("200", "Script")], text("text/javascript")),
     };
     let response = |about: &str| match &content {
         Value::Null => json!({ "description": about }),

@@ -118,8 +118,9 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub fn no_stream() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is no stream of this name")
+    /// `noun`: what there is none of, by this name.
+    pub fn no_such(noun: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no {noun} of this name"))
     }
 
     /// Too much is going on already; ask again soon.

@@ -12,10 +12,13 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::TargetClass as Class;
+
+use super::health::Asked;
 use super::metrics::own::Listener;
 use super::query::Query;
 use super::reply::{Problem, Reply};
-use super::routes::{self, Endpoint, Operation, Route, Verb};
+use super::routes::{self, Handler, Operation, Route, Verb};
 use super::slots::{Slot, Slots};
 use super::{Views, access, api, health, openapi, page};
 
@@ -121,7 +124,7 @@ pub async fn answer(site: Arc<Site>, listener: Listener, peer: SocketAddr, reque
             Ok(query) => {
                 let parameter = parameter.unwrap_or_default();
                 let call = Call { site, peer, parts, query, parameter, body };
-                handle(operation.endpoint, call).await.unwrap_or_else(|problem| problem.reply())
+                handle(operation.handler, call).await.unwrap_or_else(|problem| problem.reply())
             }
         },
     };
@@ -152,32 +155,42 @@ fn admit(site: &Site, operation: &Operation, parts: &Parts) -> Result<Query, Pro
     Ok(query)
 }
 
-async fn handle(endpoint: Endpoint, call: Call) -> Result<Reply, Problem> {
+async fn handle(handler: Handler, call: Call) -> Result<Reply, Problem> {
     let views = &call.site.views;
-    Ok(match endpoint {
-        Endpoint::StreamHealth => health::stream(views, &call.parameter),
-        Endpoint::MonitorHealth => health::monitor(views),
-        Endpoint::Live => health::checklist(views, health::Question::Live, &call.query),
-        Endpoint::LiveCheck => health::single_check(views, health::Question::Live, &call.parameter),
-        Endpoint::Ready => health::checklist(views, health::Question::Ready, &call.query),
-        Endpoint::ReadyCheck => health::single_check(views, health::Question::Ready, &call.parameter),
-        Endpoint::PrometheusHealthy => health::prometheus_healthy(),
-        Endpoint::PrometheusReady => health::prometheus_ready(views),
-        Endpoint::Metrics => api::metrics::scrape(call).await?,
-        Endpoint::Status => api::streams::status(&call)?,
-        Endpoint::Streams => api::streams::list(&call)?,
-        Endpoint::Stream => api::streams::one(&call)?,
-        Endpoint::Events => api::events::all(&call)?,
-        Endpoint::StreamEvents => api::events::of_stream(&call)?,
-        Endpoint::Reload => api::intent::reload(call).await?,
-        Endpoint::AddStream => api::intent::add_stream(call).await?,
-        Endpoint::RemoveStream => api::intent::remove_stream(call).await?,
-        Endpoint::Silence => api::intent::silence(call).await?,
-        Endpoint::Unsilence => api::intent::unsilence(call).await?,
-        Endpoint::Probe => api::probe::probe(call).await?,
-        Endpoint::OpenApi => openapi::reply(),
-        Endpoint::Page => page::page(&call)?,
-        Endpoint::PageStyle => page::style(),
-        Endpoint::PageScript => page::script(),
+    Ok(match handler {
+        Handler::StreamHealth => health::target(views, Asked::Stream, &call.parameter),
+        Handler::EndpointHealth => health::target(views, Asked::Target(Class::Endpoint), &call.parameter),
+        Handler::ServiceHealth => health::target(views, Asked::Target(Class::Service), &call.parameter),
+        Handler::MonitorHealth => health::monitor(views),
+        Handler::Live => health::checklist(views, health::Question::Live, &call.query),
+        Handler::LiveCheck => health::single_check(views, health::Question::Live, &call.parameter),
+        Handler::Ready => health::checklist(views, health::Question::Ready, &call.query),
+        Handler::ReadyCheck => health::single_check(views, health::Question::Ready, &call.parameter),
+        Handler::PrometheusHealthy => health::prometheus_healthy(),
+        Handler::PrometheusReady => health::prometheus_ready(views),
+        Handler::Metrics => api::metrics::scrape(call).await?,
+        Handler::Status => api::status::status(&call)?,
+        Handler::Streams => api::streams::list(&call)?,
+        Handler::Stream => api::streams::one(&call)?,
+        Handler::Endpoints => api::targets::list(&call, Class::Endpoint)?,
+        Handler::Endpoint => api::targets::one(&call, Class::Endpoint)?,
+        Handler::EndpointEvents => api::events::of_target(&call, Class::Endpoint)?,
+        Handler::Services => api::targets::list(&call, Class::Service)?,
+        Handler::Service => api::targets::one(&call, Class::Service)?,
+        Handler::ServiceEvents => api::events::of_target(&call, Class::Service)?,
+        Handler::Paths => api::paths::list(&call)?,
+        Handler::Path => api::paths::one(&call)?,
+        Handler::Events => api::events::all(&call)?,
+        Handler::StreamEvents => api::events::of_stream(&call)?,
+        Handler::Reload => api::intent::reload(call).await?,
+        Handler::AddStream => api::intent::add_stream(call).await?,
+        Handler::RemoveStream => api::intent::remove_stream(call).await?,
+        Handler::Silence => api::intent::silence(call).await?,
+        Handler::Unsilence => api::intent::unsilence(call).await?,
+        Handler::Probe => api::probe::probe(call).await?,
+        Handler::OpenApi => openapi::reply(),
+        Handler::Page => page::page(&call)?,
+        Handler::PageStyle => page::style(),
+        Handler::PageScript => page::script(),
     })
 }

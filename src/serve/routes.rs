@@ -17,7 +17,7 @@ closed_enum! {
 
 /// What answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub(crate) enum Handler {
     Page,
     PageStyle,
     PageScript,
@@ -25,6 +25,8 @@ pub(crate) enum Endpoint {
     Probe,
     MonitorHealth,
     StreamHealth,
+    EndpointHealth,
+    ServiceHealth,
     Live,
     LiveCheck,
     Ready,
@@ -40,6 +42,14 @@ pub(crate) enum Endpoint {
     StreamEvents,
     Silence,
     Unsilence,
+    Endpoints,
+    Endpoint,
+    EndpointEvents,
+    Services,
+    Service,
+    ServiceEvents,
+    Paths,
+    Path,
     Events,
     OpenApi,
 }
@@ -48,7 +58,7 @@ pub(crate) enum Endpoint {
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
     pub verb: Verb,
-    pub(crate) endpoint: Endpoint,
+    pub(crate) handler: Handler,
     pub(crate) access: Access,
     pub summary: &'static str,
 }
@@ -60,8 +70,8 @@ pub struct Route {
     pub operations: &'static [Operation],
 }
 
-const fn op(verb: Verb, endpoint: Endpoint, access: Access, summary: &'static str) -> Operation {
-    Operation { verb, endpoint, access, summary }
+const fn op(verb: Verb, handler: Handler, access: Access, summary: &'static str) -> Operation {
+    Operation { verb, handler, access, summary }
 }
 
 use Access::{Health, Open, Operate, Read};
@@ -70,36 +80,46 @@ use Verb::{Delete, Get, Post, Put};
 /// Every route. GET also answers HEAD; health routes also answer OPTIONS like GET.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
-    Route { path: "/health/streams/{name}", operations: &[op(Get, Endpoint::StreamHealth, Health, "Health of one stream: 200 or 503")] },
-    Route { path: "/health", operations: &[op(Get, Endpoint::MonitorHealth, Health, "Health of the monitor itself: 200 or 503")] },
-    Route { path: "/livez", operations: &[op(Get, Endpoint::Live, Health, "Liveness by Kubernetes' conventions")] },
-    Route { path: "/livez/{check}", operations: &[op(Get, Endpoint::LiveCheck, Health, "One liveness check")] },
-    Route { path: "/readyz", operations: &[op(Get, Endpoint::Ready, Health, "Readiness by Kubernetes' conventions")] },
-    Route { path: "/readyz/{check}", operations: &[op(Get, Endpoint::ReadyCheck, Health, "One readiness check")] },
-    Route { path: "/-/healthy", operations: &[op(Get, Endpoint::PrometheusHealthy, Health, "Whether the process serves")] },
-    Route { path: "/-/ready", operations: &[op(Get, Endpoint::PrometheusReady, Health, "Whether the first whole picture is there")] },
-    Route { path: "/-/reload", operations: &[op(Post, Endpoint::Reload, Operate, "Read the configuration again and apply it")] },
-    Route { path: "/metrics", operations: &[op(Get, Endpoint::Metrics, Read, "Prometheus metrics")] },
-    Route { path: "/probe", operations: &[op(Get, Endpoint::Probe, Read, "Probe a target once; metrics of that probe alone")] },
-    Route { path: "/api/v1/status", operations: &[op(Get, Endpoint::Status, Read, "The whole picture")] },
+    Route { path: "/health/streams/{name}", operations: &[op(Get, Handler::StreamHealth, Health, "Health of one stream: 200 or 503")] },
+    Route { path: "/health/endpoints/{name}", operations: &[op(Get, Handler::EndpointHealth, Health, "Health of one endpoint: 200 or 503")] },
+    Route { path: "/health/services/{name}", operations: &[op(Get, Handler::ServiceHealth, Health, "Health of one service: 200 or 503")] },
+    Route { path: "/health", operations: &[op(Get, Handler::MonitorHealth, Health, "Health of the monitor itself: 200 or 503")] },
+    Route { path: "/livez", operations: &[op(Get, Handler::Live, Health, "Liveness by Kubernetes' conventions")] },
+    Route { path: "/livez/{check}", operations: &[op(Get, Handler::LiveCheck, Health, "One liveness check")] },
+    Route { path: "/readyz", operations: &[op(Get, Handler::Ready, Health, "Readiness by Kubernetes' conventions")] },
+    Route { path: "/readyz/{check}", operations: &[op(Get, Handler::ReadyCheck, Health, "One readiness check")] },
+    Route { path: "/-/healthy", operations: &[op(Get, Handler::PrometheusHealthy, Health, "Whether the process serves")] },
+    Route { path: "/-/ready", operations: &[op(Get, Handler::PrometheusReady, Health, "Whether the first whole picture is there")] },
+    Route { path: "/-/reload", operations: &[op(Post, Handler::Reload, Operate, "Read the configuration again and apply it")] },
+    Route { path: "/metrics", operations: &[op(Get, Handler::Metrics, Read, "Prometheus metrics")] },
+    Route { path: "/probe", operations: &[op(Get, Handler::Probe, Read, "Probe a target once; metrics of that probe alone")] },
+    Route { path: "/api/v1/status", operations: &[op(Get, Handler::Status, Read, "The whole picture")] },
     Route { path: "/api/v1/streams", operations: &[
-        op(Get, Endpoint::Streams, Read, "Streams in full, filtered by state, label, cause and q"),
-        op(Post, Endpoint::AddStream, Operate, "Add a stream"),
+        op(Get, Handler::Streams, Read, "Streams in full, filtered by state, label, cause and q"),
+        op(Post, Handler::AddStream, Operate, "Add a stream"),
     ] },
     Route { path: "/api/v1/streams/{name}", operations: &[
-        op(Get, Endpoint::Stream, Read, "One stream in full"),
-        op(Delete, Endpoint::RemoveStream, Operate, "Remove a stream that was added here"),
+        op(Get, Handler::Stream, Read, "One stream in full"),
+        op(Delete, Handler::RemoveStream, Operate, "Remove a stream that was added here"),
     ] },
-    Route { path: "/api/v1/streams/{name}/events", operations: &[op(Get, Endpoint::StreamEvents, Read, "Recent events of one stream, or live as an event stream")] },
+    Route { path: "/api/v1/streams/{name}/events", operations: &[op(Get, Handler::StreamEvents, Read, "Recent events of one stream, or live as an event stream")] },
     Route { path: "/api/v1/streams/{name}/silence", operations: &[
-        op(Put, Endpoint::Silence, Operate, "Declare that a stream's absence is no outage"),
-        op(Delete, Endpoint::Unsilence, Operate, "Lift the silence"),
+        op(Put, Handler::Silence, Operate, "Declare that a stream's absence is no outage"),
+        op(Delete, Handler::Unsilence, Operate, "Lift the silence"),
     ] },
-    Route { path: "/api/v1/events", operations: &[op(Get, Endpoint::Events, Read, "Recent events, or live as an event stream")] },
-    Route { path: "/api/v1/openapi.json", operations: &[op(Get, Endpoint::OpenApi, Read, "This description")] },
-    Route { path: "/", operations: &[op(Get, Endpoint::Page, Read, "The page for people")] },
-    Route { path: "/page.css", operations: &[op(Get, Endpoint::PageStyle, Open, "The page's style")] },
-    Route { path: "/page.js", operations: &[op(Get, Endpoint::PageScript, Open, "The page's script")] },
+    Route { path: "/api/v1/endpoints", operations: &[op(Get, Handler::Endpoints, Read, "Endpoints in full, filtered like streams")] },
+    Route { path: "/api/v1/endpoints/{name}", operations: &[op(Get, Handler::Endpoint, Read, "One endpoint in full")] },
+    Route { path: "/api/v1/endpoints/{name}/events", operations: &[op(Get, Handler::EndpointEvents, Read, "Recent events of one endpoint, or live as an event stream")] },
+    Route { path: "/api/v1/services", operations: &[op(Get, Handler::Services, Read, "Services in full, filtered like streams")] },
+    Route { path: "/api/v1/services/{name}", operations: &[op(Get, Handler::Service, Read, "One service in full")] },
+    Route { path: "/api/v1/services/{name}/events", operations: &[op(Get, Handler::ServiceEvents, Read, "Recent events of one service, or live as an event stream")] },
+    Route { path: "/api/v1/paths", operations: &[op(Get, Handler::Paths, Read, "Paths with their hops, filtered like streams")] },
+    Route { path: "/api/v1/paths/{name}", operations: &[op(Get, Handler::Path, Read, "One path: its hops, the first that fails, what it carries")] },
+    Route { path: "/api/v1/events", operations: &[op(Get, Handler::Events, Read, "Recent events, or live as an event stream")] },
+    Route { path: "/api/v1/openapi.json", operations: &[op(Get, Handler::OpenApi, Read, "This description")] },
+    Route { path: "/", operations: &[op(Get, Handler::Page, Read, "The page for people")] },
+    Route { path: "/page.css", operations: &[op(Get, Handler::PageStyle, Open, "The page's style")] },
+    Route { path: "/page.js", operations: &[op(Get, Handler::PageScript, Open, "The page's script")] },
 ];
 
 impl Route {

@@ -15,8 +15,8 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::Name;
-use crate::model::event::{Event, Subject};
+use crate::model::event::{Event, Subject, SubjectClass};
+use crate::model::{Name, TargetClass};
 use crate::serve::documents::EventDocument;
 use crate::serve::metrics::SelfMetrics;
 use crate::serve::reply::{Problem, Reply, large_json, stream};
@@ -43,14 +43,27 @@ pub fn all(call: &Call) -> Result<Reply, Problem> {
 
 /// Events of one stream, also of one that has been removed.
 pub fn of_stream(call: &Call) -> Result<Reply, Problem> {
-    let subject =
-        Name::new(call.parameter.as_str()).map(|name| Subject::stream(&name)).map_err(|_| Problem::no_stream())?;
-    let name = subject.name.as_str();
-    let store = &call.site.views.store;
-    let snapshot = store.snapshot();
-    let known = snapshot.stream(name).or_else(|| snapshot.departed(name)).is_some();
-    if !known && store.events.recent(Some(&subject), 0, 1).is_empty() {
-        return Err(Problem::no_stream());
+    let snapshot = call.site.views.store.snapshot();
+    let known = snapshot.stream(&call.parameter).or_else(|| snapshot.departed(&call.parameter)).is_some();
+    of_one(call, SubjectClass::Stream, known)
+}
+
+/// Likewise of one endpoint or service.
+pub fn of_target(call: &Call, class: TargetClass) -> Result<Reply, Problem> {
+    let (snapshot, name) = (call.site.views.store.snapshot(), &call.parameter);
+    let known = snapshot.target(class, name).or_else(|| snapshot.departed_target(class, name)).is_some();
+    let class = match class {
+        TargetClass::Endpoint => SubjectClass::Endpoint,
+        TargetClass::Service => SubjectClass::Service,
+    };
+    of_one(call, class, known)
+}
+
+fn of_one(call: &Call, class: SubjectClass, known: bool) -> Result<Reply, Problem> {
+    let name = Name::new(&call.parameter).map_err(|_| Problem::no_such(class.as_str()))?;
+    let subject = Subject { class, name };
+    if !known && call.site.views.store.events.recent(Some(&subject), 0, 1).is_empty() {
+        return Err(Problem::no_such(class.as_str()));
     }
     events(call, Some(&subject))
 }

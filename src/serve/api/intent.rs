@@ -70,7 +70,7 @@ async fn ask<T>(
 }
 
 fn stream_name(call: &Call) -> Result<Name, Problem> {
-    Name::new(&call.parameter).map_err(|_| Problem::no_stream())
+    Name::new(&call.parameter).map_err(|_| Problem::no_such("stream"))
 }
 
 pub async fn reload(call: Call) -> Result<Reply, Problem> {

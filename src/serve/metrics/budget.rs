@@ -15,6 +15,9 @@ pub const SERIES_LIMIT: usize = 60;
 /// Most series of a stream that are always granted; a test counts them.
 pub const CORE: usize = 39;
 
+/// Beside them, of a stream that a media server's statistics tell of.
+pub const SERVER: usize = 4;
+
 /// A set of array positions below 32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Positions(u32);
@@ -82,7 +85,7 @@ pub fn all_causes() -> impl Iterator<Item = Cause> {
 
 /// Grants `view` its series beyond the core. `judged` is false while the verdict is too old to show.
 pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> Extras {
-    let mut left = SERIES_LIMIT - CORE;
+    let mut left = SERIES_LIMIT - CORE - if view.server.is_some() { SERVER } else { 0 };
     let position = |c: DegradedCause| issue_position(Cause::Degraded(c));
     let now = match judged {
         true => Positions::of(
@@ -93,7 +96,14 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     let always = Positions::of(
         std::iter::once(DownCause::Stalled as usize).chain(enabled_causes(&view.spec.policy).iter().map(position)),
     );
-    let seen = view.totals.down_causes_seen.iter().enumerate().filter(|(_, seen)| **seen).map(|(i, _)| i);
+    let seen = view
+        .totals
+        .down_causes_seen
+        .iter()
+        .take(DownCause::OF_STREAMS.len())
+        .enumerate()
+        .filter(|(_, seen)| **seen)
+        .map(|(i, _)| i);
     let seen = Positions::of(seen.chain(view.totals.causes_seen.iter().map(position)));
     let first = now.granted(&mut left);
     let second = Positions(always.0 & !first.0).granted(&mut left);

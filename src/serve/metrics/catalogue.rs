@@ -7,6 +7,7 @@ closed_enum! {
     Kind {
         Counter = "counter",
         Gauge = "gauge",
+        Histogram = "histogram",
     }
 }
 
@@ -15,10 +16,29 @@ closed_enum! {
 pub enum Scope {
     /// Each stream: its series also carry `stream` and the stream's configured labels.
     Stream,
+    /// Each endpoint: its series also carry `endpoint` and the endpoint's configured labels.
+    Endpoint,
+    /// Likewise each service: `service`.
+    Service,
+    /// Likewise each path: `path`.
+    Path,
     /// The monitor itself.
     Monitor,
     /// One answer of `/probe`.
     Probe,
+}
+
+impl Scope {
+    /// The label that names what a series is about.
+    pub const fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Stream => Some("stream"),
+            Self::Endpoint => Some("endpoint"),
+            Self::Service => Some("service"),
+            Self::Path => Some("path"),
+            Self::Monitor | Self::Probe => None,
+        }
+    }
 }
 
 /// One metric family.
@@ -45,6 +65,18 @@ const fn stream(name: &'static str, kind: Kind, labels: &'static [&'static str],
     Family { name, kind, help, labels, scope: Scope::Stream }
 }
 
+const fn endpoint(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind, help, labels, scope: Scope::Endpoint }
+}
+
+const fn service(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind, help, labels, scope: Scope::Service }
+}
+
+const fn path(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind, help, labels, scope: Scope::Path }
+}
+
 const fn monitor(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
     Family { name, kind, help, labels, scope: Scope::Monitor }
 }
@@ -53,9 +85,9 @@ const fn probe(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: Kind::Gauge, help, labels: &[], scope: Scope::Probe }
 }
 
-use Kind::{Counter, Gauge};
+use Kind::{Counter, Gauge, Histogram};
 
-/// All families. Per-stream ones appear in this order.
+/// All families. Those of streams appear in this order.
 #[rustfmt::skip]
 pub static CATALOGUE: &[Family] = &[
     stream("hmonitor_stream_up", Gauge, &[], "1 while the stream is up or degraded, 0 while it is down; absent while unknown or idle."),
@@ -99,12 +131,100 @@ pub static CATALOGUE: &[Family] = &[
     stream("hmonitor_stream_audio_info", Gauge, &["codec", "sample_rate", "channels"], "1, with the audio format in its labels."),
     stream("hmonitor_stream_parameter_changes_total", Counter, &[], "Changes of codec, size, rate or channels."),
     stream("hmonitor_stream_parse_errors_total", Counter, &["kind"], "Media headers that could not be parsed by kind, once there has been one."),
+    stream("hmonitor_stream_server_publishing", Gauge, &[], "1 while the media server's statistics say that the stream is published, 0 while they do not."),
+    stream("hmonitor_stream_server_bytes_total", Counter, &[], "Bytes from the publisher as the media server counts them; starts again with the publication."),
+    stream("hmonitor_stream_server_players", Gauge, &[], "Players of the stream as the media server counts them."),
+    stream("hmonitor_stream_unplayable", Gauge, &[], "1 while the media server receives the stream and yet it cannot be played."),
+
+    endpoint("hmonitor_endpoint_up", Gauge, &["probe"], "1 while the endpoint is up or degraded, 0 while it is down; absent while unknown or idle."),
+    endpoint("hmonitor_endpoint_health", Gauge, &["state"], "1 for the state the endpoint is in, 0 for the others."),
+    endpoint("hmonitor_endpoint_issue", Gauge, &["cause"], "1 while the cause applies. Causes enabled by expectations always, others once seen."),
+    endpoint("hmonitor_endpoint_state_changes_total", Counter, &["to"], "Changes into each state, once there has been one."),
+    endpoint("hmonitor_endpoint_outages_total", Counter, &[], "Outages: from the change to down until the endpoint is back."),
+    endpoint("hmonitor_endpoint_outage_seconds_total", Counter, &[], "Time spent down, the open outage included."),
+    endpoint("hmonitor_endpoint_last_change_timestamp_seconds", Gauge, &[], "Unix time since which the state has held."),
+    endpoint("hmonitor_endpoint_checks_total", Counter, &[], "Looks at the endpoint that told something."),
+    endpoint("hmonitor_endpoint_checks_failed_total", Counter, &[], "Failed looks of every cause."),
+    endpoint("hmonitor_endpoint_failures_total", Counter, &["cause"], "Failed looks by cause, once there has been one."),
+    endpoint("hmonitor_endpoint_blind_total", Counter, &["cause"], "Looks that told nothing about the endpoint, by cause."),
+    endpoint("hmonitor_endpoint_duration_seconds", Gauge, &["phase"], "Duration of each phase of the newest look."),
+    endpoint("hmonitor_endpoint_check_duration_seconds", Gauge, &[], "The whole of the newest successful look."),
+    endpoint("hmonitor_endpoint_last_success_timestamp_seconds", Gauge, &[], "Unix time of the newest successful look."),
+    endpoint("hmonitor_endpoint_tls_expiry_timestamp_seconds", Gauge, &[], "Unix time at which the certificate that the endpoint has shown expires."),
+
+    endpoint("hmonitor_ping_rtt_seconds", Histogram, &[], "Round trips of answered pings."),
+    endpoint("hmonitor_ping_sent_total", Counter, &[], "Pings sent."),
+    endpoint("hmonitor_ping_received_total", Counter, &[], "Pings answered in time, each counted once."),
+    endpoint("hmonitor_ping_lost_total", Counter, &[], "Pings not answered in time."),
+    endpoint("hmonitor_ping_duplicates_total", Counter, &[], "Answers to pings that had been answered."),
+    endpoint("hmonitor_ping_late_total", Counter, &[], "Answers that came too late; their pings stay lost."),
+    endpoint("hmonitor_ping_reordered_total", Counter, &[], "Answers that came after that of a later ping."),
+    endpoint("hmonitor_ping_loss_ratio", Gauge, &[], "Share of pings lost over the configured window, 0 to 1."),
+    endpoint("hmonitor_ping_jitter_seconds", Gauge, &[], "Mean difference between neighbouring round trips over the configured window."),
+    endpoint("hmonitor_ping_rtt_mean_seconds", Gauge, &[], "Mean round trip over the configured window."),
+    endpoint("hmonitor_endpoint_http_status", Gauge, &[], "Status code of the newest successful look."),
+    endpoint("hmonitor_download_bytes_per_second", Gauge, &[], "Rate of the newest timed download."),
+    endpoint("hmonitor_replication_role", Gauge, &["role"], "1 for the role the store has, 0 for the others."),
+    endpoint("hmonitor_replication_lag_bytes", Gauge, &[], "How far a replica is behind its primary, as far as it can know."),
+    endpoint("hmonitor_replication_lag_seconds", Gauge, &[], "How far a replica is behind its primary, as far as it can know."),
+    endpoint("hmonitor_replication_connected", Gauge, &[], "1 while a replica is connected to its primary, 0 while it is not."),
+    endpoint("hmonitor_replication_replicas", Gauge, &[], "Replicas that a primary serves, or members of the set."),
+
+    service("hmonitor_service_up", Gauge, &["kind"], "1 while the service is up or degraded, 0 while it is down; absent while unknown or idle."),
+    service("hmonitor_service_health", Gauge, &["state"], "1 for the state the service is in, 0 for the others."),
+    service("hmonitor_service_issue", Gauge, &["cause"], "1 while the cause applies. Causes enabled by expectations always, others once seen."),
+    service("hmonitor_service_state_changes_total", Counter, &["to"], "Changes into each state, once there has been one."),
+    service("hmonitor_service_outages_total", Counter, &[], "Outages: from the change to down until the service is back."),
+    service("hmonitor_service_outage_seconds_total", Counter, &[], "Time spent down, the open outage included."),
+    service("hmonitor_service_last_change_timestamp_seconds", Gauge, &[], "Unix time since which the state has held."),
+    service("hmonitor_service_checks_total", Counter, &[], "Looks at the service that told something."),
+    service("hmonitor_service_checks_failed_total", Counter, &[], "Failed looks of every cause."),
+    service("hmonitor_service_errors_total", Counter, &["kind", "cause"], "Failed looks by cause, once there has been one, and looks that told nothing about the service (hindered, rate_limited, paused, panic)."),
+    service("hmonitor_service_duration_seconds", Gauge, &["phase"], "Duration of each phase of the newest look."),
+    service("hmonitor_service_check_duration_seconds", Gauge, &[], "The whole of the newest successful look."),
+    service("hmonitor_service_last_success_timestamp_seconds", Gauge, &[], "Unix time of the newest successful look."),
+    service("hmonitor_service_tls_expiry_timestamp_seconds", Gauge, &[], "Unix time at which the certificate that the service has shown expires."),
+
+    service("hmonitor_web_presenter_state", Gauge, &["state"], "1 for the state the device is in, 0 for the others."),
+    service("hmonitor_web_presenter_bytes_per_second", Gauge, &[], "Rate as the device tells it; not zero while it is idle."),
+    service("hmonitor_web_presenter_target_bytes_per_second", Gauge, &[], "Rate of the active profile at the present format."),
+    service("hmonitor_web_presenter_cache_ratio", Gauge, &[], "Share of the send buffer in use, 0 to 1."),
+    service("hmonitor_web_presenter_duration_seconds", Gauge, &[], "Length of the stream as the device counts it."),
+    service("hmonitor_web_presenter_info", Gauge, &["model", "software", "platform", "quality", "format"], "1, with the device in its labels."),
+    service("hmonitor_vimeo_state", Gauge, &["state"], "1 for the state the event or video is in, 0 for the others."),
+    service("hmonitor_vimeo_viewers", Gauge, &[], "Viewers now, where the API tells."),
+    service("hmonitor_vimeo_plays", Gauge, &[], "Plays so far, unless the owner hides them."),
+    service("hmonitor_vimeo_ingest_status", Gauge, &[], "Status number of the ingest as the API gives it."),
+    service("hmonitor_vimeo_video_width_pixels", Gauge, &[], "Picture width that is received."),
+    service("hmonitor_vimeo_video_height_pixels", Gauge, &[], "Picture height that is received."),
+    service("hmonitor_vimeo_seconds_remaining", Gauge, &[], "Stream time left."),
+    service("hmonitor_vimeo_rate_limit_remaining", Gauge, &[], "Requests that the API still allows in its present window."),
+    service("hmonitor_rtmp_server_clients", Gauge, &[], "Players and publishers of all applications."),
+    service("hmonitor_rtmp_server_streams", Gauge, &[], "Streams that are published."),
+    service("hmonitor_rtmp_server_bytes_total", Counter, &["direction"], "Bytes received (in) and sent (out) as the server counts them."),
+    service("hmonitor_rtmp_server_uptime_seconds", Gauge, &[], "Time since the server's start."),
+    service("hmonitor_rtmp_server_info", Gauge, &["flavor", "version"], "1, with the server in its labels."),
+    service("hmonitor_haproxy_backend_up", Gauge, &["proxy"], "1 while the backend can take sessions, else 0."),
+    service("hmonitor_haproxy_sessions", Gauge, &["proxy"], "Sessions of the backend now."),
+    service("hmonitor_haproxy_sessions_total", Counter, &["proxy"], "Sessions of the backend so far."),
+    service("hmonitor_haproxy_server_up", Gauge, &["proxy", "server"], "1 while the server takes new sessions, else 0. At most 1,000 servers a service."),
+    service("hmonitor_haproxy_server_sessions", Gauge, &["proxy", "server"], "Sessions of the server now."),
+    service("hmonitor_haproxy_server_weight", Gauge, &["proxy", "server"], "Weight of the server."),
+    service("hmonitor_haproxy_server_check_failures_total", Counter, &["proxy", "server"], "Failed health checks of the server as HAProxy counts them."),
+
+    path("hmonitor_path_fault", Gauge, &["hop"], "1 for the first hop that fails, 0 for the others."),
+    path("hmonitor_path_fault_certain", Gauge, &[], "While a hop fails: 1 when every hop before it is known to be well, else 0."),
+    path("hmonitor_link_receive_ratio", Gauge, &[], "What the carried streams deliver over what they should."),
+    path("hmonitor_link_received_bytes_per_second", Gauge, &[], "What the carried streams deliver together."),
+    path("hmonitor_link_expected_bytes_per_second", Gauge, &[], "What the carried streams should deliver together."),
 
     monitor("hmonitor_build_info", Gauge, &["version", "revision"], "1, with the build in its labels."),
     monitor("hmonitor_config_last_reload_successful", Gauge, &[], "Whether the newest attempt to load the configuration succeeded."),
     monitor("hmonitor_config_last_reload_success_timestamp_seconds", Gauge, &[], "Unix time of the newest successful load of the configuration."),
     monitor("hmonitor_discovery_sources_failing", Gauge, &[], "Discovery sources that cannot be read now; their last known streams stay."),
     monitor("hmonitor_streams_configured", Gauge, &[], "Streams in the picture."),
+    monitor("hmonitor_endpoints_configured", Gauge, &[], "Endpoints in the picture."),
+    monitor("hmonitor_services_configured", Gauge, &[], "Services in the picture."),
     monitor("hmonitor_snapshot_age_seconds", Gauge, &[], "Age of the picture every view is made from."),
     monitor("hmonitor_http_requests_total", Counter, &["route", "code"], "HTTP requests answered."),
     monitor("hmonitor_connections_refused_total", Counter, &["listener"], "Connections closed because the listener's limit was reached."),

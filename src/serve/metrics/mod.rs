@@ -1,28 +1,41 @@
 //! `/metrics`: one exposition from one snapshot.
 //!
-//! The per-stream families are written as text, because building `MetricFamily` values for a thousand streams takes
+//! The families of streams, endpoints, services and paths are written as text, because building `MetricFamily` values for a thousand streams takes
 //! tens of milliseconds and a million allocations; the monitor's own families come from a registry.
 
 pub mod budget;
 pub mod catalogue;
+mod endpoints;
 mod exposition;
+mod moments;
 pub mod own;
+mod paths;
 mod process;
+mod rows;
+mod services;
 mod streams;
+mod targets;
 
 pub use budget::SERIES_LIMIT;
 pub use catalogue::{CATALOGUE, Family, Kind, Scope};
 pub use own::SelfMetrics;
-pub use streams::render;
 
 use std::time::SystemTime;
 
+use crate::model::TargetClass;
 use crate::model::snapshot::Snapshot;
 
 use super::Views;
 use super::moment::Moment;
 use exposition::{FamilyWriter, Value};
 use process::ProcessFigures;
+
+/// Appends the families of every stream, endpoint, service and path in `snapshot` to `out`.
+pub fn render(snapshot: &Snapshot, moment: &Moment, out: &mut String) {
+    streams::render(snapshot, moment, out);
+    targets::render(snapshot, moment, out);
+    paths::render(snapshot, moment, out);
+}
 
 /// The whole exposition.
 ///
@@ -31,7 +44,8 @@ use process::ProcessFigures;
 pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, prometheus::Error> {
     let moment = Moment::read(&views.store.clock);
     // About 120 bytes a series; growing step by step would copy megabytes.
-    let mut out = String::with_capacity(16 * 1024 + snapshot.streams.len() * SERIES_LIMIT * 120);
+    let mut out =
+        String::with_capacity(16 * 1024 + (snapshot.streams.len() + snapshot.targets.len()) * SERIES_LIMIT * 120);
     render(snapshot, &moment, &mut out);
     views.self_metrics.render(&mut out)?;
     let status = views.control.status();
@@ -43,7 +57,8 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
     }
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
-    let figures: [(&str, Option<Value>); 14] = [
+    let count = |class| Some((snapshot.targets_of(class).len() as u64).into());
+    let figures: [(&str, Option<Value>); 16] = [
         ("hmonitor_discovery_sources_failing", Some(status.discovery_failing().into())),
         ("hmonitor_config_last_reload_successful", Some(status.last_reload_successful().into())),
         (
@@ -52,6 +67,8 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
         ),
         ("hmonitor_task_panics_total", Some(status.panics().into())),
         ("hmonitor_streams_configured", Some((snapshot.streams.len() as u64).into())),
+        ("hmonitor_endpoints_configured", count(TargetClass::Endpoint)),
+        ("hmonitor_services_configured", count(TargetClass::Service)),
         ("hmonitor_snapshot_age_seconds", Some(moment.age_of(snapshot.taken_at).as_secs_f64().into())),
         ("hmonitor_observer_pauses_total", Some(views.store.clock.pauses().into())),
         ("process_cpu_seconds_total", p.cpu_seconds.map(Into::into)),

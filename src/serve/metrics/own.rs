@@ -10,7 +10,9 @@ closed_enum! {
     /// What a health answer was about.
     AnswerView {
         Streams = "streams",
-        /// A stream that a reload has removed.
+        Endpoints = "endpoints",
+        Services = "services",
+        /// Anything that a reload has removed.
         Departed = "departed",
     }
 }

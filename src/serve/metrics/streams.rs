@@ -1,18 +1,19 @@
 //! The per-stream families, written as text straight from a snapshot.
 
-use std::time::{Instant, SystemTime};
-
 use crate::model::report::{MediaReport, MediumReport, ParseErrorKind, Phase, StreamReport, TimestampAnomaly};
-use crate::model::snapshot::{Snapshot, StreamView};
+use crate::model::snapshot::{ServerView, Snapshot, StreamView};
 use crate::model::{DownCause, Health, MediaKind};
-use crate::serve::moment::{Moment, judged_health};
+use crate::serve::judged::Judged;
+use crate::serve::moment::Moment;
 
 use super::budget::{self, Extras};
-use super::catalogue::Family;
-use super::exposition::{FamilyWriter, Value, is_label_name, push_label};
+use super::catalogue::Scope;
+use super::exposition::{Value, base_labels};
+use super::moments::{unix_seconds, wall_seconds};
+use super::rows::{self, Row};
 
 /// One stream, prepared for being visited once per family.
-struct Row<'s> {
+struct StreamRow<'s> {
     view: &'s StreamView,
     report: Option<&'s StreamReport>,
     /// Present while the evidence is fresh enough for figures of the present.
@@ -20,21 +21,29 @@ struct Row<'s> {
     health: Health,
     labels: String,
     extras: Extras,
+    server: Option<&'s ServerView>,
+    /// Of a picture that is no older than it may be.
+    server_now: Option<&'s ServerView>,
 }
 
-impl<'s> Row<'s> {
+impl<'s> StreamRow<'s> {
     fn new(view: &'s StreamView, moment: &Moment, snapshot: &Snapshot) -> Self {
-        let health = judged_health(view, snapshot, moment);
+        let health = Judged::from(view).health(snapshot, moment);
         let report = view.report.as_deref();
         let judged = health != Health::Unknown;
-        let mut labels = String::with_capacity(64);
-        push_label(&mut labels, "stream", view.spec.name.as_str());
-        for (name, value) in view.spec.labels.iter().filter(|(name, _)| is_label_name(name)) {
-            labels.push(',');
-            push_label(&mut labels, name, value);
-        }
+        let labels = base_labels(Scope::Stream, view.spec.name.as_str(), &view.spec.labels);
         let fresh = report.filter(|_| judged);
-        Self { view, report, fresh, health, labels, extras: budget::grant(view, report, judged) }
+        let server = view.server.as_deref();
+        Self {
+            view,
+            report,
+            fresh,
+            health,
+            labels,
+            extras: budget::grant(view, report, judged),
+            server,
+            server_now: server.filter(|_| moment.is_fresh(snapshot)),
+        }
     }
 
     fn media(&self) -> Option<&'s MediaReport> {
@@ -53,54 +62,38 @@ fn medium(report: &MediaReport, kind: MediaKind) -> &MediumReport {
     }
 }
 
-/// Writes one series, or none.
-type Series<'w, 'o> = &'w mut FamilyWriter<'o>;
-
-struct Page<'r, 'o> {
-    rows: &'r [Row<'r>],
-    out: &'o mut String,
+impl Row for StreamRow<'_> {
+    fn labels(&self) -> &str {
+        &self.labels
+    }
 }
 
-impl<'r> Page<'r, '_> {
-    fn family(&mut self, name: &str, mut write: impl FnMut(&'r Row<'r>, Series<'_, '_>)) {
-        let family = Family::named(name);
-        debug_assert!(family.is_some(), "{name} is not in the catalogue");
-        let Some(family) = family else { return };
-        let mut writer = FamilyWriter::new(family, self.out);
-        for row in self.rows {
-            write(row, &mut writer);
+type Page<'r, 'o> = rows::Page<'r, 'o, StreamRow<'r>>;
+
+/// A family with one series per medium at most.
+fn per_medium<'r, V: Into<Value>>(
+    page: &mut Page<'r, '_>,
+    name: &str,
+    value: impl Fn(&'r StreamRow<'r>, MediaKind) -> Option<V>,
+) {
+    page.family(name, |row, w| {
+        for kind in MediaKind::ALL.iter().copied() {
+            if let Some(value) = value(row, kind) {
+                w.series(&row.labels, &[kind.as_str()], value);
+            }
         }
-    }
-
-    /// A family with one series per stream at most.
-    fn single<V: Into<Value>>(&mut self, name: &str, value: impl Fn(&'r Row<'r>) -> Option<V>) {
-        self.family(name, |row, w| {
-            if let Some(value) = value(row) {
-                w.series(&row.labels, &[], value);
-            }
-        });
-    }
-
-    /// A family with one series per medium at most.
-    fn per_medium<V: Into<Value>>(&mut self, name: &str, value: impl Fn(&'r Row<'r>, MediaKind) -> Option<V>) {
-        self.family(name, |row, w| {
-            for kind in MediaKind::ALL.iter().copied() {
-                if let Some(value) = value(row, kind) {
-                    w.series(&row.labels, &[kind.as_str()], value);
-                }
-            }
-        });
-    }
+    });
 }
 
 /// Appends the per-stream families of every stream in `snapshot` to `out`.
 pub fn render(snapshot: &Snapshot, moment: &Moment, out: &mut String) {
-    let rows: Vec<Row> = snapshot.streams.iter().map(|view| Row::new(view, moment, snapshot)).collect();
+    let rows: Vec<_> = snapshot.streams.iter().map(|view| StreamRow::new(view, moment, snapshot)).collect();
     let mut page = Page { rows: &rows, out };
     state(&mut page);
     connection(&mut page, moment);
     media(&mut page, moment);
     picture_and_sound(&mut page);
+    server_side(&mut page);
 }
 
 fn state(page: &mut Page) {
@@ -174,14 +167,14 @@ fn connection(page: &mut Page, moment: &Moment) {
 
 fn media(page: &mut Page, moment: &Moment) {
     page.single("hmonitor_stream_received_bytes_total", |r| r.report.map(|r| r.transport.received_bytes));
-    page.per_medium("hmonitor_stream_media_bytes_total", |r, kind| Some(medium(r.media()?, kind).bytes));
-    page.per_medium("hmonitor_stream_frames_total", |r, kind| Some(medium(r.media()?, kind).frames));
+    per_medium(page, "hmonitor_stream_media_bytes_total", |r, kind| Some(medium(r.media()?, kind).bytes));
+    per_medium(page, "hmonitor_stream_frames_total", |r, kind| Some(medium(r.media()?, kind).frames));
     page.single("hmonitor_stream_keyframes_total", |r| r.media().map(|m| m.video.keyframes));
-    page.per_medium("hmonitor_stream_media_bytes_per_second", |r, kind| {
+    per_medium(page, "hmonitor_stream_media_bytes_per_second", |r, kind| {
         medium(r.fresh_media()?, kind).bytes_per_second
     });
     page.single("hmonitor_stream_frames_per_second", |r| r.fresh_media()?.video.frames_per_second);
-    page.per_medium("hmonitor_stream_declared_bytes_per_second", |r, kind| {
+    per_medium(page, "hmonitor_stream_declared_bytes_per_second", |r, kind| {
         let position = 1 + kind as usize;
         medium(r.media()?, kind).declared_bytes_per_second.filter(|_| r.extras.declared.contains(position))
     });
@@ -192,11 +185,11 @@ fn media(page: &mut Page, moment: &Moment) {
         r.fresh_media()?.video.keyframe_interval.map(|d| d.as_secs_f64())
     });
     page.single("hmonitor_stream_gop_frames", |r| r.fresh_media()?.video.gop_frames);
-    page.per_medium("hmonitor_stream_frame_gap_max_seconds", |r, kind| {
+    per_medium(page, "hmonitor_stream_frame_gap_max_seconds", |r, kind| {
         medium(r.fresh_media()?, kind).frame_gap_max.map(|d| d.as_secs_f64())
     });
     page.single("hmonitor_stream_jitter_seconds", |r| r.fresh_media()?.jitter.map(|d| d.as_secs_f64()));
-    page.per_medium("hmonitor_stream_last_frame_timestamp_seconds", |r, kind| {
+    per_medium(page, "hmonitor_stream_last_frame_timestamp_seconds", |r, kind| {
         medium(r.media()?, kind).last_frame.and_then(|at| wall_seconds(moment, at))
     });
     page.single("hmonitor_stream_media_errors_total", |r| {
@@ -243,11 +236,12 @@ fn picture_and_sound(page: &mut Page) {
     });
 }
 
-/// To the millisecond: finer digits would differ from scrape to scrape, because awake time and wall time are read apart.
-fn wall_seconds(moment: &Moment, at: Instant) -> Option<f64> {
-    unix_seconds(moment.wall_of(at)).map(|s| (s * 1e3).round() / 1e3)
-}
-
-fn unix_seconds(at: SystemTime) -> Option<f64> {
-    at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|d| d.as_secs_f64())
+/// At most [`budget::SERVER`] series.
+fn server_side(page: &mut Page) {
+    page.single("hmonitor_stream_server_publishing", |r| {
+        Some(r.server_now?.stream.as_ref().is_some_and(|s| s.publishing))
+    });
+    page.single("hmonitor_stream_server_bytes_total", |r| r.server?.stream.as_ref()?.bytes_in);
+    page.single("hmonitor_stream_server_players", |r| r.server_now?.stream.as_ref()?.players);
+    page.single("hmonitor_stream_unplayable", |r| Some(r.server_now?.unplayable_since.is_some()));
 }

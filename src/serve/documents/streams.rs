@@ -1,94 +1,44 @@
-//! The JSON documents of the API: shapes for others, made from the model, which knows no JSON. Units are in the names;
-//! what is not known is `null`; URLs are redacted; times are RFC 3339 in UTC, to the millisecond.
+//! Streams: what is measured by playing them, beside what their media server says.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::event::{Event, SubjectClass};
 use crate::model::report::{Connection, MediumReport, Phase, StreamReport, TimestampAnomaly};
-use crate::model::snapshot::{Silence, Snapshot, StreamView, Verdict};
-use crate::model::{Cause, DownCause, Health};
+use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView};
+use crate::model::target_report::ServerStream;
+use crate::model::{DownCause, Health};
+use crate::serve::judged::Judged;
+use crate::serve::moment::Moment;
 
-use super::health::answer_of;
-use super::moment::{Moment, judged_health};
-
-/// RFC 3339 in UTC, to the millisecond.
-pub fn rfc3339(at: SystemTime) -> String {
-    let millis = at.duration_since(SystemTime::UNIX_EPOCH).map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-    jiff::Timestamp::from_millisecond(millis.unwrap_or(0)).map(|t| format!("{t:.3}")).unwrap_or_default()
-}
-
-/// Why a stream is not up.
-pub fn causes(verdict: &Verdict) -> impl Iterator<Item = Cause> {
-    verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded))
-}
-
-type Counts = BTreeMap<&'static str, u64>;
-
-/// Non-zero counters by their label.
-fn counts<'n>(names: impl Iterator<Item = &'static str>, counters: impl IntoIterator<Item = &'n u64>) -> Counts {
-    names.zip(counters).filter(|(_, n)| **n > 0).map(|(name, n)| (name, *n)).collect()
-}
-
-fn secs(d: Option<Duration>) -> Option<f64> {
-    d.map(|d| d.as_secs_f64())
-}
+use super::{Counts, FaultDocument, JudgementDocument, counts, rfc3339, secs};
 
 /// A stream in a few words and numbers.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "StreamSummary")]
 pub struct StreamSummary<'s> {
-    pub name: &'s str,
-    /// `unknown`, `up`, `degraded`, `down` or `idle`.
-    pub health: &'static str,
-    pub causes: Vec<&'static str>,
-    /// Why, for people.
-    pub detail: &'s str,
-    /// Since when `health` has held.
-    pub since: String,
-    /// Grows with every change of the verdict.
-    pub epoch: u64,
-    /// What the health endpoint answers: 200 when true.
-    pub healthy: bool,
-    /// What that rests on: `verdict`, `held` or `unknown`.
-    pub basis: &'static str,
-    /// Since the newest evidence.
-    pub age_seconds: Option<f64>,
+    #[serde(flatten)]
+    pub judgement: JudgementDocument<'s>,
     /// Video and audio together.
     pub bitrate_bps: Option<f64>,
     pub frames_per_second: Option<f64>,
-    pub outages: u64,
-    pub labels: BTreeMap<&'s str, &'s str>,
     pub silence: Option<SilenceDocument<'s>>,
 }
 
 impl<'s> StreamSummary<'s> {
     pub fn new(view: &'s StreamView, snapshot: &Snapshot, moment: &Moment) -> Self {
-        let health = judged_health(view, snapshot, moment);
-        let known = health != Health::Unknown;
+        let judged = Judged::from(view);
+        let known = judged.health(snapshot, moment) != Health::Unknown;
         let fresh = view.report.as_ref().filter(|_| known).map(|r| &r.media);
         let rates = fresh.map(|m| (m.video.medium.bytes_per_second, m.audio.medium.bytes_per_second));
-        let answer = answer_of(view, moment.is_fresh(snapshot));
         Self {
-            name: view.spec.name.as_str(),
-            health: health.as_str(),
-            causes: if known { causes(&view.verdict).map(Cause::as_str).collect() } else { Vec::new() },
-            detail: if moment.is_fresh(snapshot) { &view.verdict.detail } else { "the picture is too old" },
-            since: rfc3339(view.verdict.since),
-            epoch: view.verdict.epoch,
-            healthy: answer.healthy,
-            basis: answer.basis.as_str(),
-            age_seconds: view.report.as_ref().map(|r| moment.age_of(r.observed_at).as_secs_f64()),
+            judgement: JudgementDocument::new(&judged, snapshot, moment),
             bitrate_bps: rates.and_then(|rates| match rates {
                 (None, None) => None,
                 (video, audio) => Some((video.unwrap_or(0.0) + audio.unwrap_or(0.0)) * 8.0),
             }),
             frames_per_second: fresh.and_then(|m| m.video.frames_per_second),
-            outages: view.totals.outages,
-            labels: view.spec.labels.iter().collect(),
             silence: view.silence.as_deref().map(SilenceDocument::new),
         }
     }
@@ -124,6 +74,8 @@ pub struct StreamDocument<'s> {
     pub connection: Option<ConnectionDocument>,
     pub fault: Option<FaultDocument<'s>>,
     pub media: Option<MediaDocument<'s>>,
+    /// What its media server's statistics say of it, when they are watched and fresh.
+    pub server: Option<ServerDocument<'s>>,
 }
 
 impl<'s> StreamDocument<'s> {
@@ -135,12 +87,9 @@ impl<'s> StreamDocument<'s> {
             source: view.spec.source.as_str(),
             outage_seconds: view.totals.outage_seconds,
             connection: report.map(|r| ConnectionDocument::new(r, moment)),
-            fault: report.and_then(|r| r.fault.as_ref()).map(|f| FaultDocument {
-                cause: f.cause.as_str(),
-                since: rfc3339(moment.wall_of(f.since)),
-                detail: &f.detail,
-            }),
+            fault: report.and_then(|r| r.fault.as_ref()).map(|f| FaultDocument::new(f, moment)),
             media: report.map(|r| MediaDocument::new(r, moment)),
+            server: view.server.as_deref().filter(|_| moment.is_fresh(snapshot)).map(ServerDocument::new),
         }
     }
 }
@@ -182,15 +131,6 @@ impl ConnectionDocument {
             received_bytes: t.received_bytes,
         }
     }
-}
-
-/// Evidence that the stream is not there.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Fault")]
-pub struct FaultDocument<'s> {
-    pub cause: &'static str,
-    pub since: String,
-    pub detail: &'s str,
 }
 
 /// The analyser's figures as of the newest evidence.
@@ -312,45 +252,87 @@ pub struct AudioDocument<'s> {
     pub channels: Option<u32>,
 }
 
-/// One entry of the event history.
+/// A stream as its media server sees it.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Event")]
-pub struct EventDocument<'s> {
-    /// Grows by one; starts again when the monitor does.
-    pub id: u64,
-    pub at: String,
-    /// One of these four says whom it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stream: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<&'s str>,
-    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding` or `fault`.
-    pub kind: &'static str,
-    pub from: Option<&'static str>,
-    pub to: Option<&'static str>,
-    pub causes: Vec<&'static str>,
-    pub detail: &'s str,
+#[schemars(rename = "ServerSide")]
+pub struct ServerDocument<'s> {
+    /// The service that says so.
+    pub service: &'s str,
+    /// Whether the server lists it and says that it is being published.
+    pub publishing: bool,
+    pub published_seconds: Option<f64>,
+    /// From the publisher, as the server counts.
+    pub bytes: Option<u64>,
+    pub bitrate_bps: Option<f64>,
+    /// How long no bytes have come from the publisher.
+    pub idle_seconds: Option<f64>,
+    /// The publisher not counted.
+    pub players: Option<u64>,
+    pub video: Option<ServerVideoDocument<'s>>,
+    pub audio: Option<ServerAudioDocument<'s>>,
+    /// Since when it cannot be played although the server says that it is published and bytes arrive there.
+    pub unplayable_since: Option<String>,
 }
 
-impl<'s> EventDocument<'s> {
-    pub fn new(event: &'s Event) -> Self {
-        let about = |class| (event.subject.class == class).then_some(event.subject.name.as_str());
+impl<'s> ServerDocument<'s> {
+    fn new(view: &'s ServerView) -> Self {
+        let stream = view.stream.as_ref();
         Self {
-            id: event.id,
-            at: rfc3339(event.at),
-            stream: about(SubjectClass::Stream),
-            endpoint: about(SubjectClass::Endpoint),
-            service: about(SubjectClass::Service),
-            path: about(SubjectClass::Path),
-            kind: event.kind.as_str(),
-            from: event.from.map(Health::as_str),
-            to: event.to.map(Health::as_str),
-            causes: event.causes.iter().map(|c| c.as_str()).collect(),
-            detail: &event.detail,
+            service: view.service.as_str(),
+            publishing: stream.is_some_and(|s| s.publishing),
+            published_seconds: secs(stream.and_then(|s| s.published_for)),
+            bytes: stream.and_then(|s| s.bytes_in),
+            bitrate_bps: stream.and_then(|s| s.bytes_per_second).map(|b| b * 8.0),
+            idle_seconds: secs(stream.and_then(|s| s.idle_for)),
+            players: stream.and_then(|s| s.players),
+            video: stream.and_then(ServerVideoDocument::new),
+            audio: stream.and_then(|s| s.audio.as_ref()).map(|f| ServerAudioDocument {
+                codec: &f.codec,
+                profile: &f.profile,
+                sample_rate_hz: f.sample_rate,
+                channels: f.channels,
+            }),
+            unplayable_since: view.unplayable_since.map(rfc3339),
         }
     }
+}
+
+/// The picture as the server says.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ServerVideo")]
+pub struct ServerVideoDocument<'s> {
+    pub codec: &'s str,
+    pub profile: &'s str,
+    pub level: &'s str,
+    pub width_pixels: Option<u32>,
+    pub height_pixels: Option<u32>,
+    /// From the server's own count of frames.
+    pub frames_per_second: Option<f64>,
+    /// As the publisher claims.
+    pub declared_frames_per_second: Option<f64>,
+}
+
+impl<'s> ServerVideoDocument<'s> {
+    fn new(stream: &'s ServerStream) -> Option<Self> {
+        let format = stream.video.as_ref()?;
+        Some(Self {
+            codec: &format.codec,
+            profile: &format.profile,
+            level: &format.level,
+            width_pixels: format.width,
+            height_pixels: format.height,
+            frames_per_second: stream.frames_per_second,
+            declared_frames_per_second: stream.declared_frames_per_second,
+        })
+    }
+}
+
+/// The sound as the server says.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ServerAudio")]
+pub struct ServerAudioDocument<'s> {
+    pub codec: &'s str,
+    pub profile: &'s str,
+    pub sample_rate_hz: Option<u32>,
+    pub channels: Option<u32>,
 }

@@ -1,0 +1,52 @@
+//! Entries of the event history.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::Health;
+use crate::model::event::{Event, SubjectClass};
+
+use super::rfc3339;
+
+/// One entry of the event history.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct EventDocument<'s> {
+    /// Grows by one; starts again when the monitor does.
+    pub id: u64,
+    pub at: String,
+    /// One of these four says whom it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<&'s str>,
+    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding` or `fault`.
+    pub kind: &'static str,
+    pub from: Option<&'static str>,
+    pub to: Option<&'static str>,
+    pub causes: Vec<&'static str>,
+    pub detail: &'s str,
+}
+
+impl<'s> EventDocument<'s> {
+    pub fn new(event: &'s Event) -> Self {
+        let about = |class| (event.subject.class == class).then_some(event.subject.name.as_str());
+        Self {
+            id: event.id,
+            at: rfc3339(event.at),
+            stream: about(SubjectClass::Stream),
+            endpoint: about(SubjectClass::Endpoint),
+            service: about(SubjectClass::Service),
+            path: about(SubjectClass::Path),
+            kind: event.kind.as_str(),
+            from: event.from.map(Health::as_str),
+            to: event.to.map(Health::as_str),
+            causes: event.causes.iter().map(|c| c.as_str()).collect(),
+            detail: &event.detail,
+        }
+    }
+}
