@@ -33,7 +33,7 @@ use self::reader::Reader;
 use self::recipe::Recipe;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
-use crate::model::{Name, closed_enum};
+use crate::model::{Name, PathSpec, TargetSpec, closed_enum};
 
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
@@ -49,6 +49,10 @@ pub struct Config {
     /// Sorted by name, templates expanded.
     pub streams: Vec<StreamSpec>,
     pub discover: Vec<DiscoverSpec>,
+    /// Endpoints and services, sorted by id.
+    pub targets: Vec<TargetSpec>,
+    /// Sorted by name.
+    pub paths: Vec<PathSpec>,
     pub state_file: Option<PathBuf>,
     pub log: LogSpec,
     pub supervisor: SupervisorSpec,
@@ -192,6 +196,8 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         server,
         streams: streams.found,
         discover,
+        targets: Vec::new(),
+        paths: Vec::new(),
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
         supervisor: supervisor(root.get("supervisor").unwrap_or(&nothing)),
