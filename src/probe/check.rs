@@ -178,7 +178,8 @@ impl TargetTally {
 
     /// Looking begins. What has told nothing yet is waited for as long as a report stands; then nothing is known.
     fn begin(&mut self, now: Instant, spec: &CheckSpec) {
-        if self.report.last_success.is_none() && self.report.fault.is_none() {
+        // Not again after a defect of ours: that is no reason to wait longer.
+        if self.report.valid_for.is_zero() {
             self.report.observed_at = now;
             self.report.valid_for = valid_for(spec);
         }
