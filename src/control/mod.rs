@@ -35,6 +35,7 @@ use crate::probe::{ProbeEnvironment, ReportBoard, once};
 use crate::state::{StateError, StateFile};
 
 use allow::allows;
+pub use backoff::OriginLimiter;
 use discovery::Discovery;
 use fingerprint::Fingerprint;
 pub use handle::{Command, ControlError, ControlHandle, OneShot, Reloaded};
@@ -103,7 +104,7 @@ impl Control {
         let shared = Arc::new(Shared {
             env,
             board,
-            limiter: backoff::OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
+            limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
         });

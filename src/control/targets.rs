@@ -14,7 +14,7 @@ use super::stream::Shared;
 use crate::model::target::{Check, CheckSpec};
 use crate::model::target_report::BlindCause;
 use crate::model::{TargetId, TargetReport, TargetSpec};
-use crate::probe::check::{self, TargetTally};
+use crate::probe::check::{self, Checker, TargetTally};
 use crate::probe::checkers::checker;
 
 /// After a panic, before the checker is made anew.
@@ -23,11 +23,15 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// A task's last word: what is known of its target.
 type Task = JoinHandle<TargetTally>;
 
+/// What makes the checker of a check; `None` for those that need none.
+pub type MakeChecker = fn(&Check) -> Option<Box<dyn Checker>>;
+
 /// All running checks.
 #[derive(Debug)]
 pub struct TargetSupervisor {
     shared: Arc<Shared>,
     pool: Arc<ProbePool>,
+    make: MakeChecker,
     running: HashMap<TargetId, Running>,
     /// Told to stop, not yet ended.
     stopping: Vec<Task>,
@@ -42,7 +46,12 @@ struct Running {
 
 impl TargetSupervisor {
     pub fn new(shared: Arc<Shared>, pool: Arc<ProbePool>) -> Self {
-        Self { shared, pool, running: HashMap::new(), stopping: Vec::new() }
+        Self::with(checker, shared, pool)
+    }
+
+    /// The same with checkers of another make.
+    pub fn with(make: MakeChecker, shared: Arc<Shared>, pool: Arc<ProbePool>) -> Self {
+        Self { shared, pool, make, running: HashMap::new(), stopping: Vec::new() }
     }
 
     /// Makes what runs match `targets` (sorted by id). Only another check is a reason to touch one.
@@ -102,6 +111,7 @@ impl TargetSupervisor {
     fn start(&mut self, spec: &Arc<TargetSpec>, predecessor: Option<Task>) {
         let stop = CancellationToken::new();
         let (shared, stopped, started) = (Arc::clone(&self.shared), stop.clone(), Arc::clone(spec));
+        let make = self.make;
         let task = self.pool.spawn_check(async move {
             let before = match predecessor {
                 Some(task) => task.await.ok(),
@@ -110,7 +120,7 @@ impl TargetSupervisor {
             let now = shared.env.clock.now();
             let mut tally = before.unwrap_or_else(|| TargetTally::new(now));
             tally.move_on(now);
-            stopped.run_until_cancelled(watch(&shared, &started, &mut tally)).await;
+            stopped.run_until_cancelled(watch(&shared, make, &started, &mut tally)).await;
             tally
         });
         self.running.insert(spec.id.clone(), Running { check: Arc::clone(&spec.check), stop, task });
@@ -118,10 +128,10 @@ impl TargetSupervisor {
 }
 
 /// Checks one target until dropped, over defects of our own.
-async fn watch(shared: &Shared, spec: &TargetSpec, tally: &mut TargetTally) {
+async fn watch(shared: &Shared, make: MakeChecker, spec: &TargetSpec, tally: &mut TargetTally) {
     let publish = |report: TargetReport, urgent: bool| shared.board.publish_target(&spec.id, report, urgent);
     loop {
-        if AssertUnwindSafe(look(shared, &spec.check, tally, &publish)).catch_unwind().await.is_ok() {
+        if AssertUnwindSafe(look(shared, make, &spec.check, tally, &publish)).catch_unwind().await.is_ok() {
             return;
         }
         // The panic hook has logged the place. Our defect says nothing about the target: what was known of it ages to unknown.
@@ -136,6 +146,7 @@ async fn watch(shared: &Shared, spec: &TargetSpec, tally: &mut TargetTally) {
 /// Looks again and again, in the way that fits the kind of the check. Ends only by being dropped.
 async fn look(
     shared: &Shared,
+    make: MakeChecker,
     spec: &CheckSpec,
     tally: &mut TargetTally,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
@@ -143,7 +154,7 @@ async fn look(
     match &spec.check {
         Check::Icmp(_) => ping(shared, spec, tally, publish).await,
         other => {
-            if let Some(mut checker) = checker(other) {
+            if let Some(mut checker) = make(other) {
                 check::watch(&shared.env, spec, tally, &mut *checker, publish).await;
             }
         }

@@ -186,7 +186,7 @@ impl Fold {
         for name in &names {
             let Some(entry) = self.entries.get_mut(name) else { continue };
             let path = entry.spec.probe.url.publication();
-            let server = listing.as_ref().map(|listing| listing.view(&path, entry.server.as_ref()));
+            let server = listing.as_ref().and_then(|listing| listing.view(&path, entry.server.as_ref()));
             if server.as_ref().map(Arc::as_ptr) != entry.server.as_ref().map(Arc::as_ptr) {
                 entry.server = server;
                 self.evaluate(now, wall, name, outcome);

@@ -18,6 +18,7 @@ const LASTING: Duration = Duration::from_secs(3);
 pub struct Listing<'a> {
     service: &'a Name,
     by_path: HashMap<String, &'a ServerStream>,
+    truncated: bool,
 }
 
 impl<'a> Listing<'a> {
@@ -30,17 +31,22 @@ impl<'a> Listing<'a> {
                 *slot = stream;
             }
         }
-        Self { service, by_path }
+        Self { service, by_path, truncated: facts.truncated }
     }
 
-    /// What the server says of the stream at `path`; `before`, when it says nothing new.
-    pub fn view(&self, path: &str, before: Option<&Arc<ServerView>>) -> Arc<ServerView> {
+    /// What the server says of the stream at `path`; `before`, when it says nothing new. `None`: it may be on the part of the list that
+    /// was cut off.
+    pub fn view(&self, path: &str, before: Option<&Arc<ServerView>>) -> Option<Arc<ServerView>> {
         let stream = self.by_path.get(path).copied();
+        if stream.is_none() && self.truncated {
+            return None;
+        }
         if let Some(before) = before.filter(|b| b.service == *self.service && b.stream.as_ref() == stream) {
-            return Arc::clone(before);
+            return Some(Arc::clone(before));
         }
         let unplayable_since = before.and_then(|before| before.unplayable_since);
-        Arc::new(ServerView { service: self.service.clone(), stream: stream.cloned(), unplayable_since })
+        let service = self.service.clone();
+        Some(Arc::new(ServerView { service, stream: stream.cloned(), unplayable_since }))
     }
 }
 

@@ -108,7 +108,7 @@ impl Targets {
         let mut taken = Vec::with_capacity(reports.len());
         for (id, report) in reports {
             if let Some(entry) = self.entries.get_mut(&id) {
-                entry.report = Some(report);
+                entry.take_report(report, wall, outcome);
                 self.evaluate(now, wall, &id, outcome);
                 taken.push(id);
             }
@@ -184,6 +184,24 @@ impl Entry {
         self.spec = Arc::clone(spec);
     }
 
+    /// Tells when the target's own word for its state, or which set it belongs to, is another than before.
+    fn take_report(&mut self, report: Arc<TargetReport>, wall: SystemTime, outcome: &mut Outcome) {
+        let identity = match &report.facts {
+            Facts::Replica(facts) => facts.identity.as_deref(),
+            _ => None,
+        };
+        let seen = [(&mut self.condition, report.facts.condition(), ""), (&mut self.identity, identity, "identity ")];
+        for (before, now, what) in seen {
+            let Some(now) = now.filter(|now| before.as_deref() != Some(*now)) else { continue };
+            if let Some(before) = before {
+                let detail = format!("{what}{before} → {now}");
+                outcome.note(wall, Subject::target(&self.spec.id), EventKind::Condition, detail);
+            }
+            *before = Some(now.into());
+        }
+        self.report = Some(report);
+    }
+
     fn evaluate(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
         let subject = Subject::target(&self.spec.id);
         let (kind, policy) = (self.spec.check.check.kind(), &self.spec.policy);
@@ -192,7 +210,6 @@ impl Entry {
         if let Some(change) = self.evaluator.evaluate(situation) {
             outcome.note_change(wall, subject.clone(), &change, self.evaluator.verdict());
         }
-        self.note_condition(wall, &subject, outcome);
         let answer = self.evaluator.answer(&rules(&self.spec));
         if change_is_lasting(&self.view.verdict, self.evaluator.verdict()) || answer != self.view.answer {
             outcome.remember.push((subject, self.evaluator.remember()));
@@ -204,23 +221,6 @@ impl Entry {
             report: self.report.clone(),
             answer,
         });
-    }
-
-    /// Tells when the target's own word for its state, or which set it belongs to, is another than before.
-    fn note_condition(&mut self, wall: SystemTime, subject: &Subject, outcome: &mut Outcome) {
-        let Some(report) = &self.report else { return };
-        let identity = match &report.facts {
-            Facts::Replica(facts) => facts.identity.as_deref(),
-            _ => None,
-        };
-        let seen = [(&mut self.condition, report.facts.condition(), ""), (&mut self.identity, identity, "identity ")];
-        for (before, now, what) in seen {
-            let Some(now) = now.filter(|now| before.as_deref() != Some(*now)) else { continue };
-            if let Some(before) = before {
-                outcome.note(wall, subject.clone(), EventKind::Condition, format!("{what}{before} → {now}"));
-            }
-            *before = Some(now.into());
-        }
     }
 
     /// Judged, or long enough in the set for as many looks as are evidence.
