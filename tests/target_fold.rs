@@ -40,8 +40,8 @@ fn listed(names: &[&str]) -> Vec<StreamSpec> {
     names.iter().map(stream).collect()
 }
 
-fn desired(streams: Vec<StreamSpec>, targets: &[TargetId]) -> Desired {
-    let mut targets: Vec<_> = targets.iter().map(|id| Arc::new(spec(id.clone(), TargetPolicy::default()))).collect();
+fn desired(streams: Vec<StreamSpec>, targets: &[&TargetId]) -> Desired {
+    let mut targets: Vec<_> = targets.iter().map(|id| Arc::new(spec((*id).clone(), TargetPolicy::default()))).collect();
     targets.sort_by(|a, b| a.id.cmp(&b.id));
     let streams = streams.into_iter().map(Arc::new).collect();
     Desired { streams, targets: targets.into(), ..Desired::default() }
@@ -146,7 +146,7 @@ fn judged(health: Health, healthy: bool) -> Remembered {
 #[test]
 fn targets_stand_in_the_picture_by_class_and_name() {
     let (a, b, s) = (endpoint("a"), endpoint("b"), service("a"));
-    let mut bench = Bench::with(&desired(vec![], &[s.clone(), b.clone(), a.clone()]));
+    let mut bench = Bench::with(&desired(vec![], &[&s, &b, &a]));
     bench.succeeds(&a);
     bench.target(&s, |now| failure(now, DownCause::Status));
     let picture = bench.snapshot();
@@ -160,7 +160,7 @@ fn targets_stand_in_the_picture_by_class_and_name() {
 #[test]
 fn changes_are_events_and_are_remembered() {
     let gate = endpoint("gate");
-    let mut b = Bench::with(&desired(vec![], &[gate.clone()]));
+    let mut b = Bench::with(&desired(vec![], &[&gate]));
     b.snapshot();
     let outcome = b.succeeds(&gate);
     assert_eq!(told(&outcome, EventKind::State), [("endpoint gate".to_owned(), String::new())]);
@@ -176,18 +176,18 @@ fn changes_are_events_and_are_remembered() {
 
     let mut after_restart = Bench::new();
     after_restart.remembered.insert(subject.clone(), judgement.clone());
-    after_restart.want(&desired(vec![], &[gate.clone()]));
+    after_restart.want(&desired(vec![], &[&gate]));
     let view = after_restart.view(&gate);
     assert_eq!((view.verdict.health, view.answer.healthy), (Health::Unknown, false));
 
-    let outcome = b.want(&desired(vec![], &[gate, endpoint("new")]));
+    let outcome = b.want(&desired(vec![], &[&gate, &endpoint("new")]));
     assert_eq!(told(&outcome, EventKind::Added), [("endpoint new".to_owned(), "check: tcp".to_owned())]);
 }
 
 #[test]
 fn a_report_that_is_too_old_is_unknown_by_the_deadline_alone() {
     let gate = endpoint("gate");
-    let mut b = Bench::with(&desired(vec![], &[gate.clone()]));
+    let mut b = Bench::with(&desired(vec![], &[&gate]));
     b.succeeds(&gate);
     assert_eq!(b.fold.poll_timeout(), Some(b.start + target::VALID_FOR + Duration::from_millis(1)));
     b.at(4.001).time_passes();
@@ -199,7 +199,7 @@ fn a_report_that_is_too_old_is_unknown_by_the_deadline_alone() {
 #[test]
 fn a_removed_target_keeps_its_answer_for_ten_minutes() {
     let gate = endpoint("gate");
-    let mut b = Bench::with(&desired(vec![], &[gate.clone()]));
+    let mut b = Bench::with(&desired(vec![], &[&gate]));
     b.target(&gate, |now| failure(now, DownCause::Connect));
     let outcome = b.want(&desired(vec![], &[]));
     assert_eq!(told(&outcome, EventKind::Removed).len(), 1);
@@ -210,7 +210,7 @@ fn a_removed_target_keeps_its_answer_for_ten_minutes() {
     assert!(b.at(5.0).succeeds(&gate).events.is_empty(), "a late report is dropped");
 
     // Back within the time: it goes on where it was.
-    b.want(&desired(vec![], &[gate.clone()]));
+    b.want(&desired(vec![], &[&gate]));
     b.succeeds(&gate);
     let view = b.view(&gate);
     assert_eq!((view.verdict.health, view.answer.healthy), (Health::Unknown, false), "it has to rise first");
@@ -232,7 +232,7 @@ fn what_an_earlier_process_answered_holds_though_it_is_configured_no_more() {
     let picture = b.snapshot();
     assert!(!picture.departed_target(TargetClass::Endpoint, "bad").unwrap().answer.healthy);
     assert!(picture.departed_target(TargetClass::Service, "good").unwrap().answer.healthy);
-    b.want(&desired(vec![], &[service("good")]));
+    b.want(&desired(vec![], &[&service("good")]));
     assert_eq!(b.snapshot().departed_targets.len(), 1);
     let outcome = b.at(KEEP_DEPARTED.as_secs_f64()).time_passes();
     assert_eq!(outcome.forget, [of(SubjectClass::Endpoint, "bad")]);
@@ -241,7 +241,7 @@ fn what_an_earlier_process_answered_holds_though_it_is_configured_no_more() {
 #[test]
 fn new_expectations_apply_to_the_last_report_at_once() {
     let gate = endpoint("gate");
-    let mut wish = desired(vec![], &[gate.clone()]);
+    let mut wish = desired(vec![], &[&gate]);
     let mut b = Bench::with(&wish);
     b.succeeds(&gate);
     assert_eq!(b.health(&gate), Health::Up);
@@ -253,7 +253,7 @@ fn new_expectations_apply_to_the_last_report_at_once() {
 
 #[test]
 fn the_picture_waits_for_every_target_s_first_chance() {
-    let mut b = Bench::with(&desired(vec![], &[endpoint("a"), endpoint("b")]));
+    let mut b = Bench::with(&desired(vec![], &[&endpoint("a"), &endpoint("b")]));
     b.succeeds(&endpoint("a"));
     // Two looks of a second each, and a second.
     assert!(!b.at(2.9).snapshot().complete);
@@ -284,7 +284,7 @@ fn member(state: &'static str, identity: &str) -> Facts {
 #[test]
 fn a_target_s_own_word_for_its_state_is_an_event_when_it_changes() {
     let db = endpoint("db");
-    let mut wish = desired(vec![], &[db.clone()]);
+    let mut wish = desired(vec![], &[&db]);
     let mut b = Bench::with(&wish);
     let says = |b: &mut Bench, state, identity| {
         told(&b.target(&db, |now| success(now, member(state, identity))), EventKind::Condition)
@@ -310,7 +310,7 @@ fn a_target_s_own_word_for_its_state_is_an_event_when_it_changes() {
 
 #[test]
 fn a_stream_shows_what_its_server_lists() {
-    let wish = desired(listed(&["gate", "yard"]), &[service("stat")]);
+    let wish = desired(listed(&["gate", "yard"]), &[&service("stat")]);
     let mut b = Bench::with(&wish);
     assert!(b.server("gate").is_none(), "nothing was told yet");
     b.lists(vec![published("live", "gate"), published("other", "yard")]);
@@ -329,9 +329,9 @@ fn a_stream_shows_what_its_server_lists() {
     b.at(7.0).lists(vec![published("live", "gate")]);
     let mut unlisted = listed(&["gate"]);
     unlisted[0].server = None;
-    b.want(&desired(unlisted, &[service("stat")]));
+    b.want(&desired(unlisted, &[&service("stat")]));
     assert!(b.server("gate").is_none());
-    b.want(&desired(listed(&["gate"]), &[service("stat")]));
+    b.want(&desired(listed(&["gate"]), &[&service("stat")]));
     assert!(b.server("gate").is_some(), "the last report counts at once");
     b.want(&desired(listed(&["gate"]), &[]));
     assert!(b.server("gate").is_none(), "the service is gone");
@@ -341,7 +341,7 @@ fn a_stream_shows_what_its_server_lists() {
 fn a_list_touches_only_the_streams_it_tells_something_new_of() {
     let names: Vec<String> = (0..1000).map(|i| format!("cam-{i:04}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut b = Bench::with(&desired(listed(&names), &[service("stat")]));
+    let mut b = Bench::with(&desired(listed(&names), &[&service("stat")]));
     let mut all: Vec<_> = names.iter().map(|n| published("live", n)).collect();
     b.lists(all.clone());
     let before = b.snapshot();
@@ -355,7 +355,7 @@ fn a_list_touches_only_the_streams_it_tells_something_new_of() {
 
 #[test]
 fn published_and_yet_unplayable_is_a_finding() {
-    let mut b = Bench::with(&desired(listed(&["gate"]), &[service("stat")]));
+    let mut b = Bench::with(&desired(listed(&["gate"]), &[&service("stat")]));
     let gate = || vec![published("live", "gate")];
     b.lists(gate());
     b.stream("gate", |_| {});
@@ -381,7 +381,7 @@ fn published_and_yet_unplayable_is_a_finding() {
 
 #[test]
 fn a_finding_ends_when_it_plays_and_when_its_server_falls_silent() {
-    let mut b = Bench::with(&desired(listed(&["gate"]), &[service("stat")]));
+    let mut b = Bench::with(&desired(listed(&["gate"]), &[&service("stat")]));
     let unplayable = |b: &mut Bench, at: f64| {
         for step in [0.0, 1.5, 3.0] {
             b.at(at + step).lists(vec![published("live", "gate")]);
@@ -407,7 +407,7 @@ fn a_stream_that_is_not_played_cannot_be_unplayable() {
     let mut probe = (*streams[0].probe).clone();
     probe.evidence = EvidenceSource::Server(name("stat"));
     streams[0].probe = Arc::new(probe);
-    let mut b = Bench::with(&desired(streams, &[service("stat")]));
+    let mut b = Bench::with(&desired(streams, &[&service("stat")]));
     for at in [0.0, 1.0, 2.0, 3.0, 4.0] {
         b.at(at).lists(vec![published("live", "gate")]);
         b.refused("gate");
