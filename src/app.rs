@@ -27,7 +27,7 @@ use crate::store::Store;
 /// Threads for the store, control, metrics, API and page. Probes and health answers have their own.
 const MAIN_THREADS: usize = 2;
 
-/// File descriptors beside those of streams: listeners, their connections, files.
+/// File descriptors beside those of streams and checks: listeners, their connections, files.
 const OTHER_FILES: u64 = 600;
 /// Log lines that may wait to be written.
 const LOG_LINES: usize = 10_000;
@@ -49,7 +49,7 @@ pub fn run(options: Options) -> Result<()> {
         tracing::warn!("{warning}");
     }
 
-    raise_file_limit(loaded.config.streams.len());
+    raise_file_limit(loaded.config.streams.len() + loaded.config.targets.len());
     let clock = Clock::new();
     beat(&clock)?;
     let state = Arc::new(StateFile::open(loaded.config.state_file.clone())?);
@@ -256,18 +256,18 @@ impl Listeners {
     }
 }
 
-/// Takes all the file descriptors that we may have: every stream needs one, and the usual soft limit is 1,024.
-fn raise_file_limit(streams: usize) {
+/// Takes all the file descriptors that we may have: every stream and check needs one, and the usual soft limit is 1,024.
+fn raise_file_limit(watched: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let available = if raised.is_ok() { limit.maximum } else { limit.current };
-    let needed = streams as u64 + OTHER_FILES;
+    let needed = watched as u64 + OTHER_FILES;
     if let Some(available) = available.filter(|available| *available < needed) {
         tracing::error!(
             available,
             needed,
-            "too few file descriptors for all streams: raise the limit (LimitNOFILE, ulimit -Hn)"
+            "too few file descriptors for all that is watched: raise the limit (LimitNOFILE, ulimit -Hn)"
         );
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rtmp_hmonitor::health::Remembered;
+use rtmp_hmonitor::model::event::{Subject, SubjectClass};
 use rtmp_hmonitor::model::snapshot::Silence;
 use rtmp_hmonitor::model::{DownCause, Health, Name};
 use rtmp_hmonitor::state::StateFile;
@@ -12,6 +13,10 @@ use serde_json::json;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
+}
+
+fn stream(text: &str) -> Subject {
+    Subject::stream(&name(text))
 }
 
 fn judgement() -> Remembered {
@@ -33,16 +38,50 @@ fn everything_comes_back() {
         let state = StateFile::open(Some(path.clone())).unwrap();
         state.add_stream(&name("b"), json!({ "name": "b", "url": "rtmp://h/live/KEY" })).unwrap();
         state.add_silence(&name("a"), &silence).unwrap();
-        state.remember(&name("a"), &judgement());
+        state.remember(&stream("a"), &judgement());
         state.save().unwrap();
     }
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "it holds stream keys");
     let state = StateFile::open(Some(path)).unwrap();
-    assert_eq!(state.remembered(&name("a")), Some(judgement()));
-    assert_eq!(state.remembered(&name("b")), None);
+    assert_eq!(state.remembered(&stream("a")), Some(judgement()));
+    assert_eq!(state.remembered(&stream("b")), None);
     assert_eq!(state.added_streams(), [json!({ "name": "b", "url": "rtmp://h/live/KEY" })]);
     assert_eq!(state.silences(), [(name("a"), Arc::new(silence))]);
+}
+
+#[test]
+fn names_of_streams_endpoints_and_services_do_not_meet() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let subject = |class| Subject { class, name: name("a") };
+    let [stream, endpoint, service] =
+        [SubjectClass::Stream, SubjectClass::Endpoint, SubjectClass::Service].map(subject);
+    {
+        let state = StateFile::open(Some(path.clone())).unwrap();
+        state.remember(&endpoint, &judgement());
+        state.remember(&service, &Remembered { epoch: 3, ..judgement() });
+        state.save().unwrap();
+    }
+    let state = StateFile::open(Some(path)).unwrap();
+    assert_eq!(state.remembered(&stream), None);
+    assert_eq!(state.remembered(&endpoint), Some(judgement()));
+    assert_eq!(
+        state.all_remembered().iter().map(|(s, r)| (s.class, r.epoch)).collect::<Vec<_>>(),
+        [(SubjectClass::Endpoint, 12), (SubjectClass::Service, 3)]
+    );
+    state.forget(&endpoint);
+    assert_eq!((state.remembered(&endpoint), state.remembered(&service).is_some()), (None, true));
+}
+
+#[test]
+fn a_file_from_before_there_were_targets_still_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let kept = r#"{"version":1,"streams":{"a":{"health":"down","cause":"stalled","since_ms":1790000000123,"epoch":12,"healthy_answer":false}}}"#;
+    std::fs::write(&path, kept).unwrap();
+    let state = StateFile::open(Some(path)).unwrap();
+    assert_eq!(state.all_remembered(), [(stream("a"), judgement())]);
 }
 
 #[test]
@@ -52,7 +91,7 @@ fn a_damaged_file_is_put_aside_and_kept() {
         let path = directory.path().join("state.json");
         std::fs::write(&path, damaged).unwrap();
         let state = StateFile::open(Some(path)).unwrap();
-        assert_eq!(state.remembered(&name("a")), None);
+        assert_eq!(state.remembered(&stream("a")), None);
         let aside = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().path());
         let kept: Vec<_> = aside.filter(|p| p.to_string_lossy().contains("damaged")).collect();
         assert_eq!(kept.len(), 1, "{damaged:?}");

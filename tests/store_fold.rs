@@ -7,22 +7,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rtmp_hmonitor::health::Remembered;
-use rtmp_hmonitor::model::event::EventKind;
+use rtmp_hmonitor::model::event::{EventKind, Subject};
 use rtmp_hmonitor::model::report::{Connection, Fault};
 use rtmp_hmonitor::model::snapshot::{AnswerBasis, HealthAnswer, Silence, Snapshot};
 use rtmp_hmonitor::model::spec::{Desired, StreamSpec};
 use rtmp_hmonitor::model::{DownCause, Health, Name, StreamReport};
+use rtmp_hmonitor::probe::Reports;
 use rtmp_hmonitor::store::{Fold, KEEP_DEPARTED, Outcome};
 
 struct Bench {
     fold: Fold,
     start: Instant,
     now: Instant,
-    remembered: HashMap<Name, Remembered>,
+    remembered: HashMap<Subject, Remembered>,
 }
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
+}
+
+fn subject(text: &str) -> Subject {
+    Subject::stream(&name(text))
 }
 
 fn desired(names: &[&str]) -> Desired {
@@ -57,7 +62,8 @@ impl Bench {
         let mut report = support::report(self.now);
         change(&mut report);
         let mut outcome = Outcome::default();
-        let reports = HashMap::from([(name(stream), Arc::new(report))]);
+        let streams = HashMap::from([(name(stream), Arc::new(report))]);
+        let reports = Reports { streams, ..Reports::default() };
         self.fold.take_reports(self.now, self.wall(), reports, &mut outcome);
         outcome
     }
@@ -126,7 +132,7 @@ fn a_removed_stream_keeps_its_answer_for_ten_minutes() {
     assert!(b.snapshot().departed("a").is_some());
     let outcome = b.at(KEEP_DEPARTED.as_secs_f64()).time_passes();
     assert!(b.snapshot().departed("a").is_none());
-    assert_eq!(outcome.forget, [name("a")]);
+    assert_eq!(outcome.forget, [subject("a")]);
 }
 
 #[test]
@@ -139,7 +145,7 @@ fn what_an_earlier_process_answered_holds_until_the_stream_is_wanted_or_the_time
         epoch: 7,
         healthy_answer: Some(healthy),
     };
-    let remembered = vec![(name("bad"), judged(Health::Down, false)), (name("good"), judged(Health::Up, true))];
+    let remembered = vec![(subject("bad"), judged(Health::Down, false)), (subject("good"), judged(Health::Up, true))];
     b.fold.recall(b.now, SystemTime::UNIX_EPOCH, remembered);
     let picture = b.snapshot();
     let answer = |name: &str| picture.departed(name).unwrap().answer;
@@ -150,7 +156,7 @@ fn what_an_earlier_process_answered_holds_until_the_stream_is_wanted_or_the_time
     let picture = b.snapshot();
     assert!(picture.departed("good").is_none() && picture.stream("good").is_some());
     let outcome = b.at(KEEP_DEPARTED.as_secs_f64()).time_passes();
-    assert_eq!(outcome.forget, [name("bad")], "nothing stays for ever");
+    assert_eq!(outcome.forget, [subject("bad")], "nothing stays for ever");
 }
 
 #[test]
@@ -188,7 +194,7 @@ fn changes_are_remembered_and_ordinary_reports_are_not() {
     let now = b.now;
     let outcome = b.report("a", closed(now));
     let [(stream, judgement)] = &outcome.remember[..] else { panic!("{outcome:?}") };
-    assert_eq!((stream.as_str(), judgement.health, judgement.healthy_answer), ("a", Health::Down, Some(false)));
+    assert_eq!((stream.name.as_str(), judgement.health, judgement.healthy_answer), ("a", Health::Down, Some(false)));
 
     let mut after_restart = Bench::new();
     after_restart.remembered.insert(stream.clone(), judgement.clone());

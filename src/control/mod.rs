@@ -1,7 +1,7 @@
 //! Layer 3: makes what runs match what is wanted.
 //!
 //! What is wanted is one value, [`Desired`]: the file's streams, those added by the API and those discovered, with the operator's
-//! silences. [`Control::run`] remakes it whenever one of its sources changes, publishes it to the store, and has the supervisor apply
+//! silences; and the endpoints, services and paths of the file. [`Control::run`] remakes it whenever one of its sources changes, publishes it to the store, and has the supervisor apply
 //! the difference.
 
 mod allow;
@@ -14,6 +14,7 @@ pub mod pool;
 pub mod status;
 mod stream;
 mod supervisor;
+pub mod targets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,13 +35,16 @@ use crate::probe::{ProbeEnvironment, ReportBoard, once};
 use crate::state::{StateError, StateFile};
 
 use allow::allows;
+pub use backoff::OriginLimiter;
 use discovery::Discovery;
 use fingerprint::Fingerprint;
 pub use handle::{Command, ControlError, ControlHandle, OneShot, Reloaded};
 pub use plan::{Action, plan};
 pub use pool::ProbePool;
 pub use status::ControlStatus;
+pub use stream::Shared;
 use supervisor::Supervisor;
+use targets::TargetSupervisor;
 
 /// How often watched files are looked at. Asking the file system works for renames, symlink swaps and network mounts alike.
 const FILE_POLL: Duration = Duration::from_secs(1);
@@ -68,9 +72,10 @@ pub struct Control {
     desired: watch::Sender<Desired>,
     server: watch::Sender<Arc<ServerSpec>>,
     commands: mpsc::Receiver<Command>,
-    shared: Arc<stream::Shared>,
+    shared: Arc<Shared>,
     pool: Arc<ProbePool>,
     supervisor: Supervisor,
+    targets: TargetSupervisor,
 }
 
 /// What control gives to those who look at its work.
@@ -96,10 +101,10 @@ impl Control {
         status.note_reload(true);
         let (handle, commands) = ControlHandle::channel(Arc::clone(&status));
         let config = Arc::new(loaded.config);
-        let shared = Arc::new(stream::Shared {
+        let shared = Arc::new(Shared {
             env,
             board,
-            limiter: backoff::OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
+            limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
         });
@@ -120,6 +125,7 @@ impl Control {
             server,
             commands,
             supervisor: Supervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
+            targets: TargetSupervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
             shared,
             pool,
             config,
@@ -154,15 +160,16 @@ impl Control {
                 _ = poll.tick() => self.look_around().await,
             }
         }
-        self.supervisor.stop(self.config.shutdown_timeout).await;
+        let limit = self.config.shutdown_timeout;
+        tokio::join!(self.supervisor.stop(limit), self.targets.stop(limit));
     }
 
     /// What has to be looked at now and then: files, and tasks that should not have ended.
     async fn look_around(&mut self) {
         let desired = self.desired.borrow().clone();
-        for _ in 0..self.supervisor.revive(&desired) {
+        for _ in 0..self.supervisor.revive(&desired) + self.targets.revive(&desired.targets) {
             self.status.count_panic();
-            tracing::error!("a stream's task had ended and was started again; this is a defect of the monitor");
+            tracing::error!("a task had ended and was started again; this is a defect of the monitor");
         }
         let mut fingerprint = std::mem::take(&mut self.fingerprint);
         let looked = tokio::task::spawn_blocking(move || (fingerprint.changed(), fingerprint)).await;
@@ -346,10 +353,11 @@ impl Control {
         self.desired.borrow().streams.binary_search_by(|s| s.name.cmp(name)).is_ok()
     }
 
-    /// Publishes what is wanted and makes it so. The store hears of it first: a report of a stream it does not know would be dropped.
+    /// Publishes what is wanted and makes it so. The store hears of it first: a report of what it does not know would be dropped.
     fn apply(&mut self) -> Reloaded {
         let desired = self.merge();
         self.desired.send_replace(desired.clone());
+        self.targets.apply(&desired.targets);
         self.supervisor.apply(&desired)
     }
 
@@ -366,20 +374,27 @@ impl Control {
                 None => drop(streams.insert(&spec.name, spec)),
             }
         }
-        // Unchanged streams keep their identity, so that caches keyed by it stay warm.
         let before = self.desired.borrow();
-        let keep = |spec: &StreamSpec| {
-            let old =
-                before.streams.binary_search_by(|s| s.name.cmp(&spec.name)).ok().and_then(|i| before.streams.get(i));
-            old.filter(|old| ***old == *spec).cloned().unwrap_or_else(|| Arc::new(spec.clone()))
-        };
         Desired {
-            streams: streams.values().map(|s| keep(s)).collect(),
-            targets: Arc::new([]),
-            paths: Arc::new([]),
+            streams: kept(&before.streams, streams.into_values(), |stream| &stream.name),
+            targets: kept(&before.targets, &self.config.targets, |target| &target.id),
+            paths: kept(&before.paths, &self.config.paths, |path| &path.name),
             silences: Arc::new(self.silences.clone()),
         }
     }
+}
+
+/// Makes `wanted` (sorted by `key`) shared. What is as it was `before` keeps its identity, so that caches keyed by it stay warm.
+fn kept<'a, T: PartialEq + Clone + 'a, K: Ord>(
+    before: &[Arc<T>],
+    wanted: impl IntoIterator<Item = &'a T>,
+    key: impl Fn(&T) -> &K,
+) -> Arc<[Arc<T>]> {
+    let keep = |wanted: &T| {
+        let old = before.binary_search_by(|old| key(old).cmp(key(wanted))).ok().and_then(|i| before.get(i));
+        old.filter(|old| ***old == *wanted).cloned().unwrap_or_else(|| Arc::new(wanted.clone()))
+    };
+    wanted.into_iter().map(keep).collect()
 }
 
 fn answer<T>(reply: oneshot::Sender<Result<T, ControlError>>, result: Result<T, ControlError>) {

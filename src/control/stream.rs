@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use super::backoff::{Backoff, OriginLimiter};
 use super::status::ControlStatus;
-use crate::model::Name;
 use crate::model::report::{Connection, StreamReport};
-use crate::model::spec::{ProbeSpec, StreamPolicy, Watch};
+use crate::model::spec::{EvidenceSource, ProbeSpec, StreamPolicy, Watch};
+use crate::model::{Name, TargetClass, TargetId};
 use crate::probe::pace::Pace;
 use crate::probe::rtmp::{self, REPORT_PERIOD};
 use crate::probe::{ProbeContext, ProbeEnvironment, ProbeExit, ReportBoard, StreamTally};
@@ -19,7 +19,7 @@ use crate::probe::{ProbeContext, ProbeEnvironment, ProbeExit, ReportBoard, Strea
 /// Media for this long makes the next failure a first one.
 const SUSTAINED: Duration = Duration::from_secs(10);
 
-/// What all stream tasks share.
+/// What all tasks of streams and targets share.
 #[derive(Debug)]
 pub struct Shared {
     pub env: ProbeEnvironment,
@@ -37,6 +37,9 @@ pub async fn watch(
     policy: watch::Receiver<Arc<StreamPolicy>>,
     tally: &mut StreamTally,
 ) {
+    if let EvidenceSource::Server(service) = &probe.evidence {
+        return read(shared, name, probe, service, &policy, tally).await;
+    }
     let mut backoff = Backoff::new(shared.backoff_max);
     let publish = |report: StreamReport, urgent: bool| shared.board.publish(name, report, urgent);
     let listen = match probe.watch {
@@ -106,6 +109,31 @@ pub async fn watch(
                 tally.blind_since = Some(now);
                 wait(&mut ctx, tally, now + shared.backoff_max, Connection::BackingOff).await;
             }
+        }
+    }
+}
+
+/// Reports what the statistics of `service` say of a stream that is not played.
+async fn read(
+    shared: &Shared,
+    name: &Name,
+    probe: &ProbeSpec,
+    service: &Name,
+    policy: &watch::Receiver<Arc<StreamPolicy>>,
+    tally: &mut StreamTally,
+) {
+    let path = probe.url.publication();
+    let mut reports = shared.board.follow(&TargetId { class: TargetClass::Service, name: service.clone() });
+    loop {
+        let report = reports.borrow_and_update().clone();
+        let stall_timeout = policy.borrow().stall_timeout;
+        let told = report.and_then(|report| tally.served.read(&report, &path, stall_timeout));
+        if let Some((report, urgent)) = told {
+            shared.board.publish(name, report, urgent);
+        }
+        if reports.changed().await.is_err() {
+            // The board is gone, and with it whoever would read.
+            return std::future::pending().await;
         }
     }
 }

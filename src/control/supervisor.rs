@@ -135,6 +135,7 @@ impl Supervisor {
             // What was so at the old place says nothing about the new one.
             tally.fault = None;
             tally.blind_since = None;
+            tally.served.move_on();
             tally.transport.origin_answers_ping = false;
             let watching = stream::watch(&shared, &started.name, &started.probe, receiver, &mut tally);
             stopped.run_until_cancelled(watching).await;

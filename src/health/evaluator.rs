@@ -5,11 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::evidence::{self, Evidence};
 use super::recent::Recent;
+use super::target::assess_target;
 use crate::model::health::{DegradedCause, DegradedCauses, DownCause, Health};
 use crate::model::report::StreamReport;
 use crate::model::snapshot::{AnswerBasis, HealthAnswer, Verdict, VerdictTotals};
 use crate::model::spec::{self, DegradedAnswer, Flapping, Schedule, StreamPolicy, UnknownAnswer};
 use crate::model::target::{self, CheckKind, TargetPolicy};
+use crate::model::target_report::TargetReport;
 
 /// How evidence becomes a verdict: what the policies of streams and targets have in common.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +79,28 @@ impl<'a> Situation<'a> {
         let evidence = evidence::assess(now, report, policy);
         let fresh_until = evidence::fresh_until(now, report);
         Self { now, wall, evidence, fresh_until, rules: policy.into(), silenced }
+    }
+
+    /// What `report` shows of a target. `ill_since`: see [`assess_target`].
+    pub fn of_target(
+        now: Instant,
+        wall: SystemTime,
+        report: Option<&TargetReport>,
+        kind: CheckKind,
+        policy: &'a TargetPolicy,
+        ill_since: Option<Instant>,
+    ) -> Self {
+        let evidence = assess_target(now, wall, report, policy, ill_since);
+        let fresh_until = super::target::fresh_until(now, report);
+        Self { now, wall, evidence, fresh_until, rules: Rules::of_target(kind, policy), silenced: false }
+    }
+
+    /// Since when the evidence has been bad, if it is.
+    pub fn ill_since(&self) -> Option<Instant> {
+        match self.evidence {
+            Evidence::Down { since, .. } => Some(since),
+            _ => None,
+        }
     }
 }
 
@@ -274,8 +298,8 @@ impl Evaluator {
             if s.now < up_at {
                 self.wake_at(up_at);
                 return match self.verdict.health {
-                    Health::Down => (Health::Down, self.verdict.down, "media is back; waiting for it to last".into()),
-                    _ => (Health::Unknown, None, "media is back; waiting for it to last".into()),
+                    Health::Down => (Health::Down, self.verdict.down, "it is back; waiting for it to last".into()),
+                    _ => (Health::Unknown, None, "it is back; waiting for it to last".into()),
                 };
             }
         }

@@ -9,7 +9,8 @@ use crate::model::report::{Connection, MediaReport, MediumReport, StreamReport};
 use crate::model::spec::{Presence, Range, StreamPolicy, VideoExpect};
 use crate::model::units::BitRate;
 
-/// A report older than this says nothing about the present. Probes report at least twice a second.
+/// A report older than this says nothing about the present. Probes report at least twice a second. Reports from server statistics say
+/// themselves how long they hold.
 pub const REPORT_MAX_AGE: Duration = Duration::from_secs(3);
 
 /// An origin gives a new player video from the next keyframe on. A required medium that has not come is missed after this.
@@ -17,7 +18,11 @@ pub const FIRST_FRAME_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Until when `report` is fresh.
 pub(super) fn fresh_until(now: Instant, report: Option<&StreamReport>) -> Option<Instant> {
-    report.map(|r| r.observed_at + REPORT_MAX_AGE).filter(|until| *until >= now)
+    report.map(|r| r.observed_at + max_age(r)).filter(|until| *until >= now)
+}
+
+fn max_age(report: &StreamReport) -> Duration {
+    report.media.told.map_or(REPORT_MAX_AGE, |told| told.valid_for)
 }
 
 /// What is shown at this moment.
@@ -39,7 +44,7 @@ pub enum Evidence {
 /// Reads `report` against `policy`.
 pub fn assess(now: Instant, report: Option<&StreamReport>, policy: &StreamPolicy) -> Evidence {
     let Some(report) = report else { return Evidence::Unseen };
-    if now.saturating_duration_since(report.observed_at) > REPORT_MAX_AGE {
+    if now.saturating_duration_since(report.observed_at) > max_age(report) {
         return Evidence::Stale;
     }
     if let Some(fault) = &report.fault {
@@ -81,16 +86,19 @@ fn degraded(
         (MediaKind::Audio, &media.audio.medium, C::AudioMissing),
     ] {
         let seen = medium.last_frame.is_some_and(|at| at >= session);
-        if expect.presence(kind) == Presence::Required && (seen || long_enough) {
+        let tells = media.told.is_none_or(|told| told.formats);
+        if tells && expect.presence(kind) == Presence::Required && (seen || long_enough) {
             sheet.judge(cause, !seen);
         }
     }
 
     let video = media.video.format.as_ref();
     let audio = media.audio.format.as_ref();
+    // A codec that statistics have no name for may be the right one.
+    let differs = |codec: &str, wanted: &str| codec != wanted && (media.told.is_none() || codec != "unknown");
     let codecs = [
-        video.zip(expect.video.codec.as_deref()).map(|(f, wanted)| f.codec != wanted),
-        audio.zip(expect.audio.codec.as_deref()).map(|(f, wanted)| f.codec != wanted),
+        video.zip(expect.video.codec.as_deref()).map(|(f, wanted)| differs(&f.codec, wanted)),
+        audio.zip(expect.audio.codec.as_deref()).map(|(f, wanted)| differs(&f.codec, wanted)),
     ];
     if codecs.iter().any(Option::is_some) {
         sheet.judge(C::CodecMismatch, codecs.contains(&Some(true)));
@@ -133,20 +141,21 @@ fn above(medium: &MediumReport, range: Range<BitRate>) -> bool {
     medium.bytes_per_second.zip(range.max).is_some_and(|(rate, max)| rate > max.bytes_per_second())
 }
 
+/// Which causes could be judged, and which of them apply.
 #[derive(Default)]
-struct Sheet {
-    judged: DegradedCauses,
-    found: DegradedCauses,
+pub(super) struct Sheet {
+    pub judged: DegradedCauses,
+    pub found: DegradedCauses,
 }
 
 impl Sheet {
-    fn judge(&mut self, cause: DegradedCause, found: bool) {
+    pub fn judge(&mut self, cause: DegradedCause, found: bool) {
         self.judged.set(cause, true);
         self.found.set(cause, found);
     }
 
     /// Judges a limit when both the limit and the measurement are there.
-    fn limit(&mut self, cause: DegradedCause, exceeded: Option<bool>) {
+    pub fn limit(&mut self, cause: DegradedCause, exceeded: Option<bool>) {
         if let Some(found) = exceeded {
             self.judge(cause, found);
         }

@@ -458,6 +458,7 @@ impl StreamAnalyzer {
             arrival_resolution: self.settings.arrival_resolution,
             parameter_changes: self.formats.changes,
             parse_errors: self.parse_errors,
+            told: None,
         }
     }
 

@@ -122,6 +122,17 @@ pub struct MediaReport {
     pub parameter_changes: u64,
     /// By [`ParseErrorKind`], in declaration order.
     pub parse_errors: [u64; ParseErrorKind::ALL.len()],
+    /// Set where a media server's statistics tell all this, and no session.
+    pub told: Option<Told>,
+}
+
+/// How far a media server's word about a stream goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// How long it may stand for the present: statistics are read less often than sessions report.
+    pub valid_for: Duration,
+    /// Whether the server tells the formats. If not, nobody knows whether a medium is there.
+    pub formats: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -269,6 +269,24 @@ pub struct ServerStream {
     pub publisher: Option<Box<str>>,
 }
 
+impl ServerStream {
+    /// Application and key as one path: servers cut it at different places. Secret.
+    pub fn publication(&self) -> String {
+        match (self.app.trim_matches('/'), self.key.trim_matches('/')) {
+            ("", path) | (path, "") => path.to_owned(),
+            (app, key) => format!("{app}/{key}"),
+        }
+    }
+
+    /// Whether this is the publication at `path`, as [`super::StreamUrl::publication`] gives it.
+    pub fn is_at(&self, path: &str) -> bool {
+        match (self.app.trim_matches('/'), self.key.trim_matches('/')) {
+            ("", own) | (own, "") => own == path,
+            (app, key) => path.strip_prefix(app).and_then(|rest| rest.strip_prefix('/')) == Some(key),
+        }
+    }
+}
+
 impl std::fmt::Debug for ServerStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerStream").field("publishing", &self.publishing).finish_non_exhaustive()

@@ -164,6 +164,13 @@ impl StreamUrl {
         }
     }
 
+    /// Where the stream is published at its server: application and key as one path, without queries. Secret.
+    pub fn publication(&self) -> String {
+        let path = |text: &str| text.split('?').next().unwrap_or_default().trim_matches('/').to_owned();
+        let (app, key) = (path(&self.inner.app), path(&self.inner.key));
+        if key.is_empty() { app } else { format!("{app}/{key}") }
+    }
+
     /// Host and port, which name the origin: `10.0.0.11:1935`.
     pub fn origin(&self) -> String {
         format!("{}:{}", self.inner.host, self.inner.port)
@@ -263,6 +270,19 @@ mod tests {
             assert_eq!(url.tc_url(), tc_url, "{text}");
             assert_eq!(url.to_string(), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn a_publication_has_one_path_however_it_is_written() {
+        for (text, path) in [
+            ("rtmp://h/live/cam?token=a/b", "live/cam"),
+            ("rtmp://h/NAME?token=t", "NAME"),
+            ("rtmp://h/live/", "live"),
+            ("rtmp://h/app/inst/cam", "app/inst/cam"),
+        ] {
+            assert_eq!(StreamUrl::parse(text).unwrap().publication(), path, "{text}");
+        }
+        assert_eq!(StreamUrl::with_app("rtmp://h/app/inst/cam", "app").unwrap().publication(), "app/inst/cam");
     }
 
     #[test]

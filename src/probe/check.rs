@@ -176,6 +176,15 @@ impl TargetTally {
         self.report = TargetReport { looks, failures, blind, ..self.report.clone() };
     }
 
+    /// Looking begins. What has told nothing yet is waited for as long as a report stands; then nothing is known.
+    fn begin(&mut self, now: Instant, spec: &CheckSpec) {
+        // Not again after a defect of ours: that is no reason to wait longer.
+        if self.report.valid_for.is_zero() {
+            self.report.observed_at = now;
+            self.report.valid_for = valid_for(spec);
+        }
+    }
+
     /// Counts a look that has told nothing.
     pub fn count_blind(&mut self, cause: BlindCause) {
         if let Some(count) = self.report.blind.get_mut(cause as usize) {
@@ -237,6 +246,7 @@ pub async fn watch(
     checker: &mut dyn Checker,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
 ) {
+    tally.begin(env.clock.now(), spec);
     // Targets with one interval do not all look in the same moment; the first look is made at once.
     let mut shift = spec.interval.mul_f64(fastrand::f64());
     loop {

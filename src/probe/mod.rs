@@ -11,6 +11,7 @@ pub mod pace;
 mod playing;
 pub mod resolve;
 pub mod rtmp;
+pub mod served;
 pub mod tally;
 mod tcp;
 mod tcp_info;

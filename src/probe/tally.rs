@@ -9,6 +9,7 @@ use crate::model::report::{Connection, Fault, Phase, StreamReport, TransportRepo
 use crate::model::spec::{Presence, StreamPolicy};
 
 use super::pace;
+use super::served::Served;
 
 /// Lives as long as the stream is wanted; every session continues it.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct StreamTally {
     pub fault: Option<Fault>,
     /// Since when we cannot look, for want of something on our own side. Reports keep this time, so that they age to unknown.
     pub blind_since: Option<Instant>,
+    /// What server statistics tell, where the stream is not played.
+    pub served: Served,
 }
 
 impl StreamTally {
@@ -27,6 +30,7 @@ impl StreamTally {
             transport: TransportReport::default(),
             fault: None,
             blind_since: None,
+            served: Served::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::health::Remembered;
+use crate::model::event::{Subject, SubjectClass};
 use crate::model::snapshot::Silence;
 use crate::model::{DownCause, Health, Name};
 
@@ -17,7 +18,11 @@ const VERSION: u32 = 1;
 pub struct Document {
     version: u32,
     #[serde(default)]
-    streams: BTreeMap<String, StreamMemory>,
+    streams: Memories,
+    #[serde(default)]
+    endpoints: Memories,
+    #[serde(default)]
+    services: Memories,
     /// Definitions as they were posted.
     #[serde(default)]
     pub added: BTreeMap<String, Value>,
@@ -28,6 +33,9 @@ pub struct Document {
     silences: BTreeMap<String, SilenceMemory>,
 }
 
+/// Judgements by name.
+type Memories = BTreeMap<String, Memory>;
+
 /// One target list as it was read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TargetList {
@@ -37,7 +45,7 @@ pub struct TargetList {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct StreamMemory {
+struct Memory {
     health: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
@@ -61,6 +69,8 @@ impl Default for Document {
         Self {
             version: VERSION,
             streams: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            services: BTreeMap::new(),
             added: BTreeMap::new(),
             lists: BTreeMap::new(),
             silences: BTreeMap::new(),
@@ -83,36 +93,48 @@ impl Document {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 
-    pub fn stream(&self, name: &Name) -> Option<Remembered> {
-        let memory = self.streams.get(name.as_str())?;
-        Some(Remembered {
-            health: Health::from_text(&memory.health)?,
-            down: memory.cause.as_deref().and_then(DownCause::from_text),
-            since: from_ms(memory.since_ms),
-            epoch: memory.epoch,
-            healthy_answer: memory.healthy_answer,
-        })
+    fn memories(&self, class: SubjectClass) -> Option<&Memories> {
+        match class {
+            SubjectClass::Stream => Some(&self.streams),
+            SubjectClass::Endpoint => Some(&self.endpoints),
+            SubjectClass::Service => Some(&self.services),
+            SubjectClass::Path => None,
+        }
     }
 
-    /// All streams whose names are still names.
-    pub fn streams(&self) -> Vec<(Name, Remembered)> {
-        let names = self.streams.keys().filter_map(|name| Name::new(name).ok());
-        names.filter_map(|name| self.stream(&name).map(|judgement| (name, judgement))).collect()
+    fn memories_mut(&mut self, class: SubjectClass) -> Option<&mut Memories> {
+        match class {
+            SubjectClass::Stream => Some(&mut self.streams),
+            SubjectClass::Endpoint => Some(&mut self.endpoints),
+            SubjectClass::Service => Some(&mut self.services),
+            SubjectClass::Path => None,
+        }
     }
 
-    pub fn set_stream(&mut self, name: &Name, judgement: &Remembered) {
-        let memory = StreamMemory {
-            health: judgement.health.to_string(),
-            cause: judgement.down.map(|c| c.to_string()),
-            since_ms: to_ms(judgement.since),
-            epoch: judgement.epoch,
-            healthy_answer: judgement.healthy_answer,
-        };
-        self.streams.insert(name.to_string(), memory);
+    pub fn judgement(&self, subject: &Subject) -> Option<Remembered> {
+        self.memories(subject.class)?.get(subject.name.as_str())?.read()
     }
 
-    pub fn remove_stream(&mut self, name: &Name) {
-        self.streams.remove(name.as_str());
+    /// All subjects whose names are still names.
+    pub fn judgements(&self) -> Vec<(Subject, Remembered)> {
+        let all = SubjectClass::ALL.iter().flat_map(|class| {
+            let memories = self.memories(*class).into_iter().flatten();
+            memories.map(move |(name, memory)| (*class, name, memory))
+        });
+        all.filter_map(|(class, name, memory)| Some((Subject { class, name: Name::new(name).ok()? }, memory.read()?)))
+            .collect()
+    }
+
+    pub fn set_judgement(&mut self, subject: &Subject, judgement: &Remembered) {
+        if let Some(memories) = self.memories_mut(subject.class) {
+            memories.insert(subject.name.to_string(), Memory::of(judgement));
+        }
+    }
+
+    pub fn remove_judgement(&mut self, subject: &Subject) {
+        if let Some(memories) = self.memories_mut(subject.class) {
+            memories.remove(subject.name.as_str());
+        }
     }
 
     pub fn silences(&self) -> Vec<(Name, Arc<Silence>)> {
@@ -139,6 +161,28 @@ impl Document {
             }
             None => drop(self.silences.remove(name.as_str())),
         }
+    }
+}
+
+impl Memory {
+    fn of(judgement: &Remembered) -> Self {
+        Self {
+            health: judgement.health.to_string(),
+            cause: judgement.down.map(|c| c.to_string()),
+            since_ms: to_ms(judgement.since),
+            epoch: judgement.epoch,
+            healthy_answer: judgement.healthy_answer,
+        }
+    }
+
+    fn read(&self) -> Option<Remembered> {
+        Some(Remembered {
+            health: Health::from_text(&self.health)?,
+            down: self.cause.as_deref().and_then(DownCause::from_text),
+            since: from_ms(self.since_ms),
+            epoch: self.epoch,
+            healthy_answer: self.healthy_answer,
+        })
     }
 }
 

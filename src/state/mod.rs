@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::health::Remembered;
 use crate::model::Name;
+use crate::model::event::Subject;
 use crate::model::snapshot::Silence;
 
 use document::Document;
@@ -61,25 +62,25 @@ impl StateFile {
         self.document.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was known of a stream.
-    pub fn remembered(&self, name: &Name) -> Option<Remembered> {
-        self.document().stream(name)
+    /// What was known of a stream or target.
+    pub fn remembered(&self, subject: &Subject) -> Option<Remembered> {
+        self.document().judgement(subject)
     }
 
-    /// What was known of all streams.
-    pub fn all_remembered(&self) -> Vec<(Name, Remembered)> {
-        self.document().streams()
+    /// What was known of all streams and targets.
+    pub fn all_remembered(&self) -> Vec<(Subject, Remembered)> {
+        self.document().judgements()
     }
 
-    /// Notes a stream's judgement; written soon.
-    pub fn remember(&self, name: &Name, judgement: &Remembered) {
-        self.document().set_stream(name, judgement);
+    /// Notes a judgement; written soon.
+    pub fn remember(&self, subject: &Subject, judgement: &Remembered) {
+        self.document().set_judgement(subject, judgement);
         self.changed.notify_one();
     }
 
-    /// Drops what is known of a stream that is not wanted any more.
-    pub fn forget(&self, name: &Name) {
-        self.document().remove_stream(name);
+    /// Drops what is known of something that is not wanted any more.
+    pub fn forget(&self, subject: &Subject) {
+        self.document().remove_judgement(subject);
         self.changed.notify_one();
     }
 

@@ -1,47 +1,34 @@
 //! The fold: reports and wishes in, verdicts, events and the next snapshot out. Synchronous; time is an argument.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::health::{Change, Evaluator, Remembered, Rules, Situation};
-use crate::model::event::{Event, EventKind, Subject};
-use crate::model::health::{Cause, Health};
-use crate::model::snapshot::{Silence, Snapshot, StreamView, Verdict};
+use super::agenda::Agenda;
+use super::judged::{Departed, Outcome, change_is_lasting};
+use super::listing::{self, Contradiction, Listing};
+use super::targets::Targets;
+use crate::health::{Evaluator, Remembered, Rules, Situation};
+use crate::model::event::{EventKind, Subject, SubjectClass};
+use crate::model::health::Health;
+use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView};
 use crate::model::spec::{
     Desired, EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
 };
-use crate::model::{Name, StreamReport, StreamUrl};
+use crate::model::{Name, StreamReport, StreamUrl, TargetClass, TargetId};
+use crate::probe::Reports;
 
-/// How long a removed stream keeps its last health answer.
-pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
-
-/// What one fold brought about besides the snapshot.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub events: Vec<Event>,
-    /// Judgements that changed and should survive a restart.
-    pub remember: Vec<(Name, Remembered)>,
-    pub forget: Vec<Name>,
-}
-
-/// Owns every stream's evaluator and view.
+/// Owns every stream's evaluator and view, and the targets.
 #[derive(Debug, Default)]
 pub struct Fold {
     entries: BTreeMap<Name, Entry>,
-    departed: BTreeMap<Name, Departed>,
-    /// When each stream is to be looked at again.
-    due: BTreeSet<(Instant, Name)>,
+    departed: Departed<Name, StreamView>,
+    due: Agenda<Name>,
+    targets: Targets,
+    /// The streams that each service's statistics list.
+    listed_by: HashMap<Name, Vec<Name>>,
     generation: u64,
     complete: bool,
-}
-
-/// A removed stream: its last answer stays for a while, and its judgement if it comes back within that.
-#[derive(Debug)]
-struct Departed {
-    at: Instant,
-    evaluator: Evaluator,
-    view: Arc<StreamView>,
 }
 
 #[derive(Debug)]
@@ -51,28 +38,38 @@ struct Entry {
     report: Option<Arc<StreamReport>>,
     silence: Option<Arc<Silence>>,
     parameter_changes: u64,
+    server: Option<Arc<ServerView>>,
+    contradiction: Contradiction,
     added: Instant,
-    due: Option<Instant>,
     view: Arc<StreamView>,
 }
 
 impl Fold {
     /// When something is due although nothing arrives.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let departure = self.departed.values().map(|d| d.at + KEEP_DEPARTED).min();
-        let due = self.due.first().map(|(at, _)| *at);
-        [due, departure].into_iter().flatten().min()
+        let own = [self.due.first(), self.departed.poll_timeout()];
+        own.into_iter().chain([self.targets.poll_timeout()]).flatten().min()
     }
 
     /// Holds what an earlier process last answered, as for departed streams, until they are wanted again: a target list is read only
     /// after the start, and until then its streams are no unknown names.
-    pub fn recall(&mut self, now: Instant, wall: SystemTime, remembered: Vec<(Name, Remembered)>) {
+    pub fn recall(&mut self, now: Instant, wall: SystemTime, remembered: Vec<(Subject, Remembered)>) {
         // Nobody plays it. Only the answer is asked for.
         let Ok(url) = StreamUrl::parse("rtmp://localhost/recalled") else { return };
         let (timeouts, tls) = (PhaseTimeouts::default(), TlsSpec::default());
         let probe = Arc::new(ProbeSpec { url, timeouts, tls, watch: Watch::Always, evidence: EvidenceSource::Play });
         let policy = Arc::new(StreamPolicy::default());
-        for (name, judgement) in remembered {
+        for (Subject { class, name }, judgement) in remembered {
+            let class = match class {
+                SubjectClass::Stream => None,
+                SubjectClass::Endpoint => Some(TargetClass::Endpoint),
+                SubjectClass::Service => Some(TargetClass::Service),
+                SubjectClass::Path => continue,
+            };
+            if let Some(class) = class {
+                self.targets.recall(now, wall, TargetId { class, name }, judgement);
+                continue;
+            }
             let spec = StreamSpec {
                 name: name.clone(),
                 probe: Arc::clone(&probe),
@@ -81,123 +78,128 @@ impl Fold {
                 server: None,
                 source: SpecSource::Discovery,
             };
-            let evaluator = Evaluator::new(wall, Some(judgement));
-            self.departed.insert(name, Entry::new(now, Arc::new(spec), None, evaluator).depart(now));
+            let entry = Entry::new(now, Arc::new(spec), None, Evaluator::new(wall, Some(judgement)));
+            self.departed.keep(now, name, entry.evaluator, entry.view);
         }
     }
 
-    /// Makes the set of streams match what is wanted. Unchanged ones keep everything, changed ones their judgement.
+    /// Makes the set of streams and targets match what is wanted. Unchanged ones keep everything, changed ones their judgement.
     pub fn set_desired(
         &mut self,
         now: Instant,
         wall: SystemTime,
         desired: &Desired,
-        remembered: impl Fn(&Name) -> Option<Remembered>,
+        remembered: impl Fn(&Subject) -> Option<Remembered>,
         outcome: &mut Outcome,
     ) {
-        let wanted: HashMap<&Name, &Arc<StreamSpec>> = desired.streams.iter().map(|s| (&s.name, s)).collect();
-        let gone: Vec<Name> = self.entries.keys().filter(|name| !wanted.contains_key(name)).cloned().collect();
+        let announce = self.generation > 0;
+        self.targets.set_desired(now, wall, &desired.targets, &remembered, announce, outcome);
+        let is_wanted = |name: &Name| desired.streams.binary_search_by(|s| s.name.cmp(name)).is_ok();
+        let gone: Vec<Name> = self.entries.keys().filter(|name| !is_wanted(name)).cloned().collect();
         for name in gone {
             let Some(entry) = self.entries.remove(&name) else { continue };
-            if let Some(at) = entry.due {
-                self.due.remove(&(at, name.clone()));
-            }
-            outcome.events.push(event(wall, &name, EventKind::Removed, "no longer configured".into()));
-            self.departed.insert(name, entry.depart(now));
+            self.due.set(now, &name, None);
+            outcome.note(wall, Subject::stream(&name), EventKind::Removed, "no longer configured");
+            self.departed.keep(now, name, entry.evaluator, entry.view);
         }
+        self.listed_by.clear();
         for spec in desired.streams.iter() {
             let silence = desired.silences.get(&spec.name).cloned();
+            let subject = Subject::stream(&spec.name);
             if let Some(entry) = self.entries.get_mut(&spec.name) {
                 if entry.silence != silence {
                     let kind = if silence.is_some() { EventKind::Silenced } else { EventKind::Unsilenced };
-                    let detail = silence.as_ref().map_or_else(|| "".into(), |s| s.reason.as_str().into());
-                    outcome.events.push(event(wall, &spec.name, kind, detail));
+                    outcome.note(wall, subject, kind, silence.as_ref().map_or("", |s| &s.reason));
                 }
                 entry.silence = silence;
                 entry.spec = Arc::clone(spec);
             } else {
                 // A list that is empty for a moment must not make dead streams healthy ones.
-                let evaluator = match self.departed.remove(&spec.name) {
-                    Some(departed) => departed.evaluator,
-                    None => Evaluator::new(wall, remembered(&spec.name)),
-                };
-                let entry = Entry::new(now, Arc::clone(spec), silence, evaluator);
-                self.entries.insert(spec.name.clone(), entry);
-                if self.generation > 0 {
-                    let detail = format!("source: {}", spec.source).into();
-                    outcome.events.push(event(wall, &spec.name, EventKind::Added, detail));
+                let departed = self.departed.take(&spec.name);
+                let evaluator = departed.unwrap_or_else(|| Evaluator::new(wall, remembered(&subject)));
+                self.entries.insert(spec.name.clone(), Entry::new(now, Arc::clone(spec), silence, evaluator));
+                if announce {
+                    outcome.note(wall, subject, EventKind::Added, format!("source: {}", spec.source));
                 }
+            }
+            if let Some(service) = &spec.server {
+                self.listed_by.entry(service.clone()).or_default().push(spec.name.clone());
+            } else if let Some(entry) = self.entries.get_mut(&spec.name) {
+                entry.server = None;
             }
             self.evaluate(now, wall, &spec.name, outcome);
         }
+        let services: Vec<Name> = self.listed_by.keys().cloned().collect();
+        for service in services {
+            self.list(now, wall, &service, outcome);
+        }
     }
 
-    /// Takes new reports. Those of streams that are not wanted are dropped.
-    pub fn take_reports(
-        &mut self,
-        now: Instant,
-        wall: SystemTime,
-        reports: HashMap<Name, Arc<StreamReport>>,
-        outcome: &mut Outcome,
-    ) {
-        for (name, report) in reports {
+    /// Takes new reports. Those of streams and targets that are not wanted are dropped.
+    pub fn take_reports(&mut self, now: Instant, wall: SystemTime, reports: Reports, outcome: &mut Outcome) {
+        for (name, report) in reports.streams {
             if let Some(entry) = self.entries.get_mut(&name) {
                 entry.report = Some(report);
                 self.evaluate(now, wall, &name, outcome);
             }
         }
+        for service in services(self.targets.take_reports(now, wall, reports.targets, outcome)) {
+            self.list(now, wall, &service, outcome);
+        }
     }
 
     /// Looks at everything whose time has come.
     pub fn handle_timeout(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
-        while let Some((at, name)) = self.due.first().cloned().filter(|(at, _)| *at <= now) {
-            self.due.remove(&(at, name.clone()));
-            if let Some(entry) = self.entries.get_mut(&name) {
-                entry.due = None;
-            }
+        for service in services(self.targets.handle_timeout(now, wall, outcome)) {
+            // Its statistics may have become too old.
+            self.list(now, wall, &service, outcome);
+        }
+        while let Some(name) = self.due.take_due(now) {
             self.evaluate(now, wall, &name, outcome);
         }
-        self.departed.retain(|name, departed| {
-            let kept = now.saturating_duration_since(departed.at) < KEEP_DEPARTED;
-            if !kept {
-                outcome.forget.push(name.clone());
-            }
-            kept
-        });
+        self.departed.expire(now, |name| outcome.forget.push(Subject::stream(name)));
     }
 
     /// The picture as it stands.
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
         self.generation += 1;
-        // A latch: a stream that is added later does not make the monitor unready.
-        self.complete = self.complete || self.entries.values().all(|e| e.has_had_its_chance(now));
+        // A latch: what is added later does not make the monitor unready.
+        self.complete = self.complete
+            || self.entries.values().all(|e| e.has_had_its_chance(now)) && self.targets.have_had_their_chance(now);
         Snapshot {
             taken_at: now,
             generation: self.generation,
             complete: self.complete,
             streams: self.entries.values().map(|e| Arc::clone(&e.view)).collect(),
-            departed: self.departed.values().map(|d| Arc::clone(&d.view)).collect(),
-            targets: Arc::new([]),
-            departed_targets: Arc::new([]),
+            departed: self.departed.views(),
+            targets: self.targets.views(),
+            departed_targets: self.targets.departed_views(),
             paths: Arc::new([]),
         }
+    }
+
+    /// Shows the streams of `service` as its statistics list them now. Those of which it says nothing new are left alone.
+    fn list(&mut self, now: Instant, wall: SystemTime, service: &Name, outcome: &mut Outcome) {
+        let Some(names) = self.listed_by.remove(service) else { return };
+        let facts = self.targets.statistics(now, service);
+        let listing = facts.as_deref().map(|facts| Listing::new(service, facts));
+        for name in &names {
+            let Some(entry) = self.entries.get_mut(name) else { continue };
+            let path = entry.spec.probe.url.publication();
+            let server = listing.as_ref().and_then(|listing| listing.view(&path, entry.server.as_ref()));
+            if server.as_ref().map(Arc::as_ptr) != entry.server.as_ref().map(Arc::as_ptr) {
+                entry.server = server;
+                self.evaluate(now, wall, name, outcome);
+            }
+        }
+        self.listed_by.insert(service.clone(), names);
     }
 
     fn evaluate(&mut self, now: Instant, wall: SystemTime, name: &Name, outcome: &mut Outcome) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         entry.evaluate(now, wall, outcome);
-        let due = entry.evaluator.poll_timeout();
-        if due != entry.due {
-            if let Some(at) = entry.due.take() {
-                self.due.remove(&(at, name.clone()));
-            }
-            if let Some(at) = due {
-                // Never in the past: a deadline that stays due would spin.
-                let at = at.max(now + Duration::from_millis(1));
-                self.due.insert((at, name.clone()));
-                entry.due = Some(at);
-            }
-        }
+        let deadlines = [entry.evaluator.poll_timeout(), entry.contradiction.poll_timeout(now)];
+        self.due.set(now, name, deadlines.into_iter().flatten().min());
     }
 }
 
@@ -218,8 +220,9 @@ impl Entry {
             report: None,
             silence,
             parameter_changes: 0,
+            server: None,
+            contradiction: Contradiction::default(),
             added: now,
-            due: None,
             view: Arc::new(view),
         }
     }
@@ -228,35 +231,50 @@ impl Entry {
         let silenced = self.silence.as_ref().is_some_and(|s| s.until.is_none_or(|until| wall < until));
         let situation = Situation::of_stream(now, wall, self.report.as_deref(), &self.spec.policy, silenced);
         let change = self.evaluator.evaluate(situation);
-        let verdict = self.evaluator.verdict();
         if let Some(change) = change {
-            outcome.events.push(change_event(wall, &self.spec.name, &change, verdict));
+            outcome.note_change(wall, Subject::stream(&self.spec.name), &change, self.evaluator.verdict());
         }
         if let Some(report) = &self.report {
             let changes = report.media.parameter_changes;
             if changes > self.parameter_changes {
-                let detail = describe_parameters(report).into();
-                outcome.events.push(event(wall, &self.spec.name, EventKind::Parameters, detail));
+                let subject = Subject::stream(&self.spec.name);
+                outcome.note(wall, subject, EventKind::Parameters, describe_parameters(report));
             }
             self.parameter_changes = changes;
         }
+        self.note_contradiction(now, wall, outcome);
         let answer = self.evaluator.answer(&Rules::from(&*self.spec.policy));
         if change_is_lasting(&self.view.verdict, self.evaluator.verdict()) || answer != self.view.answer {
-            outcome.remember.push((self.spec.name.clone(), self.evaluator.remember()));
+            outcome.remember.push((Subject::stream(&self.spec.name), self.evaluator.remember()));
         }
         self.view = Arc::new(StreamView {
             spec: Arc::clone(&self.spec),
             verdict: self.evaluator.verdict().clone(),
             totals: self.evaluator.totals().clone(),
             report: self.report.clone(),
-            server: None,
+            server: self.server.clone(),
             silence: self.silence.clone().filter(|_| silenced),
             answer,
         });
     }
 
-    fn depart(self, at: Instant) -> Departed {
-        Departed { at, evaluator: self.evaluator, view: self.view }
+    /// Two views of one stream: what its server says, and what playing it shows.
+    fn note_contradiction(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
+        let down = self.evaluator.verdict().health == Health::Down;
+        let played = self.spec.probe.evidence == EvidenceSource::Play;
+        let differ = down && played && self.server.as_deref().is_some_and(listing::is_delivered);
+        let counted = self.contradiction.note(now, wall, differ);
+        let told = self.view.server.as_ref().and_then(|server| server.unplayable_since);
+        if let Some(server) = self.server.as_mut().filter(|server| server.unplayable_since != counted) {
+            Arc::make_mut(server).unplayable_since = counted;
+        }
+        let detail = match (told, counted) {
+            (None, Some(_)) => "its server says that it is published and arrives, yet it cannot be played",
+            (Some(_), None) if self.server.is_none() => "what its server says of it is not known any more",
+            (Some(_), None) => "no longer published and yet unplayable",
+            _ => return,
+        };
+        outcome.note(wall, Subject::stream(&self.spec.name), EventKind::Finding, detail);
     }
 
     /// Judged, or long enough in the set that one attempt has had all its time.
@@ -267,31 +285,8 @@ impl Entry {
     }
 }
 
-fn change_is_lasting(before: &Verdict, after: &Verdict) -> bool {
-    before.epoch != after.epoch || before.down != after.down
-}
-
-fn event(at: SystemTime, name: &Name, kind: EventKind, detail: Arc<str>) -> Event {
-    Event { id: 0, at, subject: Subject::stream(name), kind, from: None, to: None, causes: Vec::new(), detail }
-}
-
-fn change_event(at: SystemTime, name: &Name, change: &Change, verdict: &Verdict) -> Event {
-    let causes =
-        verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect();
-    let (kind, from, to) = match *change {
-        Change::Health { from, to } => (EventKind::State, from, to),
-        Change::Causes { health } => (EventKind::Cause, health, health),
-    };
-    Event {
-        id: 0,
-        at,
-        subject: Subject::stream(name),
-        kind,
-        from: Some(from),
-        to: Some(to),
-        causes,
-        detail: Arc::clone(&verdict.detail),
-    }
+fn services(targets: Vec<TargetId>) -> impl Iterator<Item = Name> {
+    targets.into_iter().filter(|id| id.class == TargetClass::Service).map(|id| id.name)
 }
 
 fn describe_parameters(report: &StreamReport) -> String {

@@ -3,10 +3,14 @@
 //! [`Store::run`] is woken by reports or by the evaluators' next deadline; it folds what is dirty, at most every
 //! [`MIN_INTERVAL`], and publishes the result with one pointer swap.
 
+mod agenda;
 pub mod events;
 mod fold;
 mod journal;
+mod judged;
+mod listing;
 pub mod reader;
+mod targets;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,8 +25,9 @@ use crate::probe::ReportBoard;
 use crate::state::StateFile;
 
 pub use events::EventLog;
-pub use fold::{Fold, KEEP_DEPARTED, Outcome};
+pub use fold::Fold;
 use journal::Journal;
+pub use judged::{KEEP_DEPARTED, Outcome};
 pub use reader::StoreReader;
 
 /// Least time between two folds.
@@ -103,10 +108,10 @@ impl Store {
         if desired_changed {
             let desired = self.desired.borrow_and_update().clone();
             let state = Arc::clone(&self.state);
-            self.fold.set_desired(now, wall, &desired, |name| state.remembered(name), &mut outcome);
+            self.fold.set_desired(now, wall, &desired, |subject| state.remembered(subject), &mut outcome);
         }
         let reports = self.board.take();
-        self.fold.take_reports(now, wall, reports.streams, &mut outcome);
+        self.fold.take_reports(now, wall, reports, &mut outcome);
         self.fold.handle_timeout(now, wall, &mut outcome);
         self.current.store(Arc::new(self.fold.snapshot(now)));
         for event in outcome.events {
@@ -114,11 +119,11 @@ impl Store {
             self.journal.note(now, &event);
         }
         self.journal.flush(now);
-        for (name, judgement) in &outcome.remember {
-            self.state.remember(name, judgement);
+        for (subject, judgement) in &outcome.remember {
+            self.state.remember(subject, judgement);
         }
-        for name in &outcome.forget {
-            self.state.forget(name);
+        for subject in &outcome.forget {
+            self.state.forget(subject);
         }
     }
 }

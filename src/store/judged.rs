@@ -1,0 +1,96 @@
+//! What streams and targets have in common once they are judged: how changes are told, and how the removed are remembered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::health::{Change, Evaluator, Remembered};
+use crate::model::event::{Event, EventKind, Subject};
+use crate::model::health::Cause;
+use crate::model::snapshot::Verdict;
+
+/// How long a removed stream or target keeps its last health answer.
+pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
+
+/// What one fold brought about besides the snapshot.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub events: Vec<Event>,
+    /// Judgements that changed and should survive a restart.
+    pub remember: Vec<(Subject, Remembered)>,
+    pub forget: Vec<Subject>,
+}
+
+impl Outcome {
+    /// Something happened that is no change of health.
+    pub fn note(&mut self, at: SystemTime, subject: Subject, kind: EventKind, detail: impl Into<Arc<str>>) {
+        let detail = detail.into();
+        self.events.push(Event { id: 0, at, subject, kind, from: None, to: None, causes: Vec::new(), detail });
+    }
+
+    pub fn note_change(&mut self, at: SystemTime, subject: Subject, change: &Change, verdict: &Verdict) {
+        let causes =
+            verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect();
+        let (kind, from, to) = match *change {
+            Change::Health { from, to } => (EventKind::State, from, to),
+            Change::Causes { health } => (EventKind::Cause, health, health),
+        };
+        let detail = Arc::clone(&verdict.detail);
+        self.events.push(Event { id: 0, at, subject, kind, from: Some(from), to: Some(to), causes, detail });
+    }
+}
+
+/// Whether a restart should know the difference.
+pub fn change_is_lasting(before: &Verdict, after: &Verdict) -> bool {
+    before.epoch != after.epoch || before.down != after.down
+}
+
+/// The removed: their last answers stay for a while, and their judgement if they come back within that.
+#[derive(Debug)]
+pub struct Departed<K, V> {
+    kept: BTreeMap<K, Kept<V>>,
+}
+
+#[derive(Debug)]
+struct Kept<V> {
+    since: Instant,
+    evaluator: Evaluator,
+    view: Arc<V>,
+}
+
+impl<K, V> Default for Departed<K, V> {
+    fn default() -> Self {
+        Self { kept: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord, V> Departed<K, V> {
+    pub fn keep(&mut self, now: Instant, key: K, evaluator: Evaluator, view: Arc<V>) {
+        self.kept.insert(key, Kept { since: now, evaluator, view });
+    }
+
+    /// It is wanted again: its judgement goes on.
+    pub fn take(&mut self, key: &K) -> Option<Evaluator> {
+        self.kept.remove(key).map(|kept| kept.evaluator)
+    }
+
+    /// Drops those whose time is over.
+    pub fn expire(&mut self, now: Instant, mut dropped: impl FnMut(&K)) {
+        self.kept.retain(|key, kept| {
+            let stays = now.saturating_duration_since(kept.since) < KEEP_DEPARTED;
+            if !stays {
+                dropped(key);
+            }
+            stays
+        });
+    }
+
+    /// When the first of them is over.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.kept.values().map(|kept| kept.since + KEEP_DEPARTED).min()
+    }
+
+    pub fn views(&self) -> Arc<[Arc<V>]> {
+        self.kept.values().map(|kept| Arc::clone(&kept.view)).collect()
+    }
+}
