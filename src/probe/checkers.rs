@@ -1,7 +1,13 @@
 //! Which checker looks at what.
 
 use super::check::Checker;
+use super::dns::DnsChecker;
+use super::download::DownloadChecker;
+use super::http::HttpChecker;
+use super::rtmp_connect::RtmpChecker;
 use super::tcp::TcpChecker;
+use super::tls::TlsChecker;
+use super::websocket::WebSocketChecker;
 use crate::model::target::Check;
 
 /// The checker for `check`. ICMP has none: its targets share one socket.
@@ -9,6 +15,12 @@ pub fn checker(check: &Check) -> Option<Box<dyn Checker>> {
     Some(match check {
         Check::Icmp(_) => return None,
         Check::Tcp(check) => Box::new(TcpChecker::new(check)),
+        Check::Rtmp(check) => Box::new(RtmpChecker::new(check)),
+        Check::Http(check) => Box::new(HttpChecker::new(check)),
+        Check::Tls(check) => Box::new(TlsChecker::new(check)),
+        Check::Dns(check) => Box::new(DnsChecker::new(check)),
+        Check::WebSocket(check) => Box::new(WebSocketChecker::new(check)),
+        Check::Download(check) => Box::new(DownloadChecker::new(check)),
         other => unimplemented!("{}", other.kind()),
     })
 }
