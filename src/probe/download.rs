@@ -81,12 +81,7 @@ struct Measured {
 }
 
 impl Measured {
-    async fn take(
-        env: &ProbeEnvironment,
-        answer: &mut Exchange,
-        wanted: u64,
-        end: Instant,
-    ) -> Result<Self, LookError> {
+    async fn take(env: &ProbeEnvironment, answer: &mut Exchange, wanted: u64, end: Instant) -> Result<Self, LookError> {
         let mut measured = Self::default();
         let mut start = None;
         while measured.bytes < wanted {

@@ -30,7 +30,13 @@ pub struct ProbeEnvironment {
 impl ProbeEnvironment {
     pub fn new(clock: Clock) -> Self {
         let pace_origin = clock.now();
-        Self { resolver: Resolver::new(clock.clone()), clock, pace_origin, downloads: Arc::new(Semaphore::new(1)), tls: Arc::default() }
+        Self {
+            resolver: Resolver::new(clock.clone()),
+            clock,
+            pace_origin,
+            downloads: Arc::new(Semaphore::new(1)),
+            tls: Arc::default(),
+        }
     }
 
     /// The client configuration for `spec`. Errors name the file.

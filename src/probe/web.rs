@@ -175,11 +175,13 @@ pub(super) fn fault_of(error: &(dyn Error + 'static), otherwise: DownCause) -> L
             if is_ours(io) {
                 return LookError::hindered(detail);
             }
-            // An io::Error wraps what TLS has to say, and is not its source.
-            if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) {
-                cause = DownCause::Tls;
-            } else if matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) {
+            if matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) {
                 cause = DownCause::Protocol;
+            }
+            // It wraps what TLS has to say, perhaps twice, and does not name that as its source.
+            if let Some(inner) = io.get_ref() {
+                next = Some(inner);
+                continue;
             }
         } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
             cause = DownCause::Protocol;
