@@ -93,14 +93,25 @@ impl WebClient {
         }
     }
 
-    /// Sends `request` and reads the answer, whatever its status, up to `limit` bytes; more is a `protocol` fault.
+    /// Sends `request` and reads the answer, whatever its status, up to `limit` bytes; more is a `protocol` fault. A request that gets
+    /// no answer because the connection ends is sent once more, so it must be one that may come twice.
     pub async fn send(
         &self,
         look: &mut Look<'_>,
         request: reqwest::RequestBuilder,
         limit: usize,
     ) -> Result<WebAnswer, LookError> {
-        let mut response = look.timed(CheckPhase::Processing, request.send()).await.map_err(fault)?;
+        let again = request.try_clone();
+        let answer = look.timed(CheckPhase::Processing, async {
+            match (request.send().await.map_err(fault), again) {
+                // A server may end a kept connection in the very moment in which it is used again.
+                (Err(LookError::Fault { cause: DownCause::Closed, .. }), Some(again)) => {
+                    again.send().await.map_err(fault)
+                }
+                (answer, _) => answer,
+            }
+        });
+        let mut response = answer.await?;
         if let Some(certificate) =
             response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|t| t.peer_certificate())
         {

@@ -11,7 +11,7 @@ use rtmp_hmonitor::model::target_report::Facts;
 use rtmp_hmonitor::probe::check::LookError;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::door::{self, Door};
 use super::url;
@@ -31,6 +31,7 @@ async fn paced(mut socket: TcpStream, piece: usize, mut bytes: usize, last: impl
         return;
     }
     let mut ticks = interval(Duration::from_millis(5));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sent = socket.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes()).await;
     while bytes > piece && sent.is_ok() {
         ticks.tick().await;
@@ -60,9 +61,17 @@ async fn the_rate_is_that_of_the_link() {
     // 2 MB/s and 400 kB/s, whether all of it is taken or the look's time is over before.
     for (piece, bytes, timeout) in [(10_000, 1_000_000, 10_000), (2_000, 200_000, 10_000), (10_000, 100_000_000, 700)] {
         door.treat(move |socket| paced(socket, piece, 100_000_000, || {}));
-        let measured = rate(around.look(&check(&door, bytes), Duration::from_millis(timeout)).await);
         let real = piece as f64 * 200.0;
-        assert!((measured / real - 1.0).abs() < 0.25, "{measured} instead of {real}");
+        // A machine that does much else makes a link uneven, now and then.
+        let mut measured = vec![];
+        loop {
+            let result = around.look(&check(&door, bytes), Duration::from_millis(timeout)).await;
+            match &result {
+                Some(Ok(Facts::Download { bytes_per_second: rate })) if (rate / real - 1.0).abs() < 0.15 => break,
+                _ => measured.push(result),
+            }
+            assert!(measured.len() < 10, "{measured:?} instead of {real}");
+        }
     }
     // The link stands still after a burst: silence counts.
     door.treat(|mut socket| async move {

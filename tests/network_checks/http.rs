@@ -22,7 +22,7 @@ fn check(text: &str) -> HttpCheck {
     HttpCheck { url: url(text), tls: TlsSpec::default(), head: false, status: vec![200..=299], body: None, token: None }
 }
 
-fn at(door: &Door, scheme: &str) -> HttpCheck {
+pub fn at(door: &Door, scheme: &str) -> HttpCheck {
     check(&format!("{scheme}://PLANTEDuser:PLANTEDpassword@{}/PLANTED/path?token=PLANTED", door.address))
 }
 

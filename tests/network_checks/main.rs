@@ -11,6 +11,7 @@ mod dns;
 mod door;
 mod download;
 mod http;
+mod logs;
 mod rtmp;
 mod tls;
 mod watched;

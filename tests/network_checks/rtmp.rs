@@ -102,8 +102,7 @@ async fn converse(mut socket: TcpStream, shake: Vec<u8>, answer: Vec<u8>) -> std
     socket.write_all(&shake).await?;
     if shake.len() == 3073 {
         socket.read_exact(&mut [0; 1536]).await?;
-        // The command comes in one segment or two; what matters is that there is one.
-        socket.read(&mut [0; 4096]).await?;
+        read_connect(&mut socket).await?;
         socket.write_all(&answer).await?;
     }
     Ok(socket)
@@ -178,12 +177,9 @@ async fn nothing_is_sent_after_connect() {
             socket.read_exact(&mut bytes[..1537]).await.unwrap();
             socket.write_all(&handshake()).await.unwrap();
             socket.read_exact(&mut bytes[1537..]).await.unwrap();
-            let mut bytes = Vec::new();
             // Messages before the answer have no meaning, and do no harm.
             socket.write_all(&[video(0, 500), message(2, 0, 5, &2_500_000u32.to_be_bytes())].concat()).await.unwrap();
-            while !contains(&bytes, "objectEncoding") {
-                socket.read_buf(&mut bytes).await.unwrap();
-            }
+            let mut bytes = read_connect(&mut socket).await.unwrap();
             socket.write_all(&connected()).await.unwrap();
             socket.read_to_end(&mut bytes).await.unwrap();
             heard.lock().unwrap().push(bytes);
@@ -197,8 +193,19 @@ async fn nothing_is_sent_after_connect() {
     assert!(!contains(sent, "createStream") && !contains(sent, "play"));
 }
 
-/// Whether a message of chunk stream 3 holds `text`, which chunk headers may divide.
+/// Everything up to near the end of the command.
+async fn read_connect(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while !contains(&bytes, "objectEncoding") {
+        if socket.read_buf(&mut bytes).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether a message holds `text`, which is ASCII and may be divided by chunk headers, which are not.
 fn contains(bytes: &[u8], text: &str) -> bool {
-    let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0xc3).collect();
+    let bytes: Vec<u8> = bytes.iter().copied().filter(u8::is_ascii).collect();
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

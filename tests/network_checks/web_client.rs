@@ -111,10 +111,28 @@ async fn a_connection_is_used_again() {
             }
         }
     });
+    for _ in 0..20 {
+        ask(&around, &client, &at(&door, "http")).await.unwrap();
+    }
+    // A request right behind an answer may find the connection not yet kept.
+    assert!(door.connections.load(Ordering::SeqCst) < 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_that_ends_is_no_outage() {
+    let (door, around) = (Door::open().await, Surroundings::new());
+    let client = WebClient::new(&around.env, &TlsSpec::default()).await.unwrap();
+    // Ends every connection when the second request comes.
+    door.treat(|mut socket| async move {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell";
+        if door::request_head(&mut socket).await.is_some() && socket.write_all(answer).await.is_ok() {
+            door::request_head(&mut socket).await;
+        }
+    });
     for _ in 0..5 {
         ask(&around, &client, &at(&door, "http")).await.unwrap();
     }
-    assert_eq!(door.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(door.connections.load(Ordering::SeqCst), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

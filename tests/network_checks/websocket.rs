@@ -20,27 +20,32 @@ use super::door::{self, Door};
 use super::watched::{SHORT, TIMEOUT, Watched, phases};
 use super::{trust, url};
 
-fn at(door: &Door, scheme: &str) -> WebSocketCheck {
+pub fn at(door: &Door, scheme: &str) -> WebSocketCheck {
     let text = format!("{scheme}://PLANTEDuser:PLANTED%21@{}/PLANTED?token=PLANTED", door.address);
     WebSocketCheck { url: url(&text), tls: TlsSpec::default(), token: None }
 }
 
 /// A server as it should be: pongs are the library's doing.
-async fn serve(socket: TcpStream) {
+pub async fn serve(socket: TcpStream) {
     if let Ok(mut socket) = tokio_tungstenite::accept_async(socket).await {
         while socket.next().await.is_some_and(|m| m.is_ok()) {}
     }
 }
 
+/// The answer to the opening handshake.
+fn opening(head: &str) -> String {
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+    let accept = derive_accept_key(key.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+}
+
 /// Answers the opening handshake, and then these bytes and the end.
 async fn open_and_send(mut socket: TcpStream, bytes: &[u8]) {
-    let Some(head) = door::request_head(&mut socket).await else { return };
-    let key = head.lines().find_map(|line| line.to_ascii_lowercase().starts_with("sec-websocket-key").then_some(line));
-    let accept = derive_accept_key(key.unwrap().split_once(": ").unwrap().1.as_bytes());
-    let opening = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-    );
-    door::finish(socket, &[opening.as_bytes(), bytes].concat()).await;
+    if let Some(head) = door::request_head(&mut socket).await {
+        door::finish(socket, &[opening(&head).as_bytes(), bytes].concat()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,12 +137,8 @@ async fn what_is_sent() {
         let (seen, closed) = (Arc::clone(&seen), Arc::clone(&closed));
         async move {
             let head = door::request_head(&mut socket).await.unwrap();
-            let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap().to_owned();
+            let opening = opening(&head);
             seen.lock().unwrap().push(head);
-            let accept = derive_accept_key(key.as_bytes());
-            let opening = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-            );
             socket.write_all(opening.as_bytes()).await.unwrap();
             let mut socket = tokio_tungstenite::WebSocketStream::from_raw_socket(socket, Role::Server, None).await;
             while let Some(Ok(message)) = socket.next().await {
