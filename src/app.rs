@@ -285,6 +285,13 @@ pub fn beat(clock: &Clock) -> Result<()> {
     Ok(())
 }
 
+/// What is logged at `level` (a level, or directives as in `RUST_LOG`).
+pub fn log_directives(level: &str) -> String {
+    // The verifier logs every certificate it refuses as an error. The stream's own line says so, once and by name. The WebSocket
+    // library traces whole requests with the tokens in them: it comes last, so that nothing said before turns that on.
+    format!("rustls_platform_verifier=off,{level},tungstenite=info,tokio_tungstenite=info")
+}
+
 /// Logs to standard error. `RUST_LOG` wins over the configured level.
 ///
 /// A thread of its own writes, and lines that it cannot keep up with are dropped: a log that blocks or cannot be written must not stop
@@ -293,8 +300,7 @@ pub fn start_logging(spec: &LogSpec) -> Result<WorkerGuard> {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
     let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
-    // It logs every certificate it refuses as an error. The stream's own line says so, once and by name.
-    let directives = format!("rustls_platform_verifier=off,{directives}");
+    let directives = log_directives(&directives);
     let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);

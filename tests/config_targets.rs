@@ -197,7 +197,7 @@ fn the_full_file_s_endpoints_are_as_written() {
 
     let Check::Dns(dns) = &target(&config, "media-name").check.check else { panic!() };
     assert_eq!((dns.record, dns.server.unwrap().to_string()), (RecordType::A, "10.0.0.53:53".to_owned()));
-    assert_eq!(dns.answers, ["10.0.0.11".into()]);
+    assert_eq!(dns.answers, [Box::<str>::from("10.0.0.11")]);
     let Check::Download(download) = &target(&config, "uplink").check.check else { panic!() };
     assert_eq!(download.bytes, 5_000_000);
     assert_eq!(target(&config, "uplink").policy.expect.bitrate.min, Some(BitRate::from_bits_per_second(20_000_000)));

@@ -1,43 +1,15 @@
 //! Every form of URL against a real listener: rtmps with a private authority, IPv6, app only, names, redirects.
 
+mod authority;
 mod harness;
 mod process;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
-use std::sync::Arc;
 
+use authority::Authority;
 use harness::{Monitor, eventually};
 use process::{Origin, QUICK, SOON};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rtmp_hmonitor::sim::{Fault, SimConfig};
-
-/// A private authority, and what an origin with a certificate of it for `name` needs.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn write(&self, path: &Path) {
-        std::fs::write(path, self.0.pem()).unwrap();
-    }
-
-    fn serve(&self, name: &str) -> Arc<rustls::ServerConfig> {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.into()]).unwrap().signed_by(&key, &self.0).unwrap();
-        let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private);
-        Arc::new(config.unwrap())
-    }
-}
 
 #[test]
 fn rtmps_is_verified_against_a_private_authority() {

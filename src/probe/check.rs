@@ -1,11 +1,12 @@
 //! Looking at endpoints and services, again and again. One file per kind says what one look is; the loop around it is here.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +33,16 @@ pub trait Checker: Send {
     /// One look. Dropped when it takes longer than the check's timeout, so it must leave nothing half done in `self`.
     fn look<'a>(&'a mut self, look: &'a mut Look<'_>) -> BoxFuture<'a, Result<Facts, LookError>>;
 
+    /// Completes when a look may begin: one that needs what others use waits here, and not at the expense of its time.
+    fn ready<'a>(&'a mut self, _env: &'a ProbeEnvironment) -> BoxFuture<'a, ()> {
+        Box::pin(ready(()))
+    }
+
+    /// Least time from the start of one look to the start of the next, whatever the interval and however the look went.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Completes when there is reason to look before the interval is over. May be dropped and asked again.
     fn stirred(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(pending())
@@ -56,6 +67,11 @@ impl LookError {
         Self::Blind { cause: BlindCause::Hindered, detail: detail.into(), wait: None }
     }
 }
+
+/// A connection, plain or with TLS.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// What one look may use, and what it notes on its way.
 #[derive(Debug)]
@@ -106,15 +122,33 @@ impl<'e> Look<'e> {
         tls: &TlsSpec,
         address: &Address,
     ) -> Result<TlsStream<TcpStream>, LookError> {
-        let config = self.env.tls_config(tls).await.map_err(|e| LookError::hindered(e.to_string()))?;
-        let failed = |e: std::io::Error| LookError::fault(DownCause::Tls, format!("TLS with {address}: {e}"));
-        let name = server_name(tls.server_name.as_deref(), &address.host).map_err(failed)?;
-        let secured = TlsConnector::from(config).connect(name, socket);
-        let stream = self.timed(CheckPhase::Tls, secured).await.map_err(failed)?;
-        if let Some(certificate) = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
+        let witnessed = self.env.witnessed_tls(tls).await;
+        let (config, witness) = witnessed.map_err(|e| LookError::hindered(e.to_string()))?;
+        let name = server_name(tls.server_name.as_deref(), &address.host)
+            .map_err(|e| LookError::fault(DownCause::Tls, format!("no name to verify {address} by: {e}")))?;
+        let secured = self.timed(CheckPhase::Tls, TlsConnector::from(config).connect(name, socket)).await;
+        if let Some(certificate) = witness.shown() {
             self.note_certificate(certificate);
         }
-        Ok(stream)
+        secured.map_err(|error| {
+            let expired = self.expired().map(|on| format!(" (the certificate expired on {on})")).unwrap_or_default();
+            LookError::fault(DownCause::Tls, format!("TLS with {address}: {error}{expired}"))
+        })
+    }
+
+    /// Connects to `address`, with TLS if there is something to verify it by.
+    pub async fn open(&mut self, address: &Address, tls: Option<&TlsSpec>) -> Result<Box<dyn ByteStream>, LookError> {
+        let socket = self.connect(address).await?;
+        Ok(match tls {
+            Some(tls) => Box::new(self.secure(socket, tls, address).await?),
+            None => Box::new(socket),
+        })
+    }
+
+    /// When the certificate has expired, if that is past.
+    fn expired(&self) -> Option<jiff::Timestamp> {
+        let now = self.env.clock.calendar().wall(self.env.clock.now());
+        self.certificate_expiry.filter(|expiry| *expiry < now).and_then(|expiry| expiry.try_into().ok())
     }
 
     /// Notes when the certificate that the target has shown expires.
@@ -177,11 +211,11 @@ impl TargetTally {
     }
 
     /// Looking begins. What has told nothing yet is waited for as long as a report stands; then nothing is known.
-    fn begin(&mut self, now: Instant, spec: &CheckSpec) {
+    fn begin(&mut self, now: Instant, rules: Rules<'_>) {
         // Not again after a defect of ours: that is no reason to wait longer.
         if self.report.valid_for.is_zero() {
             self.report.observed_at = now;
-            self.report.valid_for = valid_for(spec);
+            self.report.valid_for = rules.valid_for;
         }
     }
 
@@ -193,10 +227,12 @@ impl TargetTally {
     }
 
     /// Notes how a look went. `true`: it changed what is to be judged.
-    fn note(&mut self, started: Instant, now: Instant, spec: &CheckSpec, look: &Look<'_>, result: Outcome) -> bool {
+    fn note(&mut self, started: Instant, now: Instant, rules: Rules<'_>, look: &Look<'_>, result: Outcome) -> bool {
+        let Rules { spec, valid_for } = rules;
         let report = &mut self.report;
         report.looks += 1;
         report.phases = look.phases;
+        report.certificate_expiry = look.certificate_expiry.or(report.certificate_expiry);
         match result {
             Ok(facts) => {
                 let changed = report.fault.is_some()
@@ -206,10 +242,9 @@ impl TargetTally {
                 self.failing_since = None;
                 report.fault = None;
                 report.observed_at = now;
-                report.valid_for = valid_for(spec);
+                report.valid_for = valid_for;
                 report.duration = Some(now.saturating_duration_since(started));
                 report.last_success = Some(now);
-                report.certificate_expiry = look.certificate_expiry.or(report.certificate_expiry);
                 report.facts = facts;
                 changed
             }
@@ -225,7 +260,7 @@ impl TargetTally {
                 let changed = report.fault.as_ref().is_none_or(|f| f.cause != cause);
                 report.fault = Some(Fault { cause, since, detail });
                 report.observed_at = now;
-                report.valid_for = valid_for(spec);
+                report.valid_for = valid_for;
                 changed
             }
         }
@@ -234,8 +269,19 @@ impl TargetTally {
 
 type Outcome = Result<Facts, (DownCause, Arc<str>)>;
 
-fn valid_for(spec: &CheckSpec) -> Duration {
-    spec.interval + spec.timeout + SLACK
+/// How looks at a target are counted.
+#[derive(Clone, Copy)]
+struct Rules<'s> {
+    spec: &'s CheckSpec,
+    valid_for: Duration,
+}
+
+impl<'s> Rules<'s> {
+    /// `rest` as a [`Checker`] wants it. A good report stands until `down_after` looks in a row can have failed, each in all of its time.
+    fn new(spec: &'s CheckSpec, rest: Duration) -> Self {
+        let looks = (spec.timeout + SECOND_LOOK.max(rest)).saturating_mul(spec.down_after.max(1));
+        Self { spec, valid_for: spec.interval.max(rest) + looks + SLACK }
+    }
 }
 
 /// Looks at a target until it is dropped. `publish` gets a report after every look; `true`: it must be judged at once.
@@ -246,10 +292,13 @@ pub async fn watch(
     checker: &mut dyn Checker,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
 ) {
-    tally.begin(env.clock.now(), spec);
+    let rest = checker.rest();
+    let rules = Rules::new(spec, rest);
+    tally.begin(env.clock.now(), rules);
     // Targets with one interval do not all look in the same moment; the first look is made at once.
     let mut shift = spec.interval.mul_f64(fastrand::f64());
     loop {
+        checker.ready(env).await;
         let started = env.clock.now();
         let pauses = env.clock.pauses();
         let mut look = Look::new(env, started + spec.timeout);
@@ -264,7 +313,7 @@ pub async fn watch(
         let mut next = started + spec.interval;
         match result {
             Ok(facts) => {
-                let urgent = tally.note(started, now, spec, &look, Ok(facts));
+                let urgent = tally.note(started, now, rules, &look, Ok(facts));
                 publish(tally.report.clone(), urgent);
             }
             // Whatever ended while we were frozen may have ended because of that.
@@ -274,7 +323,7 @@ pub async fn watch(
                 next = now;
             }
             Err(LookError::Fault { cause, detail }) => {
-                let urgent = tally.note(started, now, spec, &look, Err((cause, detail.into())));
+                let urgent = tally.note(started, now, rules, &look, Err((cause, detail.into())));
                 if tally.failures_in_row < spec.down_after {
                     next = next.min(now + SECOND_LOOK.min(spec.interval));
                     shift = Duration::ZERO;
@@ -289,10 +338,11 @@ pub async fn watch(
             }
         }
         // A look that takes all of the interval is followed by a rest all the same.
-        let next = (next + std::mem::take(&mut shift)).max(now + SECOND_LOOK.min(spec.interval));
+        let next = next.max(started + rest) + std::mem::take(&mut shift);
+        let next = next.max(now + SECOND_LOOK.min(spec.interval));
         tokio::select! {
             () = env.sleep_until(next) => {}
-            () = checker.stirred() => {}
+            () = checker.stirred(), if rest.is_zero() => {}
         }
     }
 }

@@ -5,12 +5,15 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::sync::Semaphore;
 
 use super::resolve::Resolver;
 use super::vimeo::Accounts;
+use super::witness::Witness;
 use crate::model::clock::Clock;
 use crate::model::spec::TlsSpec;
 
@@ -22,6 +25,8 @@ pub struct ProbeEnvironment {
     pub pace_origin: Instant,
     /// Vimeo's rate limits, by token.
     pub vimeo: Accounts,
+    /// Who measures what a link can carry holds it: two at once would measure each other.
+    pub downloads: Arc<Semaphore>,
     tls: Arc<TlsConfigs>,
 }
 
@@ -33,12 +38,28 @@ impl ProbeEnvironment {
             clock,
             pace_origin,
             vimeo: Accounts::default(),
+            downloads: Arc::new(Semaphore::new(1)),
             tls: Arc::default(),
         }
     }
 
     /// The client configuration for `spec`. Errors name the file.
     pub async fn tls_config(&self, spec: &TlsSpec) -> io::Result<Arc<ClientConfig>> {
+        Ok(self.trust(spec).await?.config)
+    }
+
+    /// One handshake's configuration for `spec`, and what will know the certificate that was shown in it. Resumes no earlier session:
+    /// then none would be shown.
+    pub(super) async fn witnessed_tls(&self, spec: &TlsSpec) -> io::Result<(Arc<ClientConfig>, Arc<Witness>)> {
+        let Trust { config, verifier } = self.trust(spec).await?;
+        let witness = Arc::new(Witness::new(verifier));
+        let mut config = (*config).clone();
+        config.resumption = Resumption::disabled();
+        config.dangerous().set_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>);
+        Ok((Arc::new(config), witness))
+    }
+
+    async fn trust(&self, spec: &TlsSpec) -> io::Result<Trust> {
         let (tls, spec) = (Arc::clone(&self.tls), spec.clone());
         // Files may lie on a mount that hangs.
         tokio::task::spawn_blocking(move || tls.get(&spec)).await.map_err(io::Error::other)?
@@ -54,52 +75,68 @@ impl ProbeEnvironment {
 
 type Key = (TlsSpec, Option<SystemTime>);
 
+/// Whom to trust, parsed.
+#[derive(Debug, Clone)]
+struct Trust {
+    config: Arc<ClientConfig>,
+    /// The one in `config`, which does not give it out.
+    verifier: Arc<dyn ServerCertVerifier>,
+}
+
 /// One parsed configuration per authority file and version of it: loading trust anchors costs milliseconds and hundreds of kilobytes.
 #[derive(Debug, Default)]
 struct TlsConfigs {
-    kept: Mutex<HashMap<Key, Arc<ClientConfig>>>,
+    kept: Mutex<HashMap<Key, Trust>>,
 }
 
 impl TlsConfigs {
-    fn get(&self, spec: &TlsSpec) -> io::Result<Arc<ClientConfig>> {
+    fn get(&self, spec: &TlsSpec) -> io::Result<Trust> {
         let modified = match &spec.ca_file {
             Some(path) => std::fs::metadata(path).and_then(|m| m.modified()).map_err(|e| named(spec, e))?.into(),
             None => None,
         };
         // The server name does not enter the configuration.
         let key = (TlsSpec { server_name: None, ..spec.clone() }, modified);
-        if let Some(config) = self.lock().get(&key) {
-            return Ok(Arc::clone(config));
+        if let Some(trust) = self.lock().get(&key) {
+            return Ok(trust.clone());
         }
-        let config = Arc::new(build(spec)?);
+        let trust = build(spec)?;
         let mut kept = self.lock();
         kept.retain(|(other, _), _| *other != key.0);
-        kept.insert(key, Arc::clone(&config));
-        Ok(config)
+        kept.insert(key, trust.clone());
+        Ok(trust)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<ClientConfig>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Trust>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn build(spec: &TlsSpec) -> io::Result<ClientConfig> {
+fn build(spec: &TlsSpec) -> io::Result<Trust> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(io::Error::other)?;
-    let Some(path) = &spec.ca_file else {
-        return Ok(builder.with_platform_verifier().map_err(io::Error::other)?.with_no_client_auth());
+    let verifier: Arc<dyn ServerCertVerifier> = match &spec.ca_file {
+        None => {
+            let platform = rustls_platform_verifier::Verifier::new(Arc::clone(&provider));
+            Arc::new(platform.map_err(io::Error::other)?)
+        }
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            let pem = std::fs::read(path).map_err(|e| named(spec, e))?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                let certificate = certificate.map_err(|e| named(spec, io::Error::other(e)))?;
+                roots.add(certificate).map_err(|e| named(spec, io::Error::other(e)))?;
+            }
+            if roots.is_empty() {
+                return Err(named(spec, io::Error::other("the file holds no PEM certificate")));
+            }
+            let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+            webpki.map_err(|e| named(spec, io::Error::other(e)))?
+        }
     };
-    let mut roots = RootCertStore::empty();
-    let pem = std::fs::read(path).map_err(|e| named(spec, e))?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|e| named(spec, io::Error::other(e)))?;
-        roots.add(certificate).map_err(|e| named(spec, io::Error::other(e)))?;
-    }
-    if roots.is_empty() {
-        return Err(named(spec, io::Error::other("the file holds no PEM certificate")));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(io::Error::other)?.dangerous();
+    let config = builder.with_custom_certificate_verifier(Arc::clone(&verifier)).with_no_client_auth();
+    Ok(Trust { config: Arc::new(config), verifier })
 }
 
 fn named(spec: &TlsSpec, error: io::Error) -> io::Error {

@@ -1,4 +1,6 @@
 //! HTTP requests of checks that ask an API: bounded answers, errors as causes, no URL in any message.
+//!
+//! Checks for which the phases of a connection matter make their own: see `exchange`.
 
 use std::error::Error;
 use std::io;
@@ -6,7 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::check::{Look, LookError};
@@ -15,11 +19,14 @@ use super::resolve::Resolver;
 use super::rtmp::is_ours;
 use crate::model::DownCause;
 use crate::model::address::{Host, WebUrl};
+use crate::model::server::Secret;
 use crate::model::spec::TlsSpec;
 use crate::model::target_report::CheckPhase;
 
 /// Idle connections are kept this long: longer than most intervals.
 const KEEP_IDLE: Duration = Duration::from_secs(90);
+
+pub(super) const USER_AGENT: &str = concat!("rtmp-hmonitor/", env!("CARGO_PKG_VERSION"));
 
 /// One check's HTTP client: keeps its connection, follows no redirect.
 #[derive(Debug, Clone)]
@@ -69,7 +76,7 @@ impl WebClient {
             .http1_only()
             .pool_idle_timeout(KEEP_IDLE)
             .pool_max_idle_per_host(1)
-            .user_agent(concat!("rtmp-hmonitor/", env!("CARGO_PKG_VERSION")));
+            .user_agent(USER_AGENT);
         let client = builder.build().map_err(|e| LookError::hindered(describe(&e.without_url())))?;
         Ok(Self { client })
     }
@@ -79,22 +86,32 @@ impl WebClient {
         let request = self.client.get(url.expose());
         match url.credentials() {
             Some(credentials) => {
-                let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-                let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-                request.basic_auth(plain(user), Some(plain(password)))
+                let (user, password) = decoded(credentials);
+                request.basic_auth(user, Some(password))
             }
             None => request,
         }
     }
 
-    /// Sends `request` and reads the answer, whatever its status, up to `limit` bytes; more is a `protocol` fault.
+    /// Sends `request` and reads the answer, whatever its status, up to `limit` bytes; more is a `protocol` fault. A request that gets
+    /// no answer because the connection ends is sent once more, so it must be one that may come twice.
     pub async fn send(
         &self,
         look: &mut Look<'_>,
         request: reqwest::RequestBuilder,
         limit: usize,
     ) -> Result<WebAnswer, LookError> {
-        let mut response = look.timed(CheckPhase::Processing, request.send()).await.map_err(fault)?;
+        let again = request.try_clone();
+        let answer = look.timed(CheckPhase::Processing, async {
+            match (request.send().await.map_err(fault), again) {
+                // A server may end a kept connection in the very moment in which it is used again.
+                (Err(LookError::Fault { cause: DownCause::Closed, .. }), Some(again)) => {
+                    again.send().await.map_err(fault)
+                }
+                (answer, _) => answer,
+            }
+        });
+        let mut response = answer.await?;
         if let Some(certificate) =
             response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|t| t.peer_certificate())
         {
@@ -119,38 +136,70 @@ impl WebClient {
     }
 }
 
-/// What a failed request says about the target.
+/// The URL as a request names it: escaped where it must be, without credentials and without the scheme's own port.
+pub(super) fn uri(url: &WebUrl) -> Result<Uri, LookError> {
+    let unsendable = || LookError::hindered(format!("the URL for {} cannot be sent", url.address));
+    let escaped = reqwest::Url::parse(&url.expose()).map_err(|_| unsendable())?;
+    Uri::try_from(escaped.as_str()).map_err(|_| unsendable())
+}
+
+/// What to send as `Authorization`: the token, else the URL's credentials, if there are any.
+pub(super) fn authorization(url: &WebUrl, token: Option<&Secret>) -> Result<Option<HeaderValue>, LookError> {
+    let text = match (token, url.credentials()) {
+        (Some(token), _) => format!("Bearer {}", token.expose()),
+        (None, Some(credentials)) => {
+            let (user, password) = decoded(credentials);
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+        }
+        (None, None) => return Ok(None),
+    };
+    let mut value = HeaderValue::try_from(text)
+        .map_err(|_| LookError::hindered(format!("the token for {} cannot be sent", url.address)))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// User and password of a URL.
+fn decoded(credentials: &str) -> (String, String) {
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    (plain(user), plain(password))
+}
+
 fn fault(error: reqwest::Error) -> LookError {
     let error = error.without_url();
-    let detail = describe(&error);
-    let mut cause = if error.is_connect() { DownCause::Connect } else { DownCause::Closed };
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if inner.is::<ResolveError>() {
+    let otherwise = if error.is_connect() { DownCause::Connect } else { DownCause::Closed };
+    fault_of(&error, otherwise)
+}
+
+/// What a failed request says about the target: `otherwise`, unless something in the error knows better.
+pub(super) fn fault_of(error: &(dyn Error + 'static), otherwise: DownCause) -> LookError {
+    let detail = describe(error);
+    let mut cause = otherwise;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<ResolveError>() {
             cause = DownCause::Dns;
-        } else if inner.is::<rustls::Error>() {
+        } else if error.is::<rustls::Error>() {
             cause = DownCause::Tls;
-        } else if let Some(io) = inner.downcast_ref::<io::Error>() {
+        } else if let Some(io) = error.downcast_ref::<io::Error>() {
             if is_ours(io) {
                 return LookError::hindered(detail);
             }
-            if is_of_tls(io) {
-                cause = DownCause::Tls;
+            if matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) {
+                cause = DownCause::Protocol;
             }
-        } else if inner.is::<hyper::Error>() && inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
-        {
+            // It wraps what TLS has to say, perhaps twice, and does not name that as its source.
+            if let Some(inner) = io.get_ref() {
+                next = Some(inner);
+                continue;
+            }
+        } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
             cause = DownCause::Protocol;
         }
-        source = inner.source();
+        next = error.source();
     }
     LookError::Fault { cause, detail }
-}
-
-/// An io::Error wraps what TLS has to say, perhaps in another one, and does not tell it as its source.
-fn is_of_tls(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>() || inner.downcast_ref::<io::Error>().is_some_and(is_of_tls))
 }
 
 /// The error and its causes, in one line.

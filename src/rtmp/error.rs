@@ -103,11 +103,17 @@ const PLAIN_REDIRECT: &str = "redirected from rtmps:// to unencrypted rtmp://, w
 pub struct Refusal {
     pub code: String,
     pub description: String,
+    /// The server says to go elsewhere, to a place where a stream could not be followed.
+    pub redirects: bool,
 }
 
 impl Refusal {
     pub(super) fn new(info: &Info<'_>, url: &StreamUrl) -> Self {
-        Self { code: redact(info.code, url), description: redact(info.description, url) }
+        Self {
+            code: redact(info.code, url),
+            description: redact(info.description, url),
+            redirects: info.redirect.is_some(),
+        }
     }
 }
 
