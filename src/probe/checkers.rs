@@ -2,6 +2,7 @@
 
 use super::check::Checker;
 use super::tcp::TcpChecker;
+use super::web_presenter::WebPresenterChecker;
 use crate::model::target::Check;
 
 /// The checker for `check`. ICMP has none: its targets share one socket.
@@ -9,6 +10,7 @@ pub fn checker(check: &Check) -> Option<Box<dyn Checker>> {
     Some(match check {
         Check::Icmp(_) => return None,
         Check::Tcp(check) => Box::new(TcpChecker::new(check)),
+        Check::WebPresenter(check) => Box::new(WebPresenterChecker::new(check)),
         other => unimplemented!("{}", other.kind()),
     })
 }

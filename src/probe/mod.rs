@@ -15,6 +15,7 @@ pub mod tally;
 mod tcp;
 pub mod transport;
 pub mod web;
+pub mod web_presenter;
 
 pub use board::{ReportBoard, Reports};
 pub use check::{Checker, TargetTally};
