@@ -294,7 +294,8 @@ pub fn start_logging(spec: &LogSpec) -> Result<WorkerGuard> {
     use tracing_subscriber::EnvFilter;
     let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
     // It logs every certificate it refuses as an error. The stream's own line says so, once and by name.
-    let directives = format!("rustls_platform_verifier=off,{directives}");
+    // And the WebSocket library traces every byte it asks and is told, tokens and keys among them.
+    let directives = format!("rustls_platform_verifier=off,tungstenite=warn,{directives}");
     let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
