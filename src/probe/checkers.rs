@@ -13,6 +13,7 @@ use super::rtmp_connect::RtmpChecker;
 use super::tcp::TcpChecker;
 use super::tls::TlsChecker;
 use super::vimeo::VimeoChecker;
+use super::web_presenter::WebPresenterChecker;
 use super::websocket::WebSocketChecker;
 use crate::model::target::Check;
 
@@ -32,6 +33,7 @@ pub fn checker(check: &Check) -> Option<Box<dyn Checker>> {
         Check::Dns(check) => Box::new(DnsChecker::new(check)),
         Check::WebSocket(check) => Box::new(WebSocketChecker::new(check)),
         Check::Download(check) => Box::new(DownloadChecker::new(check)),
+        Check::WebPresenter(check) => Box::new(WebPresenterChecker::new(check)),
         other => unimplemented!("{}", other.kind()),
     })
 }

@@ -29,6 +29,7 @@ mod tls;
 pub mod transport;
 pub mod vimeo;
 pub mod web;
+pub mod web_presenter;
 mod websocket;
 mod witness;
 
