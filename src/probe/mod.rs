@@ -11,6 +11,7 @@ pub mod pace;
 mod playing;
 pub mod resolve;
 pub mod rtmp;
+pub mod rtmp_server;
 pub mod tally;
 mod tcp;
 pub mod transport;
