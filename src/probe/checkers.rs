@@ -10,6 +10,7 @@ use super::postgres::PostgresSession;
 use super::redis::RedisSession;
 use super::replica::ReplicaChecker;
 use super::rtmp_connect::RtmpChecker;
+use super::rtmp_server::RtmpServerChecker;
 use super::tcp::TcpChecker;
 use super::tls::TlsChecker;
 use super::vimeo::VimeoChecker;
@@ -34,6 +35,6 @@ pub fn checker(check: &Check) -> Option<Box<dyn Checker>> {
         Check::WebSocket(check) => Box::new(WebSocketChecker::new(check)),
         Check::Download(check) => Box::new(DownloadChecker::new(check)),
         Check::WebPresenter(check) => Box::new(WebPresenterChecker::new(check)),
-        other => unimplemented!("{}", other.kind()),
+        Check::RtmpServer(check) => Box::new(RtmpServerChecker::new(check)),
     })
 }

@@ -21,6 +21,7 @@ mod replica;
 pub mod resolve;
 pub mod rtmp;
 mod rtmp_connect;
+pub mod rtmp_server;
 pub mod served;
 pub mod tally;
 mod tcp;
