@@ -7,24 +7,26 @@ use std::time::{Duration, Instant, SystemTime};
 use super::agenda::Agenda;
 use super::judged::{Departed, Outcome, change_is_lasting};
 use super::listing::{self, Contradiction, Listing};
+use super::paths::{Known, Paths};
 use super::targets::Targets;
 use crate::health::{Evaluator, Remembered, Rules, Situation};
 use crate::model::event::{EventKind, Subject, SubjectClass};
 use crate::model::health::Health;
-use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView};
+use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView, TargetView};
 use crate::model::spec::{
     Desired, EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
 };
 use crate::model::{Name, StreamReport, StreamUrl, TargetClass, TargetId};
 use crate::probe::Reports;
 
-/// Owns every stream's evaluator and view, and the targets.
+/// Owns every stream's evaluator and view, the targets and the paths.
 #[derive(Debug, Default)]
 pub struct Fold {
     entries: BTreeMap<Name, Entry>,
     departed: Departed<Name, StreamView>,
     due: Agenda<Name>,
     targets: Targets,
+    paths: Paths,
     /// The streams that each service's statistics list.
     listed_by: HashMap<Name, Vec<Name>>,
     generation: u64,
@@ -48,7 +50,7 @@ impl Fold {
     /// When something is due although nothing arrives.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = [self.due.first(), self.departed.poll_timeout()];
-        own.into_iter().chain([self.targets.poll_timeout()]).flatten().min()
+        own.into_iter().chain([self.targets.poll_timeout(), self.paths.poll_timeout()]).flatten().min()
     }
 
     /// Holds what an earlier process last answered, as for departed streams, until they are wanted again: a target list is read only
@@ -94,6 +96,7 @@ impl Fold {
     ) {
         let announce = self.generation > 0;
         self.targets.set_desired(now, wall, &desired.targets, &remembered, announce, outcome);
+        self.paths.set_desired(&desired.paths);
         let is_wanted = |name: &Name| desired.streams.binary_search_by(|s| s.name.cmp(name)).is_ok();
         let gone: Vec<Name> = self.entries.keys().filter(|name| !is_wanted(name)).cloned().collect();
         for name in gone {
@@ -148,7 +151,7 @@ impl Fold {
         }
     }
 
-    /// Looks at everything whose time has come.
+    /// Looks at everything whose time has come, and then, with all that is known, at the paths.
     pub fn handle_timeout(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
         for service in services(self.targets.handle_timeout(now, wall, outcome)) {
             // Its statistics may have become too old.
@@ -158,6 +161,8 @@ impl Fold {
             self.evaluate(now, wall, &name, outcome);
         }
         self.departed.expire(now, |name| outcome.forget.push(Subject::stream(name)));
+        let known = Judged { streams: &self.entries, targets: &self.targets };
+        self.paths.evaluate(now, wall, &known, outcome);
     }
 
     /// The picture as it stands.
@@ -174,7 +179,7 @@ impl Fold {
             departed: self.departed.views(),
             targets: self.targets.views(),
             departed_targets: self.targets.departed_views(),
-            paths: Arc::new([]),
+            paths: self.paths.views(),
         }
     }
 
@@ -282,6 +287,26 @@ impl Entry {
         let timeouts = &self.spec.probe.timeouts;
         let chance = timeouts.connect_total + timeouts.first_media + Duration::from_secs(1);
         self.view.verdict.health != Health::Unknown || now.saturating_duration_since(self.added) > chance
+    }
+}
+
+/// What paths look at.
+struct Judged<'f> {
+    streams: &'f BTreeMap<Name, Entry>,
+    targets: &'f Targets,
+}
+
+impl Known for Judged<'_> {
+    fn stream(&self, name: &Name) -> Option<&StreamView> {
+        self.streams.get(name).map(|entry| &*entry.view)
+    }
+
+    fn target(&self, id: &TargetId) -> Option<&TargetView> {
+        self.targets.view(id)
+    }
+
+    fn streams(&self) -> impl Iterator<Item = &StreamView> {
+        self.streams.values().map(|entry| &*entry.view)
     }
 }
 

@@ -9,6 +9,7 @@ mod fold;
 mod journal;
 mod judged;
 mod listing;
+mod paths;
 pub mod reader;
 mod targets;
 

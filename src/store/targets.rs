@@ -143,6 +143,10 @@ impl Targets {
         self.entries.values().all(|e| e.has_had_its_chance(now))
     }
 
+    pub fn view(&self, id: &TargetId) -> Option<&TargetView> {
+        self.entries.get(id).map(|entry| &*entry.view)
+    }
+
     pub fn views(&self) -> Arc<[Arc<TargetView>]> {
         self.entries.values().map(|e| Arc::clone(&e.view)).collect()
     }
