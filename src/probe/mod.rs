@@ -5,6 +5,7 @@ pub mod check;
 pub mod checkers;
 pub mod dial;
 pub mod environment;
+pub mod icmp;
 mod low_water;
 pub mod once;
 pub mod pace;
