@@ -247,10 +247,11 @@ impl Shared {
         for _ in 0..BATCH {
             match socket.receive(buffer) {
                 Ok(datagram) => {
-                    // No packet is older than the read that found none. That bounds what a step of the wall clock can do.
+                    // A packet is no older than the read that found none, and not of the future. That bounds what a step of the wall
+                    // clock can do.
                     let at = datagram.stamp.map_or(now, |stamp| match wall.duration_since(stamp) {
                         Ok(age) => now.checked_sub(age).unwrap_or(*horizon),
-                        Err(ahead) => now + ahead.duration().min(READ_PERIOD),
+                        Err(ahead) => (now + ahead.duration()).min(self.clock.now()),
                     });
                     let at = at.max(*horizon);
                     *horizon = at;
