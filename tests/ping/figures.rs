@@ -66,7 +66,10 @@ fn dropped(tables: &str, address: &str) -> u64 {
     rule.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-const FAMILIES: [(&str, fn(u8) -> String); 2] =
+/// The address of a host by its last byte.
+type Plan = fn(u8) -> String;
+
+const FAMILIES: [(&str, Plan); 2] =
     [("iptables", |host| format!("10.99.0.{host}")), ("ip6tables", |host| format!("fd99::{host:x}"))];
 
 fn measure(groups: &str, raw: bool) {

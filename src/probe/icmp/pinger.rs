@@ -18,6 +18,8 @@ use crate::probe::environment::ProbeEnvironment;
 
 /// Time between two reads. The kernel notes when each packet came, so reading late costs no accuracy and saves wake-ups.
 const READ_PERIOD: Duration = Duration::from_millis(5);
+/// Time between two goes when one is not enough.
+const BREATH: Duration = Duration::from_millis(1);
 /// Packets read in one go.
 const BATCH: usize = 1024;
 /// Arrivals kept for one target that does not fetch them: more are dropped.
@@ -196,7 +198,8 @@ impl Subscription {
         }
     }
 
-    /// Delivers everything that has arrived until now for the family; until when that is, should there be more than can be read in one go.
+    /// Delivers what has arrived for the family; until when all of it is delivered, which is now unless there is more than can be read
+    /// in one go.
     pub fn catch_up(&self, ipv6: bool) -> Option<Instant> {
         self.shared.line(ipv6).ok().map(|line| self.shared.drain(line).0)
     }
@@ -223,17 +226,15 @@ impl Shared {
     async fn read_on(&self, ipv6: bool) {
         let Ok(line) = self.line(ipv6) else { return };
         loop {
-            let ready = match line.socket.ready(Interest::READABLE | Interest::ERROR).await {
-                Ok(ready) => Some(ready),
-                // The runtime ends.
-                Err(_) => return,
-            };
+            // An error means that the runtime ends.
+            let Ok(mut ready) = line.socket.ready(Interest::READABLE | Interest::ERROR).await else { return };
             let (_, emptied) = self.drain(line);
             if emptied {
-                ready.into_iter().for_each(|mut ready| ready.clear_ready());
+                ready.clear_ready();
                 tokio::time::sleep(READ_PERIOD).await;
             } else {
-                tokio::task::yield_now().await;
+                // A flood, or a socket that gives nothing but errors, does not get all of our time.
+                tokio::time::sleep(BREATH).await;
             }
         }
     }
