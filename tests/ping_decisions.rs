@@ -164,6 +164,37 @@ fn losses_between_answers_are_no_outage() {
 }
 
 #[test]
+fn losses_that_are_decided_about_in_one_go_are_not_in_a_row() {
+    let mut s = Scene::new();
+    s.send(0..40);
+    for ping in (0..40).filter(|ping| ping % 5 != 0) {
+        s.answer(ping * 100 + 5, ping);
+    }
+    let at = s.at(10_000);
+    s.tally.expire(at);
+    assert_eq!((counts(&s.facts(10_000))[2], s.cause(10_000)), (8, None));
+    // What was sent after the last answer is.
+    s.send(40..43);
+    let at = s.at(20_000);
+    s.tally.expire(at);
+    let fault = s.report(20_000).fault.unwrap();
+    assert_eq!((fault.cause, fault.since), (DownCause::Timeout, s.at(4250)));
+}
+
+#[test]
+fn an_outage_that_is_over_before_it_is_known_is_none() {
+    let mut s = Scene::new();
+    s.send(0..7);
+    s.answer(5, 0);
+    for ping in [4, 5, 6] {
+        s.answer(ping * 100 + 5, ping);
+    }
+    let at = s.at(700);
+    s.tally.expire(at);
+    assert_eq!((counts(&s.facts(700))[2], s.cause(700)), (3, None));
+}
+
+#[test]
 fn the_cause_is_what_enough_failures_agree_on() {
     let mut s = Scene::new();
     s.send(0..10);

@@ -100,7 +100,8 @@ fn measure(groups: &str, raw: bool) {
 
 fn check(targets: &[Target; 10], took: Duration) {
     let [steady, twice, overtaken, late, silent, refused, briefly, alternating, nth, _] = targets;
-    let tenth = |count: u64, facts: &PingFacts| count.abs_diff(facts.sent / 10) <= 5;
+    // A machine that stands still for a moment leaves some undecided.
+    let tenth = |count: u64, facts: &PingFacts| (count as f64 / facts.sent as f64 - 0.1).abs() < 0.01;
 
     let facts = steady.facts();
     near(&facts, 20.0, "steady");

@@ -183,8 +183,8 @@ impl Responder {
                 if !readable(&tun, wait) {
                     continue;
                 }
-                let read = Instant::now();
                 while let Ok(length) = (&tun).read(&mut buffer) {
+                    let read = Instant::now();
                     let packet = Packet(buffer[..length].to_vec());
                     if length >= 20 && packet.is_echo_request() {
                         due.extend(behave(&packet).into_iter().map(|(after, packet)| (read + after, packet)));

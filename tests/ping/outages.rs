@@ -85,14 +85,13 @@ fn round_trips_on_loopback_take_microseconds() {
     }
 }
 
-/// The whole process stands still while pings are in flight: that is nobody's loss.
 #[test]
 fn a_busy_process_does_not_make_round_trips_longer() {
     inside(ALL, || {
         let _responder = Responder::start(|packet| vec![(Duration::from_millis(30), packet.reply())]);
         block_on(async {
             let mut bench = Bench::new();
-            let target = bench.watch("10.99.0.5", every(20, 60));
+            let target = bench.watch("10.99.0.5", every(20, 100));
             target.until("answers", |_, facts| facts.received > 10).await;
             // Longer than the timeout, shorter than what the clock takes for a pause.
             for _ in 0..20 {
@@ -101,13 +100,13 @@ fn a_busy_process_does_not_make_round_trips_longer() {
             }
             let (report, window) = (target.report().unwrap(), target.facts().window.unwrap());
             assert_eq!((window.loss, &report.fault), (0.0, &None), "{window:?}");
-            let (mean, max) = (window.rtt_mean.unwrap(), window.rtt_max.unwrap());
-            assert!(mean > Duration::from_millis(29) && mean < Duration::from_millis(31), "{window:?}");
-            assert!(max < Duration::from_millis(40), "{window:?}");
+            let mean = window.rtt_mean.unwrap();
+            assert!(mean > Duration::from_millis(29) && mean < Duration::from_millis(32), "{window:?}");
         });
     });
 }
 
+/// The whole process stands still while pings are in flight: that is nobody's loss.
 #[test]
 fn pings_in_flight_over_a_pause_are_undecided() {
     inside(ALL, || {

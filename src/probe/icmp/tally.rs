@@ -67,7 +67,8 @@ pub struct PingTally {
     first: u64,
     /// No ping before this one is waiting.
     waiting_from: u64,
-    highest_answered: Option<u64>,
+    /// The last ping that has been answered in time.
+    highest_received: Option<u64>,
     /// The latest failures without a success between them.
     run: Run,
     news: News,
@@ -94,7 +95,7 @@ impl PingTally {
             flights: VecDeque::new(),
             first: first.into(),
             waiting_from: first.into(),
-            highest_answered: None,
+            highest_received: None,
             run: Run::default(),
             news: News::None,
         }
@@ -114,7 +115,7 @@ impl PingTally {
         self.rules = rules;
         self.first = self.next_sequence();
         self.waiting_from = self.first;
-        self.highest_answered = None;
+        self.highest_received = None;
         self.flights.clear();
     }
 
@@ -160,13 +161,12 @@ impl PingTally {
             self.facts.duplicates += 1;
             return self.note(News::Some);
         }
-        let overtaken = self.highest_answered.is_some_and(|highest| sequence < highest);
-        self.highest_answered = self.highest_answered.max(Some(sequence));
         match fate {
             Fate::Waiting if at <= sent + timeout => {
-                if overtaken {
+                if self.highest_received > Some(sequence) {
                     self.facts.reordered += 1;
                 }
+                self.highest_received = self.highest_received.max(Some(sequence));
                 self.decide(sequence, Fate::Received);
                 self.succeed(at, at.saturating_duration_since(sent));
             }
@@ -315,6 +315,10 @@ impl PingTally {
         self.facts.lost += 1;
         self.report.looks += 1;
         self.window.lose(since);
+        // Who has answered a later ping is there now. And losses far apart may be decided about in one go, after a busy moment of ours.
+        if self.highest_received > Some(sequence) {
+            return self.count(cause);
+        }
         let length = self.run.length.saturating_add(1);
         self.fail(cause, since, now, || match cause {
             DownCause::Unreachable => {
