@@ -39,6 +39,7 @@ bench: ## measure cost and detection time, side by side with alternatives (about
 	@.ci/install test
 	$(CARGO) bench --locked --bench cost
 	$(CARGO) bench --locked --bench detection
+	$(CARGO) bench --locked --bench ping
 
 # libFuzzer needs nightly features; RUSTC_BOOTSTRAP lets the installed stable compiler provide them.
 fuzz: ## run every fuzz target for FUZZ_SECONDS (default 20)

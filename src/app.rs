@@ -19,6 +19,8 @@ use crate::config::{self, Config, LogFormat, LogSpec};
 use crate::control::{Control, ControlHandle, Outlets, ProbePool};
 use crate::model::clock::{Clock, HEARTBEAT};
 use crate::model::server::ServerSpec;
+use crate::model::target::Check;
+use crate::probe::icmp::Pinger;
 use crate::probe::{ProbeEnvironment, ReportBoard};
 use crate::serve::{self, SelfMetrics, Views};
 use crate::state::StateFile;
@@ -63,6 +65,10 @@ pub fn run(options: Options) -> Result<()> {
 
     let entered = main.enter();
     let env = ProbeEnvironment::new(clock.clone());
+    if loaded.config.targets.iter().any(|target| matches!(target.check.check, Check::Icmp(_))) {
+        // Said at once and not only by endpoints that stay unknown.
+        drop(Pinger::open(&env).context("endpoints: icmp")?);
+    }
     let (control, outlets) = Control::new(
         options.config,
         options.environment,

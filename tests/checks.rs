@@ -54,6 +54,7 @@ impl Bench {
             limiter: OriginLimiter::new(100),
             status: Arc::clone(&status),
             backoff_max: Duration::from_secs(5),
+            pinger: tokio::sync::OnceCell::new(),
         });
         let (desired, receiver) = watch::channel(Desired::default());
         let (store, reader) = Store::new(clock.clone(), board, receiver, Arc::new(StateFile::open(None).unwrap()));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
@@ -107,6 +107,7 @@ impl Control {
             limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
+            pinger: OnceCell::new(),
         });
         let wall = SystemTime::now();
         let silences = state.silences().into_iter().filter(|(_, s)| s.until.is_none_or(|until| until > wall)).collect();

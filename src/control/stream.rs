@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use super::backoff::{Backoff, OriginLimiter};
 use super::status::ControlStatus;
 use crate::model::report::{Connection, StreamReport};
 use crate::model::spec::{EvidenceSource, ProbeSpec, StreamPolicy, Watch};
 use crate::model::{Name, TargetClass, TargetId};
+use crate::probe::icmp::Pinger;
 use crate::probe::pace::Pace;
 use crate::probe::rtmp::{self, REPORT_PERIOD};
 use crate::probe::{ProbeContext, ProbeEnvironment, ProbeExit, ReportBoard, StreamTally};
@@ -27,6 +28,8 @@ pub struct Shared {
     pub limiter: OriginLimiter,
     pub status: Arc<ControlStatus>,
     pub backoff_max: Duration,
+    /// The sockets of all pings, once there is a target to ping. They belong to the checks' thread.
+    pub pinger: OnceCell<Pinger>,
 }
 
 /// Watches one stream until dropped. `tally` continues what is known of it.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
@@ -16,12 +16,55 @@ use crate::model::target_report::BlindCause;
 use crate::model::{TargetId, TargetReport, TargetSpec};
 use crate::probe::check::{self, Checker, TargetTally};
 use crate::probe::checkers::checker;
+use crate::probe::icmp::{self, PingTally, Pinger};
 
 /// After a panic, before the checker is made anew.
 const AFTER_PANIC: Duration = Duration::from_secs(5);
 
 /// A task's last word: what is known of its target.
-type Task = JoinHandle<TargetTally>;
+type Task = JoinHandle<Known>;
+
+/// What is known of a target, in the way that fits the kind of its check.
+#[derive(Debug)]
+enum Known {
+    Looks(TargetTally),
+    Pings(Box<PingTally>),
+}
+
+impl Known {
+    /// What is known when `check` begins. `before` gives its counters when it was the same kind of check.
+    fn new(check: &Check, now: Instant, before: Option<Self>) -> Self {
+        match (check, before) {
+            (Check::Icmp(_), Some(Self::Pings(mut tally))) => {
+                tally.move_on(now);
+                Self::Pings(tally)
+            }
+            (Check::Icmp(_), _) => Self::Pings(PingTally::new(now, fastrand::u16(..)).into()),
+            (_, Some(Self::Looks(mut tally))) => {
+                tally.move_on(now);
+                Self::Looks(tally)
+            }
+            _ => Self::Looks(TargetTally::new(now)),
+        }
+    }
+
+    fn count_blind(&mut self, cause: BlindCause) {
+        match self {
+            Self::Looks(tally) => tally.count_blind(cause),
+            Self::Pings(tally) => tally.count_blind(cause),
+        }
+    }
+
+    fn report(&mut self, now: Instant) -> TargetReport {
+        match self {
+            Self::Looks(tally) => tally.report().clone(),
+            Self::Pings(tally) => tally.report(now),
+        }
+    }
+}
+
+/// Between attempts to get ICMP sockets.
+const WITHOUT_SOCKET: Duration = Duration::from_secs(30);
 
 /// What makes the checker of a check; `None` for those that need none.
 pub type MakeChecker = fn(&Check) -> Option<Box<dyn Checker>>;
@@ -117,29 +160,28 @@ impl TargetSupervisor {
                 Some(task) => task.await.ok(),
                 None => None,
             };
-            let now = shared.env.clock.now();
-            let mut tally = before.unwrap_or_else(|| TargetTally::new(now));
-            tally.move_on(now);
-            stopped.run_until_cancelled(watch(&shared, make, &started, &mut tally)).await;
-            tally
+            let mut known = Known::new(&started.check.check, shared.env.clock.now(), before);
+            stopped.run_until_cancelled(watch(&shared, make, &started, &mut known)).await;
+            known
         });
         self.running.insert(spec.id.clone(), Running { check: Arc::clone(&spec.check), stop, task });
     }
 }
 
 /// Checks one target until dropped, over defects of our own.
-async fn watch(shared: &Shared, make: MakeChecker, spec: &TargetSpec, tally: &mut TargetTally) {
+async fn watch(shared: &Shared, make: MakeChecker, spec: &TargetSpec, known: &mut Known) {
     let publish = |report: TargetReport, urgent: bool| shared.board.publish_target(&spec.id, report, urgent);
     loop {
-        if AssertUnwindSafe(look(shared, make, &spec.check, tally, &publish)).catch_unwind().await.is_ok() {
+        if AssertUnwindSafe(look(shared, make, &spec.check, known, &publish)).catch_unwind().await.is_ok() {
             return;
         }
         // The panic hook has logged the place. Our defect says nothing about the target: what was known of it ages to unknown.
         shared.status.count_panic();
         tracing::error!(target = %spec.id, "the check panicked; this is a defect of the monitor");
-        tally.count_blind(BlindCause::Panic);
-        publish(tally.report().clone(), false);
-        shared.env.sleep_until(shared.env.clock.now() + AFTER_PANIC).await;
+        let now = shared.env.clock.now();
+        known.count_blind(BlindCause::Panic);
+        publish(known.report(now), false);
+        shared.env.sleep_until(now + AFTER_PANIC).await;
     }
 }
 
@@ -148,30 +190,40 @@ async fn look(
     shared: &Shared,
     make: MakeChecker,
     spec: &CheckSpec,
-    tally: &mut TargetTally,
+    known: &mut Known,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
 ) {
-    match &spec.check {
-        Check::Icmp(_) => ping(shared, spec, tally, publish).await,
-        other => {
+    match (&spec.check, known) {
+        (Check::Icmp(check), Known::Pings(tally)) => {
+            let pinger = pinger(shared, tally, publish).await;
+            icmp::watch(&shared.env, pinger, spec, check, tally, publish).await;
+        }
+        (other, Known::Looks(tally)) => {
             if let Some(mut checker) = make(other) {
                 check::watch(&shared.env, spec, tally, &mut *checker, publish).await;
             }
         }
+        (_, Known::Pings(_)) => {}
     }
     std::future::pending().await
 }
 
-/// ICMP looks at all its targets over one socket. Without it they stay unknown.
-async fn ping(
-    shared: &Shared,
-    spec: &CheckSpec,
-    tally: &mut TargetTally,
+/// The sockets that all pings share, as soon as they can be had. Until then the target stays unknown.
+async fn pinger<'s>(
+    shared: &'s Shared,
+    tally: &mut PingTally,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
-) {
+) -> &'s Pinger {
     loop {
-        tally.count_blind(BlindCause::Hindered);
-        publish(tally.report().clone(), false);
-        shared.env.sleep_until(shared.env.clock.now() + spec.interval).await;
+        match shared.pinger.get_or_try_init(|| async { Pinger::open(&shared.env) }).await {
+            Ok(pinger) => return pinger,
+            Err(error) => {
+                tracing::error!(%error, "nothing can be pinged");
+                let now = shared.env.clock.now();
+                tally.count_blind(BlindCause::Hindered);
+                publish(tally.report(now), false);
+                shared.env.sleep_until(now + WITHOUT_SOCKET).await;
+            }
+        }
     }
 }

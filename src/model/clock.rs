@@ -14,6 +14,8 @@ pub const PAUSE_THRESHOLD: Duration = Duration::from_millis(250);
 pub const HEARTBEAT: Duration = Duration::from_millis(50);
 /// Pauses whose place in time is remembered; older ones count for every moment.
 const REMEMBERED_PAUSES: usize = 64;
+/// Reads of two clocks this close are of one moment.
+const CLOSE_READS: Duration = Duration::from_micros(20);
 /// The wall clock may deviate by this from what was told of the same moment before.
 const WALL_TOLERANCE: Duration = Duration::from_millis(100);
 
@@ -89,6 +91,24 @@ impl Clock {
         // Read under the lock, so that reads are ordered.
         let real = Instant::now();
         state.read_at(real)
+    }
+
+    /// The present moment in awake time and by the wall clock, read together: it places the kernel's time stamps of a moment ago.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
+    pub fn now_and_wall(&self) -> (Instant, SystemTime) {
+        // Whoever is interrupted between the two reads reads again; what was read in the shortest time counts.
+        let mut best: Option<(Duration, Instant, SystemTime)> = None;
+        for _ in 0..5 {
+            let (before, wall, now) = (Instant::now(), SystemTime::now(), self.now());
+            let took = Instant::now().saturating_duration_since(before);
+            if best.is_none_or(|(least, ..)| took < least) {
+                best = Some((took, now, wall));
+            }
+            if took < CLOSE_READS {
+                break;
+            }
+        }
+        best.map_or_else(|| (self.now(), SystemTime::now()), |(_, now, wall)| (now, wall))
     }
 
     /// Keeps idleness from being taken for a pause, and follows the wall clock when it is set. Call every [`HEARTBEAT`].

@@ -10,6 +10,7 @@ pub mod environment;
 mod exchange;
 pub mod haproxy;
 mod http;
+pub mod icmp;
 mod low_water;
 mod mongodb;
 pub mod once;

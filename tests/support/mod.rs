@@ -17,8 +17,8 @@ use rtmp_hmonitor::model::clock::Clock;
 use rtmp_hmonitor::model::event::{Event, EventKind, Subject};
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::report::{
-    AudioFormat, AudioReport, Connection, MediaReport, MediumReport, Phase, StreamReport, TransportReport, VideoFormat,
-    VideoReport,
+    AudioFormat, AudioReport, Connection, MediaReport, MediumReport, Phase, StreamReport, TcpFigures, TransportReport,
+    VideoFormat, VideoReport,
 };
 use rtmp_hmonitor::model::server::{ReadAccess, Role, Secret, ServerLimits, ServerSpec, Token};
 use rtmp_hmonitor::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot, StreamView, Verdict, VerdictTotals};
@@ -100,6 +100,7 @@ pub fn report(now: Instant) -> StreamReport {
             phases,
             session_start: Some(now),
             received_bytes: 1_100_000,
+            tcp: Some(TcpFigures { rtt: Some(Duration::from_micros(1500)), retransmits: 2, out_of_order: Some(5) }),
             ..Default::default()
         },
         media: MediaReport {

@@ -110,6 +110,10 @@ pub struct ConnectionDocument {
     pub phase_seconds: BTreeMap<&'static str, f64>,
     pub session_start: Option<String>,
     pub received_bytes: u64,
+    /// The session's connection, as the kernel knows it: smoothed round trip, segments sent again, segments that came out of order.
+    pub tcp_rtt_seconds: Option<f64>,
+    pub tcp_retransmits: Option<u64>,
+    pub tcp_out_of_order: Option<u64>,
 }
 
 impl ConnectionDocument {
@@ -129,6 +133,9 @@ impl ConnectionDocument {
             phase_seconds: phases.filter_map(|(p, d)| Some((p.as_str(), d?.as_secs_f64()))).collect(),
             session_start: t.session_start.map(|at| rfc3339(moment.wall_of(at))),
             received_bytes: t.received_bytes,
+            tcp_rtt_seconds: t.tcp.and_then(|tcp| tcp.rtt).map(|rtt| rtt.as_secs_f64()),
+            tcp_retransmits: t.tcp.map(|tcp| tcp.retransmits),
+            tcp_out_of_order: t.tcp.and_then(|tcp| tcp.out_of_order),
         }
     }
 }

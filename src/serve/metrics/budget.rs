@@ -67,6 +67,8 @@ pub struct Extras {
     pub parse_errors: Positions,
     /// Frame rate, video and audio byte rate.
     pub declared: Positions,
+    /// Round trip, retransmits, segments out of order.
+    pub tcp: Positions,
 }
 
 /// A cause's place in the sets of issues: down causes first, as declared.
@@ -130,6 +132,10 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     extras.parse_errors = Positions::nonzero(&report.media.parse_errors).granted(&mut left);
     let declared = declared.iter().enumerate().filter(|(_, there)| **there).map(|(i, _)| i);
     extras.declared = Positions::of(declared).granted(&mut left);
+    if let Some(tcp) = &report.transport.tcp {
+        let tcp = [tcp.rtt.map(|_| 0), Some(1), tcp.out_of_order.map(|_| 2)];
+        extras.tcp = Positions::of(tcp.into_iter().flatten()).granted(&mut left);
+    }
     extras
 }
 

@@ -107,6 +107,9 @@ pub static CATALOGUE: &[Family] = &[
     stream("hmonitor_stream_disconnects_total", Counter, &["cause"], "Ends of sessions that had been playing by cause, once there has been one."),
     stream("hmonitor_stream_connect_duration_seconds", Gauge, &["phase"], "Duration of each phase of the newest attempt."),
     stream("hmonitor_stream_session_start_timestamp_seconds", Gauge, &[], "Unix time of the start of the newest session."),
+    stream("hmonitor_stream_tcp_rtt_seconds", Gauge, &[], "Smoothed round trip of the session's connection, as the kernel measures it."),
+    stream("hmonitor_stream_tcp_retransmits_total", Counter, &[], "Segments we had to send again; starts again with the session."),
+    stream("hmonitor_stream_tcp_out_of_order_total", Counter, &[], "Segments that came out of order, a sign of loss on the way to us; starts again with the session."),
 
     stream("hmonitor_stream_received_bytes_total", Counter, &[], "RTMP bytes received, all sessions, after TLS."),
     stream("hmonitor_stream_media_bytes_total", Counter, &["media"], "FLV tag body bytes received."),

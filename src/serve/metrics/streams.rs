@@ -163,6 +163,10 @@ fn connection(page: &mut Page, moment: &Moment) {
     page.single("hmonitor_stream_session_start_timestamp_seconds", |r| {
         r.report?.transport.session_start.and_then(|at| wall_seconds(moment, at))
     });
+    let tcp = |r: &StreamRow<'_>, position| r.report?.transport.tcp.filter(|_| r.extras.tcp.contains(position));
+    page.single("hmonitor_stream_tcp_rtt_seconds", |r| tcp(r, 0)?.rtt.map(|rtt| rtt.as_secs_f64()));
+    page.single("hmonitor_stream_tcp_retransmits_total", |r| Some(tcp(r, 1)?.retransmits));
+    page.single("hmonitor_stream_tcp_out_of_order_total", |r| tcp(r, 2)?.out_of_order);
 }
 
 fn media(page: &mut Page, moment: &Moment) {
