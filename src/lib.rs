@@ -12,8 +12,8 @@
 //! | 0 | [`model`] | words all layers share |
 //!
 //! ```text
-//! socket -> probe::rtmp -> rtmp::PlaySession -> media::StreamAnalyzer -> ReportBoard (latest report of each stream)
-//!                                                                            |
+//! socket -> probe::rtmp -> rtmp::PlaySession -> media::StreamAnalyzer -> ReportBoard (latest report of each stream and target)
+//! endpoints, services -> probe::check (a Checker per kind) ------------------^  |
 //! config, API, discovery -> control -> Desired ---------------------------> store (the only writer)
 //!                              |                                             |
 //!                          supervisor (starts and stops probes)        Arc<Snapshot> -> serve

@@ -65,5 +65,15 @@ fn configuration(arguments: &DemoArguments, names: &[String], origin: SocketAddr
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  - {{ name: {name}, url: \"rtmp://{origin}/live/{name}\" }}");
     }
+    let page = arguments.listen;
+    let _ = write!(
+        text,
+        "endpoints:\n  - {{ name: origin, rtmp: {{ address: \"{origin}\", app: live }} }}\n  \
+         - {{ name: page, http: {{ url: \"http://{page}/-/healthy\" }} }}\n"
+    );
+    text.push_str("paths:\n");
+    for name in names.iter().take(3) {
+        let _ = writeln!(text, "  - {{ name: {name}, hops: [{{ endpoint: origin }}, {{ stream: {name} }}] }}");
+    }
     text
 }
