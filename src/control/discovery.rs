@@ -76,8 +76,10 @@ impl Discovery {
             let (id, sender) = (self.next_id, self.sender.clone());
             let (streams, task) = if let DiscoverSource::RtmpServer(source) = &spec.source {
                 let mut lists = kept(&key(spec));
-                // One that asks for other applications now begins with what was known of the server.
-                lists.extend(old.iter().filter(|s| s.is_of(source)).flat_map(|s| kept(&key(&s.spec))));
+                if lists.is_empty() {
+                    // A changed entry begins with what it knew.
+                    lists.extend(old.iter().filter(|s| s.may_have_been(source)).flat_map(|s| kept(&key(&s.spec))));
+                }
                 let publications = Publications::read(source, &lists);
                 let streams = publications.streams(spec, source).streams;
                 let (spec, source, board) = (spec.clone(), source.clone(), Arc::clone(&self.board));
@@ -135,9 +137,10 @@ impl Discovery {
 }
 
 impl Source {
-    /// Whether it lists the publications of the same server.
-    fn is_of(&self, source: &PublicationSource) -> bool {
-        matches!(&self.spec.source, DiscoverSource::RtmpServer(own) if own.service == source.service)
+    /// Whether it may be what `source` was before it was changed.
+    fn may_have_been(&self, source: &PublicationSource) -> bool {
+        matches!(&self.spec.source, DiscoverSource::RtmpServer(own) if own.service == source.service
+            && (own.keep == source.keep || own.apps() == source.apps()))
     }
 }
 
@@ -173,7 +176,8 @@ fn key(spec: &DiscoverSpec) -> String {
     match &spec.source {
         DiscoverSource::File(_) => {}
         DiscoverSource::Http(source) => source.url.expose().hash(&mut hasher),
-        DiscoverSource::RtmpServer(source) => source.apps().hash(&mut hasher),
+        // Entries that differ in one of these keep different lists of the same server.
+        DiscoverSource::RtmpServer(source) => (source.apps(), source.keep).hash(&mut hasher),
     }
     format!("{}#{:016x}", spec.source, hasher.finish())
 }

@@ -47,11 +47,13 @@ struct Kept {
 }
 
 impl Publications {
-    /// What was kept of them; what cannot be read is left out.
+    /// What was kept of them, by whatever entry; what cannot be read is left out.
     pub fn read(source: &PublicationSource, lists: &[TargetList]) -> Self {
         let mut publications = Self::default();
         for kept in lists.iter().flat_map(|list| serde_json::from_str::<Vec<Kept>>(&list.text).unwrap_or_default()) {
             let missing = Duration::from_secs(kept.missing_seconds);
+            let known = publications.missing.get(&*kept.app).and_then(|keys| keys.get(&*kept.key)).copied();
+            let missing = known.map_or(missing, |known| known.min(missing));
             if source.has_app(&kept.app) && missing < source.keep {
                 publications.insert(&kept.app, &kept.key, missing);
             }
@@ -196,4 +198,107 @@ async fn make(
         tracing::warn!(source = %spec.source, skipped, "not all that is published there can be watched; the first: {reason}");
     }
     Some(Content { lists: vec![list], streams })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, DiscoverSource};
+    use crate::model::target::ServerFlavor;
+    use crate::model::target_report::ServerStream;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn source() -> PublicationSource {
+        let text = "services: [{ name: s, rtmp_server: { kind: srs, url: 'http://h:1985/', origin: h } }]\n\
+                    discover: [{ rtmp_server: s, apps: [live], keep: 10s }]\n";
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hmonitor.yml");
+        std::fs::write(&path, text).unwrap();
+        let loaded = config::load(&path, &BTreeMap::new()).unwrap();
+        let DiscoverSource::RtmpServer(source) = loaded.config.discover[0].source.clone() else { unreachable!() };
+        source
+    }
+
+    fn listed(streams: &[(&str, &str, bool)], truncated: bool) -> RtmpServerFacts {
+        let stream = |(app, key, publishing): &(&str, &str, bool)| ServerStream {
+            app: (*app).into(),
+            key: (*key).into(),
+            publishing: *publishing,
+            published_for: None,
+            bytes_in: None,
+            bytes_per_second: None,
+            idle_for: None,
+            players: None,
+            video: None,
+            audio: None,
+            frames_per_second: None,
+            declared_frames_per_second: None,
+            publisher: None,
+        };
+        RtmpServerFacts {
+            flavor: ServerFlavor::Srs,
+            version: None,
+            uptime: None,
+            clients: 0,
+            bytes_in: None,
+            bytes_out: None,
+            streams: streams.iter().map(stream).collect(),
+            truncated,
+        }
+    }
+
+    fn keys(publications: &Publications) -> Vec<&str> {
+        publications.iter().map(|(_, key, _)| key).collect()
+    }
+
+    #[test]
+    fn what_is_missing_goes_after_so_long_a_time_of_asking() {
+        let (source, start) = (source(), Instant::now());
+        let mut publications = Publications::default();
+        let mut at = |seconds: u32, streams: &[(&str, &str, bool)], truncated| {
+            let changed = publications.note(&source, start + S * seconds, 4 * S, &listed(streams, truncated));
+            (changed, keys(&publications).join(" "))
+        };
+        let both = [("live", "a", true), ("live", "b", true), ("live", "c", false), ("other", "d", true)];
+        assert_eq!(at(0, &both, false), (true, "a b".into()), "published, and of an application that counts");
+        // Waited for, but not published: it could be us who wait.
+        let one = [("live", "a", true), ("live", "b", false)];
+        assert_eq!(at(2, &one, false), (false, "a b".into()));
+        assert_eq!(at(1000, &one, false), (false, "a b".into()), "nobody has asked for long: four seconds count");
+        assert_eq!(at(1002, &[], true), (false, "a b".into()), "cut off: no time counts");
+        assert_eq!(at(1004, &one, false), (false, "a b".into()));
+        assert_eq!(at(1006, &one, false), (true, "a".into()), "ten seconds");
+        assert_eq!(at(1008, &both, false), (true, "a b".into()), "back");
+        assert_eq!(at(1010, &one, false), (false, "a b".into()), "from the start again");
+    }
+
+    #[test]
+    fn they_are_kept_as_they_were() {
+        let (source, start) = (source(), Instant::now());
+        let mut publications = Publications::default();
+        publications.note(&source, start, 4 * S, &listed(&[("live", "a", true), ("live", "b", true)], false));
+        for at in 1..=3 {
+            publications.note(&source, start + 3 * S * at, 4 * S, &listed(&[("live", "a", true)], false));
+        }
+        let mut list = publications.list(&source);
+        let mut read = Publications::read(&source, std::slice::from_ref(&list));
+        assert_eq!(keys(&read), ["a", "b"]);
+        read.note(&source, start, 4 * S, &listed(&[], false));
+        assert!(read.note(&source, start + 2 * S, 4 * S, &listed(&[], false)));
+        assert_eq!(keys(&read), ["a"], "nine seconds and two");
+        list.text = "[{".into();
+        assert_eq!(keys(&Publications::read(&source, &[list])), [""; 0]);
+        assert!(!format!("{publications:?}").contains("live"));
+    }
+
+    #[test]
+    fn there_are_only_so_many() {
+        let source = source();
+        let many: Vec<_> = (0..=MAX_STREAMS).map(|n| format!("cam-{n:05}")).collect();
+        let streams: Vec<_> = many.iter().map(|key| ("live", key.as_str(), true)).collect();
+        let mut publications = Publications::default();
+        publications.note(&source, Instant::now(), S, &listed(&streams, false));
+        assert_eq!((publications.count, publications.overfull), (MAX_STREAMS, true));
+    }
 }
