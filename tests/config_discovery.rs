@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rtmp_hmonitor::config::{self, Config, streams_from_target_groups};
-use rtmp_hmonitor::model::spec::{SpecSource, StreamSpec};
+use rtmp_hmonitor::config::{
+    self, Config, DiscoverSource, Published, streams_from_publications, streams_from_target_groups,
+};
+use rtmp_hmonitor::model::spec::{EvidenceSource, SpecSource, StreamSpec};
 use serde_json::json;
 
 fn config(text: &str) -> Config {
@@ -69,6 +71,60 @@ fn a_bad_list_gives_all_its_errors_and_no_streams() {
     assert_eq!(streams("{ file: t.yml }", &large).unwrap_err(), ["t.yml: the list is larger than 4 MiB"]);
     let missing = streams("{ file: t.yml, name: '{label.cam}' }", "- targets: [rtmp://h/live/x]").unwrap_err();
     assert_eq!(missing, ["t.yml:1: [0].targets[0]: discover[0].name: the variable {label.cam} has no value"]);
+}
+
+/// What these publications at 10.0.0.1 make.
+fn published(entry: &str, publications: &[(&str, &str)]) -> Published {
+    let text = format!(
+        "services: [{{ name: s1, rtmp_server: {{ kind: srs, url: 'http://10.0.0.1:1985/', origin: 10.0.0.1 }} }}]\n\
+         defaults: {{ labels: {{ site: a }}, stall_timeout: 3s }}\ndiscover: [{{ rtmp_server: s1{entry} }}]\n"
+    );
+    let config = config(&text);
+    let DiscoverSource::RtmpServer(source) = &config.discover[0].source else { panic!("{:?}", config.discover) };
+    streams_from_publications(&config.discover[0], source, publications.iter().copied())
+}
+
+#[test]
+fn publications_become_streams_that_play_what_is_published() {
+    let found = published("", &[("live", "gate-1"), ("NAME", ""), ("live/site", "a b/ü#%41"), ("live", "-x")]);
+    assert_eq!((found.skipped, found.reason), (0, None));
+    let seen: Vec<_> = found.streams.iter().map(|s| (s.name.as_str(), s.probe.url.app(), s.probe.url.key())).collect();
+    assert_eq!(
+        seen,
+        [
+            ("NAME", "NAME", ""),
+            ("_-x", "live", "-x"),
+            ("a~20b~2F~C3~BC~23~2541", "live/site", "a b/ü#%41"),
+            ("gate-1", "live", "gate-1"),
+        ]
+    );
+    let gate = &found.streams[3];
+    assert_eq!((gate.source, gate.policy.stall_timeout.as_secs()), (SpecSource::Discovery, 3));
+    assert_eq!((gate.probe.url.origin().as_str(), &gate.probe.evidence), ("10.0.0.1:1935", &EvidenceSource::Play));
+    assert_eq!((gate.server.as_ref().unwrap().as_str(), gate.labels.get("site")), ("s1", Some("a")));
+
+    let entry = ", url: 'rtmps://edge/x/{app}-{key}?t=1', name: 's1-{app}-{key}', source: server, labels: { cam: 'no {key}', site: null }";
+    let found = published(entry, &[("live", "a/b")]);
+    let one = &found.streams[0];
+    assert_eq!((one.name.as_str(), one.probe.url.key()), ("s1-live-a~2Fb", "live-a/b?t=1"));
+    assert!(matches!(&one.probe.evidence, EvidenceSource::Server(service) if service.as_str() == "s1"));
+    assert_eq!(one.labels.iter().collect::<Vec<_>>(), [("cam", "no a/b")]);
+}
+
+#[test]
+fn a_publication_that_makes_no_stream_takes_no_other_with_it_and_is_not_quoted() {
+    let long = "PLANTED".repeat(20);
+    for (entry, bad, reason) in [
+        ("", ("live", long.as_str()), "discover[0]: a name may have at most 128 bytes, this one has 140"),
+        ("", ("live", "PLANTED?x=y"), "a ? in it would begin a query"),
+        ("", ("other", "gate"), "another publication has its name"),
+        (", name: '{key}'", ("PLANTED", ""), "discover[0].name: a name may not be empty"),
+    ] {
+        let found = published(entry, &[("live", "gate"), bad, ("live", "yard")]);
+        let names: Vec<_> = found.streams.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!((names, found.skipped), (vec!["gate", "yard"], 1), "{reason}");
+        assert_eq!(found.reason.as_deref(), Some(reason));
+    }
 }
 
 #[test]

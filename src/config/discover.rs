@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{ConfigErrors, Place};
+use super::error::{ConfigErrors, Place, shown};
 use super::labels::check_label;
 use super::names::MAX_STREAMS;
 use super::node::{Kind, Node};
 use super::origins::Origins;
+use super::publications::PublicationSource;
 use super::reader::Reader;
-use super::recipe::Recipe;
+use super::recipe::{Recipe, Values};
 use super::server;
 use super::shape::{Key, Shape, key, required};
 use super::text::Text;
@@ -30,13 +31,18 @@ use crate::model::spec::{SpecSource, StreamSpec};
 
 const REFRESH: Duration = Duration::from_secs(30);
 
+// Kinds of sources.
+const FILE: &str = "file";
+const HTTP: &str = "http";
+const RTMP_SERVER: &str = "rtmp_server";
+
 const GROUPS: Shape = Shape::List(&Shape::Table(&[GROUP]));
 const GROUP: &[Key] = &[
     required("targets", Shape::List(&Shape::Text), "Stream URLs, or names and hosts that the source's url takes in."),
     key("labels", Shape::Map(&Shape::Text), "Labels of these targets."),
 ];
 
-/// One source of target lists and how a target becomes a stream.
+/// One source of streams and how what it lists becomes a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiscoverSpec {
     pub source: DiscoverSource,
@@ -49,9 +55,10 @@ pub enum DiscoverSource {
     /// YAML or JSON by extension (`yml`, `yaml`, `json`).
     File(FilePattern),
     Http(HttpSource),
+    RtmpServer(PublicationSource),
 }
 
-/// For logs: the files, or scheme and host of the server, whose path and query may hold secrets.
+/// For logs: the files, scheme and host of the server, whose path and query may hold secrets, or the service.
 impl fmt::Display for DiscoverSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,6 +69,7 @@ impl fmt::Display for DiscoverSource {
                 }
                 None => f.write_str("http"),
             },
+            Self::RtmpServer(source) => write!(f, "service {}", source.service),
         }
     }
 }
@@ -116,31 +124,30 @@ pub(super) fn discover(
     if entry.kind == Kind::Invalid {
         return None;
     }
-    let recipe = Recipe::read(reader, defaults, entry, origins, Some(("name", "target")));
-    let source = match (entry.get("file"), entry.get("http")) {
-        (Some(file), None) => {
-            let pattern = FilePattern::new(entry.path("file")?.0);
+    let mut recipe = Recipe::read(reader, defaults, entry, origins, Some(("name", "target")));
+    let (kind, written) = reader.exactly_one(entry, &[FILE, HTTP, RTMP_SERVER])?;
+    check_keys(reader, entry, kind);
+    let source = match kind {
+        FILE => {
+            let pattern = FilePattern::new(entry.path(FILE)?.0);
             if pattern.is_none() {
                 reader.error(
-                    &file.place,
+                    &written.place,
                     "expected a .yml, .yaml or .json file, with at most one * and only in its name",
                 );
             }
-            for key in ["token", "token_file", "ca_file"] {
-                if let Some(node) = entry.get(key) {
-                    reader.error(&node.place, "this key goes with http only");
-                }
-            }
             DiscoverSource::File(pattern?)
         }
-        (None, Some(http)) => {
-            let url = entry.text("http")?;
+        HTTP => {
+            let url = entry.text(HTTP)?;
             let parsed = url.parse::<http::Uri>().ok();
             let scheme = parsed.as_ref().and_then(|u| u.scheme_str()).filter(|s| ["http", "https"].contains(s));
             let authority = parsed.as_ref().and_then(|u| u.authority()).filter(|a| !a.as_str().contains('@'));
             if scheme.is_none() || authority.is_none() {
-                reader
-                    .error(&http.place, "expected a URL that starts with http:// or https://, without user:password@");
+                reader.error(
+                    &written.place,
+                    "expected a URL that starts with http:// or https://, without user:password@",
+                );
             }
             let token = server::bearer_token(reader, entry);
             DiscoverSource::Http(HttpSource {
@@ -149,16 +156,36 @@ pub(super) fn discover(
                 ca_file: reader.depend_on(entry, "ca_file"),
             })
         }
-        (Some(file), Some(_)) => {
-            reader.error(&file.place, "give file or http, not both");
-            return None;
-        }
-        (None, None) => {
-            reader.error(&entry.place, "the key file is missing (or http)");
-            return None;
-        }
+        _ => DiscoverSource::RtmpServer(PublicationSource::read(reader, entry, origins, recipe.as_mut())?),
     };
     Some(DiscoverSpec { source, refresh: entry.duration("refresh").unwrap_or(REFRESH), recipe: recipe? })
+}
+
+/// Keys and variables that do not go with this kind of source.
+fn check_keys(reader: &mut Reader<'_>, entry: &Node, kind: &str) {
+    let others: &[(&str, &str)] = match kind {
+        FILE => {
+            &[("token", HTTP), ("token_file", HTTP), ("ca_file", HTTP), ("apps", RTMP_SERVER), ("keep", RTMP_SERVER)]
+        }
+        HTTP => &[("apps", RTMP_SERVER), ("keep", RTMP_SERVER)],
+        _ => &[("token", HTTP), ("token_file", HTTP), ("ca_file", HTTP), ("refresh", "file or http")],
+    };
+    for (key, goes_with) in others {
+        if let Some(node) = entry.get(key) {
+            reader.error(&node.place, format!("this key goes with {goes_with} only"));
+        }
+    }
+    let patterns = ["name", "url", "app"].into_iter().filter_map(|key| entry.get(key));
+    for node in patterns.chain(entry.entries("labels").map(|(_, node)| node)) {
+        let Kind::Text(text) = &node.kind else { continue };
+        for variable in text.variables() {
+            let published = ["app", "key"].contains(&variable);
+            if published != (kind == RTMP_SERVER) {
+                let allowed = if published { "{target}, {label.*}" } else { "{app}, {key}" };
+                reader.error(&node.place, format!("there is no {{{}}} of {kind}; allowed: {allowed}", shown(variable)));
+            }
+        }
+    }
 }
 
 /// The streams of one target list, sorted by name.
@@ -210,7 +237,7 @@ pub fn streams_from_target_groups(
                 other => labels.get(other.strip_prefix("label.")?).map(String::as_str),
             };
             let mut errors = Vec::new();
-            let stream = spec.recipe.stream(&variables, &own, SpecSource::Discovery, &mut errors);
+            let stream = spec.recipe.stream(&Values::plain(&variables), &own, SpecSource::Discovery, &mut errors);
             for error in errors {
                 reader.error(&target.place, format!("{}: {}", error.place.path, error.message));
             }

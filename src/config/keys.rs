@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::publications::KEEP;
 use super::shape::Shape::{
     Address, BitRate, Choice, Count, Deferred, Either, List, Map, Number, Path, Pattern, Table, Text,
 };
@@ -25,7 +26,7 @@ pub(super) fn duration(value: Duration) -> String {
 }
 
 /// What `{…}` may stand for in discovery.
-const DISCOVERY: &[&str] = &["target", "label.*"];
+const DISCOVERY: &[&str] = &["target", "label.*", "app", "key"];
 
 pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
@@ -36,7 +37,11 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("defaults", DEFAULTS, "What every stream inherits."),
     key("streams", List(&STREAM), "The streams to watch."),
     key("templates", List(&TEMPLATE_ENTRY), "Many similar streams or endpoints from lists and ranges of names."),
-    key("discover", List(&DISCOVER_ENTRY), "Streams from target lists in files or over HTTP."),
+    key(
+        "discover",
+        List(&DISCOVER_ENTRY),
+        "Streams from target lists in files or over HTTP, or from an RTMP server's statistics.",
+    ),
     key("endpoints", List(&target_keys::ENDPOINT), "Network targets and replicated stores to check."),
     key("services", List(&target_keys::SERVICE), "Devices, platforms, RTMP servers and load balancers to watch."),
     key("paths", List(&target_keys::PATH), "Chains from a camera to its viewers, for telling where they are broken."),
@@ -74,12 +79,24 @@ const TEMPLATE_OWN: &[Key] = &[
 const DISCOVER_OWN: &[Key] = &[
     key("file", Path, "Target list, YAML or JSON (Prometheus file_sd); one * allowed in the file name."),
     key("http", Text, "URL of a target list, JSON (Prometheus http_sd), instead of file."),
+    key("rtmp_server", Text, "rtmp_server service whose publications are the streams, instead of file."),
+    key("apps", List(&Text), "Applications of rtmp_server that count. Default: all."),
+    key("keep", ms(SECOND, 30 * DAY), "How long what is not published any more at rtmp_server stays wanted.")
+        .or(|| duration(KEEP)),
     key("refresh", ms(SECOND, 24 * HOUR), "How often the source is read. Default 30s."),
     key("token", Text, "Bearer token for http."),
     key("token_file", Path, "File that holds the bearer token."),
     key("ca_file", Path, "PEM file of authorities to trust for http instead of the system's."),
-    key("name", Pattern(DISCOVERY), "Name of each stream. Default: its label name, else its target."),
-    key("url", Pattern(DISCOVERY), "URL of each stream. Default {target}."),
+    key(
+        "name",
+        Pattern(DISCOVERY),
+        "Name of each stream, shown everywhere. Default: its label name, else its target; of rtmp_server {key}, else {app}.",
+    ),
+    key(
+        "url",
+        Pattern(DISCOVERY),
+        "URL of each stream. Default {target}; of rtmp_server the service's origin with {app}/{key}.",
+    ),
     key("app", Pattern(DISCOVERY), "Application of each stream, for keys that contain slashes."),
     key("labels", Map(&Pattern(DISCOVERY)), "Labels on every series of each stream, beside the target's own."),
 ];

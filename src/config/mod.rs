@@ -3,7 +3,7 @@
 //! 1. `tree` reads the file (`yaml`, bounded, with lines), lays `HMONITOR__…` variables over it with the `config` crate.
 //! 2. `reader` checks the tree against `keys`, resolves `${NAME}`, and makes checked nodes. The JSON Schema comes from the same table.
 //! 3. The others make model specs of the nodes and judge what only shows when values are seen together: `server`; `targets` of endpoints
-//!    and services (`check`, `timing`, `thresholds`); `streams` and `discover` by `recipe` and `policy`; `paths`, which name all of them.
+//!    and services (`check`, `timing`, `thresholds`); `streams`, `discover` and `publications` by `recipe` and `policy`; `paths`, which name all of them.
 //!
 //! No step stops at its first error, and no message quotes a value, which may be a secret written to the wrong place.
 
@@ -18,6 +18,7 @@ mod node;
 mod origins;
 mod paths;
 mod policy;
+mod publications;
 mod reader;
 mod recipe;
 mod reference;
@@ -42,7 +43,7 @@ use self::node::{Kind, Node};
 use self::origins::Origins;
 use self::paths::Known;
 use self::reader::Reader;
-use self::recipe::Recipe;
+use self::recipe::{Recipe, Values};
 use self::streams::Streams;
 use self::targets::Targets;
 use crate::model::server::ServerSpec;
@@ -53,6 +54,8 @@ use crate::model::{PathSpec, closed_enum};
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
 pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::names::MAX_STREAMS;
+pub use self::publications::{PublicationSource, Published, streams_from_publications};
 pub use self::tree::MAX_LIST;
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -154,7 +157,8 @@ impl Config {
         } else {
             None
         };
-        let stream = recipe.and_then(|r| r.stream(&|_| None, &BTreeMap::new(), SpecSource::Api, &mut reader.errors));
+        let none = Values::plain(&|_| None);
+        let stream = recipe.and_then(|r| r.stream(&none, &BTreeMap::new(), SpecSource::Api, &mut reader.errors));
         match stream {
             Some(stream) => ConfigErrors::unless_empty(stream, reader.errors),
             None => {

@@ -4,7 +4,7 @@ use super::node::Node;
 use super::reader::Reader;
 
 /// Most streams one configuration or target list may make.
-pub(super) const MAX_STREAMS: usize = 10_000;
+pub const MAX_STREAMS: usize = 10_000;
 
 /// The names of a template's entry. More than `most` of them are an error that says `too_many`.
 pub(super) fn of_template(

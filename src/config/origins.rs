@@ -29,6 +29,11 @@ impl Origins {
         }
     }
 
+    /// Where the streams of a service are played.
+    pub fn origin_of(&self, service: &Name) -> Option<&Address> {
+        self.by_address.iter().find(|(_, name)| *name == service).map(|(address, _)| address)
+    }
+
     pub fn has(&self, service: &str) -> bool {
         self.services.contains(service)
     }

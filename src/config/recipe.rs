@@ -30,7 +30,7 @@ pub(super) struct Recipe {
     watch: Watch,
     policy: Arc<StreamPolicy>,
     /// The service whose statistics list the streams. `None`: the one of the URL's origin, if there is one.
-    server: Option<Name>,
+    pub server: Option<Name>,
     /// Whether the facts come from there.
     served: bool,
     origins: Arc<Origins>,
@@ -64,6 +64,20 @@ impl Written {
 
 /// Variables of one stream.
 pub(super) type Variables<'v> = dyn Fn(&str) -> Option<&'v str> + 'v;
+
+/// The same where they stand: what comes from outside is written otherwise in a URL than in a name.
+pub(super) struct Values<'a, 'v> {
+    pub name: &'a Variables<'v>,
+    pub url: &'a Variables<'v>,
+    pub labels: &'a Variables<'v>,
+}
+
+impl<'a, 'v> Values<'a, 'v> {
+    /// The same everywhere.
+    pub fn plain(variables: &'a Variables<'v>) -> Self {
+        Self { name: variables, url: variables, labels: variables }
+    }
+}
 
 impl Recipe {
     /// Reads `entry` over `defaults`. `None` if the name or the URL cannot be had, which is reported then.
@@ -111,21 +125,21 @@ impl Recipe {
         Some(Self { name, url, app, labels, timeouts, tls, watch, policy, server, served, origins })
     }
 
-    /// The stream that these variables make. `own` labels win over the recipe's.
+    /// The stream that these values of the variables make. `own` labels win over the recipe's.
     pub fn stream(
         &self,
-        variables: &Variables<'_>,
+        values: &Values<'_, '_>,
         own: &BTreeMap<String, String>,
         source: SpecSource,
         errors: &mut Vec<ConfigError>,
     ) -> Option<StreamSpec> {
         let before = errors.len();
-        let name = self.name.fill(variables, errors);
-        let url = self.url.fill(variables, errors);
-        let app = self.app.as_ref().map(|app| app.fill(variables, errors));
+        let name = self.name.fill(values.name, errors);
+        let url = self.url.fill(values.url, errors);
+        let app = self.app.as_ref().map(|app| app.fill(values.url, errors));
         let mut labels = BTreeMap::new();
         for (name, value) in self.labels.iter().filter(|(name, _)| !own.contains_key(*name)) {
-            if let Some(filled) = value.fill(variables, errors) {
+            if let Some(filled) = value.fill(values.labels, errors) {
                 labels.insert(name.clone(), filled);
             }
         }
@@ -182,7 +196,12 @@ impl Recipe {
 
 /// The service at `server`; one that there is not is reported, and taken as written so that nothing else is said of it.
 pub(super) fn server(reader: &mut Reader<'_>, node: &Node, origins: &Origins) -> Option<Name> {
-    let (written, text) = (node.get("server")?, node.text("server")?);
+    service(reader, node, "server", origins)
+}
+
+/// The rtmp_server service that is named at `key`, likewise.
+pub(super) fn service(reader: &mut Reader<'_>, node: &Node, key: &str, origins: &Origins) -> Option<Name> {
+    let (written, text) = (node.get(key)?, node.text(key)?);
     if !origins.has(&text) {
         reference::dangling(reader, written, "rtmp_server service", origins.services());
     }

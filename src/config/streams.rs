@@ -8,7 +8,7 @@ use super::names::{self, MAX_STREAMS};
 use super::node::Node;
 use super::origins::Origins;
 use super::reader::Reader;
-use super::recipe::Recipe;
+use super::recipe::{Recipe, Values};
 use crate::model::Name;
 use crate::model::spec::{SpecSource, StreamSpec};
 
@@ -57,7 +57,7 @@ impl Streams {
     fn add(&mut self, reader: &mut Reader<'_>, recipe: &Recipe, name: Option<&str>) {
         let variables = |variable: &str| name.filter(|_| variable == "name");
         self.names.extend(recipe.name.text.fill(variables));
-        let made = recipe.stream(&variables, &BTreeMap::new(), SpecSource::File, &mut reader.errors);
+        let made = recipe.stream(&Values::plain(&variables), &BTreeMap::new(), SpecSource::File, &mut reader.errors);
         let Some(stream) = made else { return };
         let place = &recipe.name.place;
         if let Some(first) = self.places.get(&stream.name) {

@@ -98,6 +98,11 @@ impl Text {
         Ok(filled)
     }
 
+    /// The variables in it, as often as they stand there.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| if let Part::Variable(name) = part { Some(name.as_str()) } else { None })
+    }
+
     /// The text itself where no variables are allowed.
     pub fn plain(&self) -> String {
         self.fill(|_| Some("")).unwrap_or_default()

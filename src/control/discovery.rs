@@ -1,15 +1,21 @@
-//! Target lists from files and HTTP, read again and again. A list that cannot be read keeps its last content.
+//! Where streams come from beside the configuration: target lists from files and HTTP, read again and again, and the publications of
+//! media servers. A source that cannot be read keeps its last content.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::config::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, MAX_LIST, streams_from_target_groups};
+use super::publications::{self, Publications};
+use crate::config::{
+    DiscoverSource, DiscoverSpec, FilePattern, HttpSource, MAX_LIST, PublicationSource, streams_from_target_groups,
+};
 use crate::model::spec::StreamSpec;
+use crate::probe::ReportBoard;
 use crate::state::TargetList;
 
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,6 +23,7 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 /// All sources and what they last gave.
 #[derive(Debug)]
 pub struct Discovery {
+    board: Arc<ReportBoard>,
     sources: Vec<Source>,
     next_id: u64,
     sender: mpsc::Sender<Found>,
@@ -38,25 +45,24 @@ struct Source {
 /// A source's new content; `None` when it cannot be read.
 #[derive(Debug)]
 pub struct Found {
-    source: u64,
-    content: Option<Content>,
+    pub(super) source: u64,
+    pub(super) content: Option<Content>,
 }
 
 /// What a source gave, as it was read and as streams.
 #[derive(Debug)]
-struct Content {
-    lists: Vec<TargetList>,
-    streams: Vec<StreamSpec>,
-}
-
-impl Default for Discovery {
-    fn default() -> Self {
-        let (sender, receiver) = mpsc::channel(16);
-        Self { sources: Vec::new(), next_id: 0, sender, receiver, tasks: tokio::task::JoinSet::new() }
-    }
+pub(super) struct Content {
+    pub lists: Vec<TargetList>,
+    pub streams: Vec<StreamSpec>,
 }
 
 impl Discovery {
+    /// Without sources. Media servers' statistics come from `board`.
+    pub fn new(board: Arc<ReportBoard>) -> Self {
+        let (sender, receiver) = mpsc::channel(16);
+        Self { board, sources: Vec::new(), next_id: 0, sender, receiver, tasks: tokio::task::JoinSet::new() }
+    }
+
     /// Reads these sources from now on. Unchanged ones go on undisturbed; a changed one keeps its streams until it has been read.
     /// A new one begins with the lists that `kept` gives for its key, so that a restart does not depend on the inventory.
     pub fn follow(&mut self, specs: &[DiscoverSpec], kept: impl Fn(&str) -> Vec<TargetList>) {
@@ -66,15 +72,27 @@ impl Discovery {
                 self.sources.push(old.swap_remove(same));
                 continue;
             }
-            let before = old.iter().find(|s| s.spec.source == spec.source);
-            let streams = match before {
-                Some(before) => before.streams.clone(),
-                // A list that does not fit any more is read anew in a moment.
-                None => parse(spec, &kept(&key(spec))).unwrap_or_default(),
-            };
             self.next_id += 1;
-            let id = self.next_id;
-            let task = self.tasks.spawn(read_repeatedly(id, spec.clone(), self.sender.clone()));
+            let (id, sender) = (self.next_id, self.sender.clone());
+            let (streams, task) = if let DiscoverSource::RtmpServer(source) = &spec.source {
+                let mut lists = kept(&key(spec));
+                if lists.is_empty() {
+                    // A changed entry begins with what it knew.
+                    lists.extend(old.iter().filter(|s| s.may_have_been(source)).flat_map(|s| kept(&key(&s.spec))));
+                }
+                let publications = Publications::read(source, &lists);
+                let streams = publications.streams(spec, source).streams;
+                let (spec, source, board) = (spec.clone(), source.clone(), Arc::clone(&self.board));
+                (streams, self.tasks.spawn(publications::follow(id, spec, source, publications, board, sender)))
+            } else {
+                let before = old.iter().find(|s| s.spec.source == spec.source);
+                let streams = match before {
+                    Some(before) => before.streams.clone(),
+                    // A list that does not fit any more is read anew in a moment.
+                    None => parse(spec, &kept(&key(spec))).unwrap_or_default(),
+                };
+                (streams, self.tasks.spawn(read_repeatedly(id, spec.clone(), sender)))
+            };
             self.sources.push(Source { id, spec: spec.clone(), streams, failing: false, read: false, task });
         }
         old.iter().for_each(|gone| gone.task.abort());
@@ -98,7 +116,9 @@ impl Discovery {
         let first = !std::mem::replace(&mut source.read, true);
         let changed = content.streams != source.streams;
         source.streams = content.streams;
-        (changed || first).then(|| (key(&source.spec), content.lists))
+        // What a server lists is told only when there is something to keep.
+        let kept = matches!(source.spec.source, DiscoverSource::RtmpServer(_));
+        (changed || first || kept).then(|| (key(&source.spec), content.lists))
     }
 
     /// Sources that cannot be read now.
@@ -113,6 +133,14 @@ impl Discovery {
 
     pub fn streams(&self) -> impl Iterator<Item = &StreamSpec> {
         self.sources.iter().flat_map(|s| &s.streams)
+    }
+}
+
+impl Source {
+    /// Whether it may be what `source` was before it was changed.
+    fn may_have_been(&self, source: &PublicationSource) -> bool {
+        matches!(&self.spec.source, DiscoverSource::RtmpServer(own) if own.service == source.service
+            && (own.keep == source.keep || own.apps() == source.apps()))
     }
 }
 
@@ -145,8 +173,11 @@ async fn read_repeatedly(id: u64, spec: DiscoverSpec, found: mpsc::Sender<Found>
 /// Names a source in the state file without telling its URL.
 fn key(spec: &DiscoverSpec) -> String {
     let mut hasher = DefaultHasher::new();
-    if let DiscoverSource::Http(source) = &spec.source {
-        source.url.expose().hash(&mut hasher);
+    match &spec.source {
+        DiscoverSource::File(_) => {}
+        DiscoverSource::Http(source) => source.url.expose().hash(&mut hasher),
+        // Entries that differ in one of these keep different lists of the same server.
+        DiscoverSource::RtmpServer(source) => (source.apps(), source.keep).hash(&mut hasher),
     }
     format!("{}#{:016x}", spec.source, hasher.finish())
 }
@@ -169,12 +200,14 @@ async fn read(spec: &DiscoverSpec) -> Result<Content, String> {
             let text = fetch(source).await.and_then(text).map_err(|e| format!("{origin}: {e}"))?;
             vec![TargetList { origin, text }]
         }
+        // Followed, not read.
+        DiscoverSource::RtmpServer(_) => return Err("no list".into()),
     };
     let spec = spec.clone();
     let task = tokio::task::spawn_blocking(move || {
         let lists = match &spec.source {
             DiscoverSource::File(pattern) => read_files(pattern)?,
-            DiscoverSource::Http(_) => fetched,
+            _ => fetched,
         };
         let streams = parse(&spec, &lists)?;
         Ok(Content { lists, streams })

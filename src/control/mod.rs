@@ -11,6 +11,7 @@ mod fingerprint;
 pub mod handle;
 mod plan;
 pub mod pool;
+mod publications;
 pub mod status;
 mod stream;
 mod supervisor;
@@ -118,7 +119,7 @@ impl Control {
             environment,
             fingerprint: Fingerprint::of(&loaded.watched_files),
             added: BTreeMap::new(),
-            discovery: Discovery::default(),
+            discovery: Discovery::new(Arc::clone(&shared.board)),
             silences,
             state,
             status,
