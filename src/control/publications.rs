@@ -163,9 +163,10 @@ pub(super) async fn follow(
                         tracing::info!(source = %spec.source, "discovery works again");
                     }
                     if changed || due || failing {
+                        // Made anew at the next change.
+                        let Some(content) = make(&spec, &source, &publications, &mut warned).await else { continue };
                         failing = false;
                         told = Some(at);
-                        let Some(content) = make(&spec, &source, &publications, &mut warned).await else { return };
                         if found.send(Found { source: id, content: Some(content) }).await.is_err() {
                             return;
                         }
@@ -181,7 +182,7 @@ pub(super) async fn follow(
     }
 }
 
-/// The streams, made away from the threads that serve all. `None`: the runtime is ending.
+/// The streams, made away from the threads that serve all. `None`: a defect, whose place the panic hook has logged, or the end of the runtime.
 async fn make(
     spec: &DiscoverSpec,
     source: &PublicationSource,
