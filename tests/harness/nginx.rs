@@ -1,6 +1,6 @@
 //! A real origin and its camera: nginx with the RTMP module, and ffmpeg.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -25,30 +25,44 @@ pub struct Nginx<'n> {
 impl Nginx<'static> {
     /// Serves `applications` (lines for `server`) on the loopback address.
     pub fn start(applications: &str) -> Self {
-        Self::start_at(Ipv4Addr::LOCALHOST, None, applications)
+        Self::start_at(Ipv4Addr::LOCALHOST, None, applications, "")
+    }
+
+    /// The same, with lines for `http` beside it.
+    pub fn start_with(applications: &str, web: &str) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST, None, applications, web)
     }
 }
 
 impl<'n> Nginx<'n> {
     /// The same inside of a namespace.
     pub fn start_in(namespace: &'n Namespace, applications: &str) -> Self {
-        Self::start_at(namespace.address, Some(namespace), applications)
+        Self::start_at(namespace.address, Some(namespace), applications, "")
     }
 
-    fn start_at(address: Ipv4Addr, namespace: Option<&'n Namespace>, applications: &str) -> Self {
+    fn start_at(address: Ipv4Addr, namespace: Option<&'n Namespace>, applications: &str, web: &str) -> Self {
         assert!(Path::new(MODULE).exists(), "{MODULE} is missing: apt-get install libnginx-mod-rtmp");
         let directory = tempfile::tempdir().unwrap();
         let port = unshared_port();
+        let temporary =
+            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|t| format!("{t}_temp_path temporary;")).concat();
+        let web =
+            if web.is_empty() { web.to_owned() } else { format!("http {{ access_log off; {temporary}\n{web}\n}}\n") };
         let config = format!(
-            "load_module {MODULE};\ndaemon off; master_process off; pid nginx.pid; error_log error.log info;\n\
+            "load_module {MODULE};\nuser root; daemon off; master_process off; pid nginx.pid; error_log error.log info;\n\
              events {{ worker_connections 256; }}\n\
-             rtmp {{ server {{ listen {address}:{port};\n{applications}\n}} }}\n"
+             rtmp {{ server {{ listen {address}:{port};\n{applications}\n}} }}\n{web}"
         );
         std::fs::write(directory.path().join("nginx.conf"), config).unwrap();
         let child = spawn(directory.path(), namespace);
         let nginx = Self { child, directory, namespace, address, port };
         nginx.wait_for_log("getrlimit", 1);
         nginx
+    }
+
+    /// Host and port of its RTMP side.
+    pub fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, self.port)
     }
 
     /// `rtmp://` with this application, and key if there is one.
@@ -114,7 +128,7 @@ impl<'n> Nginx<'n> {
 }
 
 /// A port outside of the range from which the kernel gives ports to clients: while nginx is down, nobody takes its place.
-fn unshared_port() -> u16 {
+pub fn unshared_port() -> u16 {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id() % 10_000;
     eventually("a free port", START, || {
