@@ -144,6 +144,7 @@ streams:
             panic!("{place} is {last:?}, not {expected:?}");
         }
     }
+    targets.assert_asked();
     // The server's view of a stream, found by its key.
     assert_eq!(get("/api/v1/streams/gate").json()["server"]["publishing"], true);
 
@@ -331,15 +332,28 @@ streams:
     // The one place that has to keep an added stream's URL; and so the search can find something.
     let state = monitor.path().join("state.json");
     assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(std::fs::read_to_string(&state).unwrap().contains(ADDED));
+    let state = std::fs::read_to_string(&state).unwrap();
+    assert!(state.contains(ADDED));
+    // It needs nothing of the others.
+    seen.note("the state file", state.replace(ADDED, "").replace(TOKEN, "").replace(DISCOVERED, ""));
 
     let (directory, mut monitor) = (monitor.path().join("log"), monitor);
     assert_eq!(monitor.end_by("TERM").code(), Some(0));
     seen.note("the log", std::fs::read_to_string(directory).unwrap());
     let log = seen.text("the log");
-    for part in
-        ["TRACE", "parrot", "NetStream.Play.Failed", "***", "discovery failed", "unresolved", "add stream", "stopping"]
-    {
+    for part in [
+        "TRACE",
+        "parrot",
+        "NetStream.Play.Failed",
+        "***",
+        "discovery failed",
+        "unresolved",
+        "add stream",
+        "stopping",
+        "no-such-host.invalid",
+        "refused-page",
+        "wrong-stat",
+    ] {
         assert!(log.contains(part), "{part} is missing: the log does not show what it should");
     }
     let leaks = seen.leaks();

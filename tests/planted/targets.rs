@@ -145,6 +145,26 @@ impl Targets {
         format!("endpoints:\n{}services:\n{}", lines("endpoints"), lines("services"))
     }
 
+    /// Fails unless the secrets were sent to those who repeat them.
+    pub fn assert_asked(&self) {
+        let login = base64(format!("{TARGET_USER}:{TARGET_PASSWORD}").as_bytes());
+        for (server, secret) in [
+            (&self.page, TARGET_TOKEN),
+            (&self.page, TARGET_PATH),
+            (&self.page, TARGET_QUERY),
+            (&self.page, &login),
+            (&self.redirector, &login),
+            (&self.refuser, TARGET_TOKEN),
+            (&self.refuser, &login),
+            (&self.statistics, TARGET_PATH),
+            (&self.statistics, &login),
+            (&self.platform, VIMEO_TOKEN),
+            (&self.device, TARGET_QUERY),
+        ] {
+            assert!(server.heads().concat().contains(secret), "{secret} was not sent to {}", server.address);
+        }
+    }
+
     /// Where each is, and how what is said of it begins.
     pub fn verdicts(&self, world: &World) -> Vec<(&'static str, &'static str)> {
         self.entries(world).into_iter().map(|(place, verdict, _)| (place, verdict)).collect()
