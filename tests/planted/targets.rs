@@ -29,7 +29,7 @@ impl Targets {
         let all = all();
         let page = format!("200 {all}\r\nX-Token: {all}\r\nSet-Cookie: key={TOLD}\r\n\r\n{all}");
         let document = serde_json::json!({
-            "status": "Streaming", "bitrate": 6_000_000, "duration": 7, "cache": 3, "platform": "YouTube",
+            "status": "Streaming", "bitrate": 6_000_000, "cache": 3, "platform": "YouTube",
             "key": TOLD, "passphrase": TOLD, "url": format!("rtmp://u:{TOLD}@h/{TOLD}"), "credentials": { "password": TOLD },
             "uri": "/videos/300", "live": { "status": "streaming", "key": TOLD }, "stream_key": TOLD, "rtmp_link": TOLD,
             "ingest": { "status": 4, "stream_key": TOLD, "session_id": TOLD }
