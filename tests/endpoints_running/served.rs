@@ -67,9 +67,9 @@ fn a_stream_is_judged_by_its_server_without_being_played() {
     camera.thaw();
     monitor.wait_for("gate", "up", SOON);
     drop(camera);
-    eventually("the publication's end is seen", SOON, || monitor.verdict("gate").starts_with("down").then_some(()));
+    monitor.wait_for("gate", "down not_found", SOON);
     assert_eq!(monitor.health_code("gate"), 503);
-    assert_eq!(monitor.stream("gate")["server"]["publishing"], false);
+    assert_eq!(monitor.stream("gate")["server"]["publishing"], false, "one picture: judgement and server agree");
     assert!(bench.findings().is_empty(), "{:?}", bench.findings());
 }
 
