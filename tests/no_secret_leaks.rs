@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness::{Monitor, eventually, http};
+use planted::targets::Targets;
 use planted::*;
 use process::SOON;
 use rtmp_hmonitor::sim::Fault;
@@ -82,6 +83,7 @@ fn inventory_failures(world: &World) -> Vec<String> {
 
 fn exercise(format: &str) {
     let world = World::new();
+    let targets = Targets::start();
     let mut seen = Seen::default();
     let streams: String =
         world.streams().iter().map(|(n, url)| format!("  - {{ name: {n}, url: \"{url}\" }}\n")).collect();
@@ -95,7 +97,8 @@ discover:
   - {{ http: \"https://{inventory}/list?key={INVENTORY_QUERY}\", token: {INVENTORY}, refresh: 1s }}
 probe: {{ modules: [{{ name: default, duration: 1s, allow: [\"127.0.0.0/8\", \"*.invalid\"] }}] }}
 streams:
-{streams}"
+{streams}{}",
+        targets.config(&world)
     );
     let server = format!(
         "  read: token\n  tokens: [{{ role: operate, token: \"{OPERATE}\" }}, {{ role: read, token: \"{READ}\" }}]\n"
@@ -105,14 +108,15 @@ streams:
     let read = format!("Authorization: Bearer {READ}");
     let operate = format!("Authorization: Bearer {OPERATE}");
     let get = |path: &str| http(monitor.listen, "GET", path, &[&read], "").unwrap();
-    let verdict = |name: &str| {
-        let stream = get(&format!("/api/v1/streams/{name}")).json();
+    let said_of = |place: &str| {
+        let document = get(&format!("/api/v1/{place}")).json();
         format!(
             "{} {}",
-            stream["health"].as_str().unwrap_or_default(),
-            stream["causes"][0].as_str().unwrap_or_default()
+            document["health"].as_str().unwrap_or_default(),
+            document["causes"][0].as_str().unwrap_or_default()
         )
     };
+    let verdict = |name: &str| said_of(&format!("streams/{name}"));
     for (name, expected) in [
         ("gate", "up "),
         ("lone", "up "),
@@ -129,6 +133,20 @@ streams:
     ] {
         eventually(&format!("{name} is {expected}"), SOON, || (verdict(name) == expected).then_some(()));
     }
+
+    for (place, expected) in targets.verdicts(&world) {
+        let mut last = String::new();
+        let holds = || {
+            last = said_of(place);
+            last.starts_with(expected).then_some(())
+        };
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(place, SOON, holds))).is_err() {
+            panic!("{place} is {last:?}, not {expected:?}");
+        }
+    }
+    targets.assert_asked();
+    // The server's view of a stream, found by its key.
+    assert_eq!(get("/api/v1/streams/gate").json()["server"]["publishing"], true);
 
     // Operators and their mistakes.
     let mut ask = |method: &str, path: &str, headers: &[&str], body: &str| {
@@ -198,6 +216,11 @@ streams:
         }
         ask("HEAD", &format!("/health/streams/{name}"), &[], "");
         ask("OPTIONS", &format!("/health/streams/{name}"), &[], "");
+    }
+    for (place, _) in targets.verdicts(&world) {
+        for path in [format!("/api/v1/{place}"), format!("/api/v1/{place}/events"), format!("/health/{place}")] {
+            assert_ne!(ask("GET", &path, &[&read], ""), 404, "{path}");
+        }
     }
     for path in [
         format!("/{KEY}"),
@@ -282,6 +305,10 @@ streams:
         good.replace("stall_timeout: 1s", &format!("stall_timeout: {KEY}")),
         good.replace("url: \"rtmp://127", "url: \"rtmp://127 "),
         good.replacen("\" }", " }", 1),
+        good.replace("url: \"ws://", "url: \"ftp://"),
+        good.replace(&format!("token: {TARGET_TOKEN}"), &format!("tokne: {TARGET_TOKEN}")),
+        good.replace("interval: 1s, down_after: 1", &format!("interval: {TARGET_TOKEN}, down_after: {TARGET_QUERY}")),
+        good.replace("kind: srs", &format!("kind: {TARGET_QUERY}")),
     ] {
         assert_ne!(bad, good);
         std::fs::write(monitor.config_path(), bad).unwrap();
@@ -305,15 +332,28 @@ streams:
     // The one place that has to keep an added stream's URL; and so the search can find something.
     let state = monitor.path().join("state.json");
     assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(std::fs::read_to_string(&state).unwrap().contains(ADDED));
+    let state = std::fs::read_to_string(&state).unwrap();
+    assert!(state.contains(ADDED));
+    // It needs nothing of the others.
+    seen.note("the state file", state.replace(ADDED, "").replace(TOKEN, "").replace(DISCOVERED, ""));
 
     let (directory, mut monitor) = (monitor.path().join("log"), monitor);
     assert_eq!(monitor.end_by("TERM").code(), Some(0));
     seen.note("the log", std::fs::read_to_string(directory).unwrap());
     let log = seen.text("the log");
-    for part in
-        ["TRACE", "parrot", "NetStream.Play.Failed", "***", "discovery failed", "unresolved", "add stream", "stopping"]
-    {
+    for part in [
+        "TRACE",
+        "parrot",
+        "NetStream.Play.Failed",
+        "***",
+        "discovery failed",
+        "unresolved",
+        "add stream",
+        "stopping",
+        "no-such-host.invalid",
+        "refused-page",
+        "wrong-stat",
+    ] {
         assert!(log.contains(part), "{part} is missing: the log does not show what it should");
     }
     let leaks = seen.leaks();

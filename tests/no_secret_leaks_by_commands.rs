@@ -118,6 +118,12 @@ fn check_config_and_a_failing_start_tell_no_secret() {
     std::fs::write(directory.path().join("bad.token"), format!("{OPERATE} {READ}\n")).unwrap();
     let stream =
         |rest: &str| format!("streams:\n  - {{ name: a, url: \"rtmp://h/live/{KEY}?token={TOKEN}\"{rest} }}\n");
+    let web = format!("http://{TARGET_USER}:{TARGET_PASSWORD}@h/{TARGET_PATH}?key={TARGET_QUERY}");
+    let check = |kind: &str, body: &str| {
+        let services = ["vimeo", "web_presenter", "rtmp_server", "haproxy"];
+        let class = if services.contains(&kind) { "services" } else { "endpoints" };
+        format!("{class}:\n  - {{ name: a, {kind}: {{ {body} }} }}\n")
+    };
     for text in [
         format!("streams: [{{ name: a, url: \"http://h/live/{KEY}\" }}]\n"),
         format!("streams: [{{ name: a, url: \"rtmp://u:{PASSWORD}@h/live/{KEY}\" }}]\n"),
@@ -156,6 +162,28 @@ fn check_config_and_a_failing_start_tell_no_secret() {
         format!("discover: [{{ http: \"http://u:{PASSWORD}@h/\", token: {INVENTORY} }}]\n"),
         format!("probe: {{ modules: [{{ name: a, allow: [\"rtmp://h/live/{KEY}\"] }}] }}\n"),
         format!("templates: [{{ names: [\"{{{KEY}..}}\"], url: \"http://h/{KEY}/{{nam}}\" }}]\n"),
+        check("http", &format!("url: \"{web}\", token: \"{TARGET_TOKEN} x\"")),
+        check("http", &format!("url: \"{}\", status: {TARGET_QUERY}", web.replace("http", "ftp"))),
+        check("http", &format!("url: \"{web}\", token: {TARGET_TOKEN}, token_file: bad.token")),
+        check("http", &format!("url: \"{web}#{TARGET_PATH}\"")),
+        check("http", &format!("ulr: \"{web}\"")),
+        check("http", &format!("url: [\"{web}\"]")),
+        check("tcp", &format!("address: \"{web}\"")),
+        check("dns", &format!("name: \"{web}\", server: \"{web}\"")),
+        check("websocket", &format!("url: \"{web}\", token: {TARGET_TOKEN}")),
+        check("download", &format!("url: \"{}\", bytes: {TARGET_TOKEN}", web.replace("http", "rtmp"))),
+        check(
+            "redis",
+            &format!("address: \"{TARGET_USER}:{TARGET_PASSWORD}@h:6379\", password: {STORE_PASSWORD}, db: 1"),
+        ),
+        check("postgres", &format!("address: h, user: [{TARGET_USER}], password: [\"{STORE_PASSWORD}\"]")),
+        check("rtmp", &format!("address: \"rtmp://h/{APP_QUERY}\", app: \"live?key={APP_QUERY}\", tls: {APP_QUERY}")),
+        check("vimeo", &format!("event: {VIMEO_TOKEN}, token: {VIMEO_TOKEN}")),
+        check("vimeo", &format!("event: 1, video: 2, token: \"{VIMEO_TOKEN} x\"")),
+        check("web_presenter", &format!("host: \"{web}\", events: {TARGET_PATH}")),
+        check("rtmp_server", &format!("kind: {TARGET_PATH}, url: \"{web}\"")),
+        check("rtmp_server", &format!("kind: srs, url: \"{}\"", web.replace("http", "ws"))),
+        check("haproxy", &format!("url: \"{web}\", address: \"{web}\"")),
     ] {
         std::fs::write(&path, &text).unwrap();
         for command in ["check-config", "run"] {

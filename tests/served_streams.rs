@@ -2,13 +2,15 @@
 
 mod target_reports;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtmp_hmonitor::health::{Evidence, assess};
 use rtmp_hmonitor::model::health::DegradedCause;
 use rtmp_hmonitor::model::report::{Connection, VideoFormat};
 use rtmp_hmonitor::model::target_report::{Facts, ServerStream};
-use rtmp_hmonitor::model::{BitRate, DownCause, StreamPolicy, StreamReport};
+use rtmp_hmonitor::model::{BitRate, DownCause, Name, StreamPolicy, StreamReport, TargetClass, TargetId};
+use rtmp_hmonitor::probe::board::ReportBoard;
 use rtmp_hmonitor::probe::served::Served;
 use target_reports::{VALID_FOR, failure, published, statistics, success};
 
@@ -220,4 +222,27 @@ fn one_path_however_the_server_cuts_it() {
     waiting.publishing = false;
     b.lists(vec![waiting, published("live", "gate")]);
     assert!(b.report().fault.is_none(), "the one that is published counts");
+}
+
+#[test]
+fn statistics_reach_the_store_before_what_is_made_of_them() {
+    const REPORTS: u64 = 20_000;
+    let board = Arc::new(ReportBoard::default());
+    let id = TargetId { class: TargetClass::Service, name: Name::new("stat").unwrap() };
+    let mut follower = board.follow(&id);
+    let (publisher, service) = (Arc::clone(&board), id.clone());
+    let thread = std::thread::spawn(move || {
+        for looks in 1..=REPORTS {
+            let mut report = success(Instant::now(), statistics(vec![]));
+            report.looks = looks;
+            publisher.publish_target(&service, report, false);
+        }
+    });
+    let (mut heard, mut stored) = (0, 0);
+    while heard < REPORTS {
+        heard = follower.borrow_and_update().as_ref().map_or(0, |report| report.looks);
+        stored = board.take().targets.get(&id).map_or(stored, |report| report.looks);
+        assert!(stored >= heard, "a follower has heard of look {heard}, the board of {stored}");
+    }
+    thread.join().unwrap();
 }

@@ -48,10 +48,11 @@ impl ReportBoard {
     /// Puts `report` into the target's slot, and shows it to those who follow the target.
     pub fn publish_target(&self, id: &TargetId, report: TargetReport, urgent: bool) {
         let report = Arc::new(report);
+        self.put(urgent, |slots| drop(slots.targets.insert(id.clone(), Arc::clone(&report))));
+        // Only now: what a follower makes of it must not reach the store before it.
         if let Some(follower) = lock(&self.followers).get(id) {
-            follower.send_replace(Some(Arc::clone(&report)));
+            follower.send_replace(Some(report));
         }
-        self.put(urgent, |slots| drop(slots.targets.insert(id.clone(), report)));
     }
 
     /// Every report of one target from now on, the newest first.

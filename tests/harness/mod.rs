@@ -218,29 +218,50 @@ impl Monitor {
     }
 
     pub fn stream(&self, name: &str) -> Value {
-        self.get(&format!("/api/v1/streams/{name}")).json()
+        self.document(&format!("streams/{name}"))
+    }
+
+    /// What the API says of a place: `streams/a`, `endpoints/b`, `services/c`, `paths/d`.
+    pub fn document(&self, place: &str) -> Value {
+        self.get(&format!("/api/v1/{place}")).json()
+    }
+
+    /// Status code and body of the health answer about a stream, an endpoint or a service.
+    pub fn health_of(&self, place: &str) -> (u16, Value) {
+        let answer = http(self.health, "GET", &format!("/health/{place}"), &[], "").unwrap();
+        (answer.status, answer.json())
     }
 
     /// Health and causes, as in `down stalled`.
     pub fn verdict(&self, name: &str) -> String {
-        let stream = self.stream(name);
-        let mut words = vec![stream["health"].as_str().unwrap_or("?").to_owned()];
-        words.extend(stream["causes"].as_array().into_iter().flatten().filter_map(|c| Some(c.as_str()?.to_owned())));
+        self.verdict_of(&format!("streams/{name}"))
+    }
+
+    /// The same of any place.
+    pub fn verdict_of(&self, place: &str) -> String {
+        let document = self.document(place);
+        let mut words = vec![document["health"].as_str().unwrap_or("?").to_owned()];
+        words.extend(document["causes"].as_array().into_iter().flatten().filter_map(|c| Some(c.as_str()?.to_owned())));
         words.join(" ")
     }
 
     /// Waits for a verdict; gives the time it took.
     pub fn wait_for(&self, stream: &str, verdict: &str, limit: Duration) -> Duration {
+        self.wait_at(&format!("streams/{stream}"), verdict, limit)
+    }
+
+    /// The same at any place.
+    pub fn wait_at(&self, place: &str, verdict: &str, limit: Duration) -> Duration {
         let start = Instant::now();
         let mut last = String::new();
         while start.elapsed() < limit {
-            last = self.verdict(stream);
+            last = self.verdict_of(place);
             if last == verdict {
                 return start.elapsed();
             }
             std::thread::sleep(LOOK);
         }
-        panic!("{stream} is {last:?}, not {verdict:?}, after {limit:?}; log:\n{}", self.log());
+        panic!("{place} is {last:?}, not {verdict:?}, after {limit:?}; log:\n{}", self.log());
     }
 
     pub fn metrics(&self) -> String {

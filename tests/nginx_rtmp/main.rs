@@ -7,6 +7,7 @@ mod figures;
 mod frozen_monitor;
 mod network_cut;
 mod outages;
+mod paths;
 mod restarted_publisher;
 
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! Planted secrets, the search for them in whatever shape, and origins that would make a careless program tell them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod targets;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,7 +30,22 @@ pub const ADDED: &str = "4ddedKey-zX8";
 pub const REDIRECTED: &str = "R3directedKey-zX9";
 pub const GUESSED: &str = "Gu3ssedToken-zY1";
 
-pub const SECRETS: [&str; 14] = [
+/// In endpoints and services: bearer tokens, `user:password@`, paths and queries of URLs.
+pub const TARGET_TOKEN: &str = "T4rgetToken-zY2";
+pub const TARGET_USER: &str = "T4rgetUser-zY3";
+pub const TARGET_PASSWORD: &str = "T4rgetPassword+zY4";
+pub const TARGET_PATH: &str = "T4rgetPath-zY5";
+pub const TARGET_QUERY: &str = "T4rgetQuery-zY6";
+pub const STORE_PASSWORD: &str = "St0rePassword/zY7=";
+pub const VIMEO_TOKEN: &str = "V1meoToken-zY8";
+/// In the application that an endpoint connects to.
+pub const APP_QUERY: &str = "4ppQuery-zY9";
+/// A key that a media server's statistics list.
+pub const LISTED: &str = "L1stedKey-zZ1";
+/// What devices and platforms tell though nobody asked.
+pub const TOLD: &str = "T0ldKey-zZ2";
+
+pub const SECRETS: [&str; 24] = [
     KEY,
     TOKEN,
     PASSWORD,
@@ -43,6 +60,16 @@ pub const SECRETS: [&str; 14] = [
     ADDED,
     REDIRECTED,
     GUESSED,
+    TARGET_TOKEN,
+    TARGET_USER,
+    TARGET_PASSWORD,
+    TARGET_PATH,
+    TARGET_QUERY,
+    STORE_PASSWORD,
+    VIMEO_TOKEN,
+    APP_QUERY,
+    LISTED,
+    TOLD,
 ];
 
 /// Everything that anyone could see, by where it was seen.
