@@ -5,7 +5,7 @@ mod publisher;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use publisher::settings;
+use publisher::{analyse, settings};
 use rtmp_hmonitor::media::StreamAnalyzer;
 use rtmp_hmonitor::model::report::MediaReport;
 use rtmp_hmonitor::model::{MediaPacket, PacketKind};
@@ -34,31 +34,6 @@ fn encode(directory: &Path, name: &str, arguments: &str) -> PathBuf {
     path
 }
 
-/// Feeds every tag of an FLV file (FLV specification 10.1, annex E.3 and E.4) as RTMP would bring it.
-fn analyse(path: &Path) -> MediaReport {
-    let file = std::fs::read(path).unwrap();
-    let start = std::time::Instant::now();
-    let mut analyzer = StreamAnalyzer::new(settings());
-    analyzer.start_session(start);
-    let mut now = start;
-    let mut rest = &file[13..];
-    while let [kind, s0, s1, s2, t0, t1, t2, t3, _, _, _, tail @ ..] = rest {
-        let length = u32::from_be_bytes([0, *s0, *s1, *s2]);
-        let timestamp = u32::from_be_bytes([*t3, *t0, *t1, *t2]);
-        let body = &tail[..length as usize];
-        let kind = match kind {
-            9 => PacketKind::Video,
-            8 => PacketKind::Audio,
-            _ => PacketKind::Data,
-        };
-        now = start + publisher::ms(u64::from(timestamp));
-        let kept = if length > 2_000 { MediaPacket::HEAD } else { body.len() };
-        analyzer.handle_packet(now, &MediaPacket { kind, timestamp, length, head: &body[..kept] });
-        rest = &tail[length as usize + 4..];
-    }
-    analyzer.report(now)
-}
-
 fn probe(path: &Path) -> Vec<Value> {
     let arguments = ["-v", "error", "-count_packets", "-show_streams", "-of", "json", path.to_str().unwrap()];
     let json: Value = serde_json::from_slice(&run("ffprobe", &arguments).stdout).unwrap();
@@ -83,9 +58,34 @@ fn assert_video(name: &str, report: &MediaReport, stream: &Value) {
     assert_eq!(ours, level, "{name}: {}", format.level);
     assert_eq!(format.width.map(u64::from), stream["width"].as_u64(), "{name}");
     assert_eq!(format.height.map(u64::from), stream["height"].as_u64(), "{name}");
+    let picture = format!("{}@{}", format.chroma, format.bit_depth.unwrap());
+    // FFmpeg decodes grey pictures into coloured ones.
+    let theirs = if name == "grey" { "4:0:0@8" } else { picture_of(stream["pix_fmt"].as_str().unwrap()) };
+    assert_eq!(picture, theirs, "{name}");
+    let colour = &format.colour;
+    for (ours, key) in [
+        (&colour.primaries, "color_primaries"),
+        (&colour.transfer, "color_transfer"),
+        (&colour.matrix, "color_space"),
+        (&colour.range, "color_range"),
+    ] {
+        assert_eq!(ours, stream[key].as_str().unwrap_or_default(), "{name}: {key}");
+    }
     let (numerator, denominator) = stream["r_frame_rate"].as_str().unwrap().split_once('/').unwrap();
     let rate = numerator.parse::<f64>().unwrap() / denominator.parse::<f64>().unwrap();
     assert!((format.frame_rate.expect(name) / rate - 1.0).abs() < 0.001, "{name}: {:?} {rate}", format.frame_rate);
+}
+
+/// Chroma and depth of the pixel formats used here.
+fn picture_of(pixels: &str) -> &'static str {
+    match pixels {
+        "yuv420p" => "4:2:0@8",
+        "yuv420p10le" => "4:2:0@10",
+        "yuv422p" => "4:2:2@8",
+        "yuv444p" => "4:4:4@8",
+        "yuvj420p" => "4:2:0@8",
+        other => panic!("{other}"),
+    }
 }
 
 fn assert_audio(name: &str, report: &MediaReport, stream: &Value) {
@@ -96,6 +96,9 @@ fn assert_audio(name: &str, report: &MediaReport, stream: &Value) {
     }
     assert_eq!(format.sample_rate.unwrap().to_string(), stream["sample_rate"].as_str().unwrap(), "{name}");
     assert_eq!(format.channels.map(u64::from), stream["channels"].as_u64(), "{name}");
+    if let Some(layout) = stream["channel_layout"].as_str() {
+        assert_eq!(format.layout, layout, "{name}");
+    }
     assert_eq!(report.audio.medium.frames.to_string(), stream["nb_read_packets"].as_str().unwrap(), "{name}");
 }
 
@@ -128,6 +131,12 @@ fn h264_profiles_levels_sizes_and_rates() {
         ("high10", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p10le"),
         ("high422", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv422p"),
         ("high444", "testsrc2=s=320x240:r=50 -c:v libx264 -pix_fmt yuv444p"),
+        ("grey", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt gray"),
+        ("full-range", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuvj420p"),
+        (
+            "colours",
+            "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p -color_primaries bt470bg -color_trc gamma28 -colorspace smpte170m",
+        ),
         ("intra", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p10le -profile:v high10 -g 1"),
     ] {
         check(name, arguments);

@@ -15,6 +15,7 @@ use scuffle_flv::video::header::{VideoFrameType, VideoTagHeader, VideoTagHeaderD
 enum Is {
     Frame(bool),
     Config,
+    Declaration,
     Other,
 }
 
@@ -52,8 +53,14 @@ fn oracle(body: &[u8]) -> Option<(Option<&'static str>, Is)> {
             };
             let is = match header.video_packet_type {
                 Packet::SequenceStart => Is::Config,
+                // Behind a composition time, which the other parser leaves to the body.
+                Packet::CodedFrames if matches!(codec, "h264" | "hevc") => {
+                    frame(body.len() as u64 > reader.position() + 3)
+                }
                 Packet::CodedFrames | Packet::CodedFramesX => frame(shown),
-                Packet::SequenceEnd | Packet::Metadata | Packet::Mpeg2TsSequenceStart => Is::Other,
+                Packet::Mpeg2TsSequenceStart if codec == "av1" => return None,
+                Packet::Metadata => Is::Declaration,
+                Packet::SequenceEnd | Packet::Mpeg2TsSequenceStart => Is::Other,
                 _ => return None,
             };
             Some((Some(codec), is))
@@ -87,8 +94,9 @@ proptest! {
         if let Some(expected) = oracle(&body) {
             let tag = VideoTag::parse(&body, body.len() as u32);
             let read = tag.map(|tag| (tag.codec, match tag.content {
-                Content::Frame { key } => Is::Frame(key),
+                Content::Frame { key, .. } => Is::Frame(key),
                 Content::Config(_) => Is::Config,
+                Content::Declaration(_) => Is::Declaration,
                 Content::Other => Is::Other,
             }));
             prop_assert_eq!(read, Ok(expected), "{:02x?}", body);

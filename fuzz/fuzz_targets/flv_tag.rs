@@ -50,6 +50,7 @@ fuzz_target!(|data: &[u8]| {
         let timestamp = u32::from_be_bytes([*t0, *t1, *t2, *t3]);
         analyzer.handle_packet(now, &MediaPacket { kind, timestamp, length, head });
         let report = analyzer.report(now);
+        assert!(report.video.medium.tracks <= 256 && report.audio.medium.tracks <= 256);
         assert_eq!(report.video.medium.bytes + report.audio.medium.bytes, bytes);
         assert!(report.video.keyframes <= report.video.medium.frames);
         for rate in [report.video.frames_per_second, report.video.medium.bytes_per_second, report.drift, report.av_skew] {

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 
 use super::MediaError;
+use super::bits::Bits;
+use super::channels::layout_name;
 use crate::model::report::AudioFormat;
 
 const LOW_COMPLEXITY: u32 = 2;
@@ -24,7 +26,7 @@ const SCANNED_BYTES: usize = 64;
 /// # Errors
 /// [`MediaError::AudioConfig`] where the record is too short or uses a reserved sampling frequency.
 pub fn audio_format(record: &[u8]) -> Result<AudioFormat, MediaError> {
-    let mut bits = Bits { bytes: record.get(..SCANNED_BYTES).unwrap_or(record), position: 0 };
+    let mut bits = Bits::new(record.get(..SCANNED_BYTES).unwrap_or(record), MediaError::AudioConfig("truncated"));
     let mut object_type = object_type(&mut bits)?;
     let mut rate = sample_rate(&mut bits)?;
     let channel_configuration = bits.read(4)?;
@@ -49,6 +51,20 @@ pub fn audio_format(record: &[u8]) -> Result<AudioFormat, MediaError> {
         13 => Some(24),
         _ => None,
     };
+    // Table 1.19. Speakers of configuration 7 are said to be at the front's sides; encoders and FFmpeg mean the back.
+    let speakers = match channel_configuration {
+        1 if ps => 0x3,
+        1 => 0x4,
+        2 => 0x3,
+        3 => 0x7,
+        4 => 0x107,
+        5 => 0x37,
+        6 => 0x3f,
+        7 | 12 => 0x63f,
+        11 => 0x13f,
+        14 => 0x503f,
+        _ => 0,
+    };
     let profile = match object_type {
         LOW_COMPLEXITY if ps => "he-aacv2",
         LOW_COMPLEXITY if sbr => "he-aac",
@@ -66,6 +82,7 @@ pub fn audio_format(record: &[u8]) -> Result<AudioFormat, MediaError> {
         profile: Cow::Borrowed(profile),
         sample_rate: Some(rate).filter(|rate| *rate > 0),
         channels,
+        layout: Cow::Borrowed(layout_name(speakers)),
     })
 }
 
@@ -125,25 +142,6 @@ fn sync_extension(bits: &mut Bits<'_>) -> Option<SyncExtension> {
             return Some(SyncExtension { rate, ps });
         }
         bits.read(1).ok()?;
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Bits<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl Bits<'_> {
-    /// The next `count` (at most 24) bits, most significant first.
-    fn read(&mut self, count: usize) -> Result<u32, MediaError> {
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = self.bytes.get(self.position / 8).ok_or(MediaError::AudioConfig("truncated"))?;
-            value = value << 1 | u32::from(byte >> (7 - self.position % 8) & 1);
-            self.position += 1;
-        }
-        Ok(value)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::MediaError;
 use super::formats::Formats;
 use super::lead::Lead;
 use super::medium::{Medium, Session};
@@ -11,7 +12,6 @@ use super::rate::Rates;
 use super::stall::{SilencePolicy, StallTracker};
 use super::tag::{AudioTag, Content, VideoTag};
 use super::timeline::{Arrival, Moved, Placed};
-use super::{MediaError, aac, h264};
 use crate::model::report::{
     AudioReport, MediaReport, MediumReport, ParseErrorKind, Stall, TimestampAnomaly, VideoReport,
 };
@@ -46,7 +46,7 @@ impl AnalyzerSettings {
 /// Watches one stream's media messages. See the [module](super) for what its figures mean.
 ///
 /// Counters and formats survive sessions; everything else starts anew with each. Under 4 KiB, and a little more
-/// while live media is still to be told from a burst; no allocation per message.
+/// for the video format and while live media is still to be told from a burst; no allocation per frame.
 #[derive(Debug, Clone)]
 pub struct StreamAnalyzer {
     settings: AnalyzerSettings,
@@ -208,9 +208,14 @@ impl StreamAnalyzer {
         self.video.bytes += u64::from(packet.length);
         let tag =
             VideoTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Video, packet))?;
-        match tag.content {
-            Content::Frame { key } => {
-                self.urgent |= self.formats.video_codec(tag.codec);
+        let judged = self.video.session.is_judged(tag.tracks);
+        let counts = judged || tag.batch;
+        if !(counts && matches!(tag.content, Content::Frame { .. })) {
+            self.overhead(MediaKind::Video, packet);
+        }
+        match (tag.content, tag.codec.filter(|_| judged)) {
+            (Content::Frame { key, payload }, codec) if counts => {
+                self.urgent |= codec.is_some_and(|codec| self.formats.video_frame(codec, payload, key));
                 self.keyframes += u64::from(key);
                 if let Some(play) = self.session.as_mut().filter(|play| key && play.first_keyframe.is_none()) {
                     play.first_keyframe = Some(now);
@@ -218,15 +223,12 @@ impl StreamAnalyzer {
                 }
                 self.frame(MediaKind::Video, now, packet, key);
             }
-            Content::Config(record) => {
-                self.overhead(MediaKind::Video, packet);
+            (Content::Config(record), Some(codec)) => {
                 self.headers_came();
-                self.urgent |= match tag.codec {
-                    Some("h264") => self.formats.set_video(h264::video_format(record)?),
-                    codec => self.formats.video_codec(codec),
-                };
+                self.urgent |= self.formats.video_record(codec, record)?;
             }
-            Content::Other => self.overhead(MediaKind::Video, packet),
+            (Content::Declaration(body), Some(_)) => self.urgent |= self.formats.video_declaration(body)?,
+            _ => {}
         }
         Ok(())
     }
@@ -235,20 +237,22 @@ impl StreamAnalyzer {
         self.audio.bytes += u64::from(packet.length);
         let tag =
             AudioTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Audio, packet))?;
-        match tag.content {
-            Content::Frame { .. } => {
-                self.urgent |= self.formats.audio_codec(tag.codec, tag.shape);
+        let judged = self.audio.session.is_judged(tag.tracks);
+        let counts = judged || tag.batch;
+        if !(counts && matches!(tag.content, Content::Frame { .. })) {
+            self.overhead(MediaKind::Audio, packet);
+        }
+        match (tag.content, tag.codec.filter(|_| judged)) {
+            (Content::Frame { payload, .. }, codec) if counts => {
+                self.urgent |= codec.is_some_and(|codec| self.formats.audio_frame(codec, payload, tag.shape));
                 self.frame(MediaKind::Audio, now, packet, false);
             }
-            Content::Config(record) => {
-                self.overhead(MediaKind::Audio, packet);
+            (Content::Config(record), Some(codec)) => {
                 self.headers_came();
-                self.urgent |= match tag.codec {
-                    Some("aac") => self.formats.set_audio(aac::audio_format(record)?),
-                    codec => self.formats.audio_codec(codec, tag.shape),
-                };
+                self.urgent |= self.formats.audio_record(codec, record)?;
             }
-            Content::Other => self.overhead(MediaKind::Audio, packet),
+            (Content::Declaration(body), Some(codec)) => self.urgent |= self.formats.audio_declaration(codec, body)?,
+            _ => {}
         }
         Ok(())
     }
@@ -446,11 +450,11 @@ impl StreamAnalyzer {
                 keyframe_interval: gop.interval(),
                 keyframe_age: gop.age(),
                 gop_frames: gop.frames(),
-                format: self.formats.video.clone(),
+                format: self.formats.video(),
             },
             audio: AudioReport {
                 medium: self.medium_report(MediaKind::Audio, now, audio_rates, declared.audio_rate),
-                format: self.formats.audio.clone(),
+                format: self.formats.audio(),
             },
             jitter: leads.iter().find_map(|lead| lead.jitter()),
             drift: leads.iter().find_map(|lead| lead.drift(now)),
@@ -479,6 +483,7 @@ impl StreamAnalyzer {
             last_frame: medium.last_frame,
             anomalies: medium.anomalies,
             recent_anomalies: medium.recent_anomalies.values(now).fold(0, u32::saturating_add),
+            tracks: medium.session.tracks.count(),
         }
     }
 }

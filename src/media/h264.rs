@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use h264_reader::nal::sps::SeqParameterSet;
+use h264_reader::nal::sps::{ChromaFormat, SeqParameterSet, VideoSignalType};
 use h264_reader::nal::{Nal, RefNal};
 
 use super::MediaError;
-use crate::model::report::VideoFormat;
+use super::colour::{chroma_name, colour};
+use crate::model::report::{Colour, VideoFormat};
 
 /// Frame rates outside of this are an encoder's nonsense, not a rate.
-const FRAME_RATES: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
+pub(super) const FRAME_RATES: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
 /// The largest level H.264 knows (6.2), which admits the largest picture.
 const HIGHEST_LEVEL: u8 = 62;
 
@@ -51,7 +52,25 @@ pub fn video_format(record: &[u8]) -> Result<VideoFormat, MediaError> {
         width: Some(width).filter(|w| *w > 0),
         height: Some(height).filter(|h| *h > 0),
         frame_rate: parsed.fps().filter(|fps| FRAME_RATES.contains(fps)),
+        bit_depth: Some(u32::from(parsed.chroma_info.bit_depth_luma_minus8) + 8).filter(|depth| *depth <= 14),
+        chroma: Cow::Borrowed(chroma_name(match parsed.chroma_info.chroma_format {
+            ChromaFormat::Monochrome => 0,
+            ChromaFormat::YUV420 => 1,
+            ChromaFormat::YUV422 => 2,
+            ChromaFormat::YUV444 => 3,
+            ChromaFormat::Invalid(format) => format,
+        })),
+        colour: parsed.vui_parameters.and_then(|vui| vui.video_signal_type).map(signal_colour).unwrap_or_default(),
+        ..VideoFormat::default()
     })
+}
+
+fn signal_colour(signal: VideoSignalType) -> Colour {
+    let [primaries, transfer, matrix] = signal.colour_description.map_or([2; 3], |description| {
+        [description.colour_primaries, description.transfer_characteristics, description.matrix_coefficients]
+            .map(u32::from)
+    });
+    colour(primaries, transfer, matrix, Some(signal.video_full_range_flag))
 }
 
 /// Profile as ffprobe prints it, in lower case (`ff_h264_get_profile`, annex A.2).

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::enhanced::Tracks;
 use super::gop::Gop;
 use super::lead::Lead;
 use super::rate::{RateWindow, Rates};
@@ -35,6 +36,8 @@ pub(super) struct Session {
     pub steady: u64,
     /// Sequence headers or metadata have come since the last frame.
     pub headers: bool,
+    /// Tracks that have been seen.
+    pub tracks: Tracks,
     pub rates: RateWindow,
     pub lead: Lead,
     /// Last frame that counts for the next gap.
@@ -76,12 +79,20 @@ impl Session {
             lines: 0,
             steady: 0,
             headers: false,
+            tracks: Tracks::default(),
             rates: RateWindow::new(),
             lead: Lead::new(),
             gap_from: None,
             gaps: Slots::new(GAP_SLOT),
             gop: Gop::default(),
         }
+    }
+
+    /// Whether the first of a message's tracks is the one that is judged as the stream: the lowest one seen. That is track 0,
+    /// unless a publisher counts from another number.
+    pub(super) fn is_judged(&mut self, tracks: Tracks) -> bool {
+        self.tracks.extend(tracks);
+        tracks.lowest() == self.tracks.lowest()
     }
 
     pub(super) fn gap(&mut self, now: Instant) {

@@ -34,7 +34,7 @@ impl Declared {
     /// # Errors
     /// [`MediaError::Metadata`] for anything that is no AMF0, is nested too deeply or breaks off.
     pub fn parse(body: &[u8], whole: bool) -> Result<Option<Self>, MediaError> {
-        let mut reader = Reader { rest: body };
+        let mut reader = Reader::new(body);
         let mut name = reader.name()?;
         if name == b"@setDataFrame" {
             name = reader.name()?;
@@ -43,7 +43,7 @@ impl Declared {
             return Ok(None);
         }
         let mut declared = Self::default();
-        match reader.properties(&mut declared) {
+        match reader.open().and_then(|()| reader.numbers(&mut |key, value| declared.take(key, value))) {
             Err(error) if error != AMF3 && (whole || error != TRUNCATED) => Err(error),
             _ => Ok(Some(declared)),
         }
@@ -62,11 +62,16 @@ impl Declared {
     }
 }
 
-struct Reader<'a> {
+/// A scan over AMF0 values.
+pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
     fn bytes(&mut self, count: usize) -> Result<&'a [u8], MediaError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(TRUNCATED)?;
         self.rest = rest;
@@ -93,26 +98,44 @@ impl<'a> Reader<'a> {
         self.bytes(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    fn name(&mut self) -> Result<&'a [u8], MediaError> {
+    /// A string that says what follows.
+    pub(super) fn name(&mut self) -> Result<&'a [u8], MediaError> {
         match self.marker()? {
             2 => self.text(),
             _ => Err(MediaError::Metadata("no name")),
         }
     }
 
-    /// The top-level object or ECMA array.
-    fn properties(&mut self, declared: &mut Declared) -> Result<(), MediaError> {
+    /// The beginning of the top-level object or ECMA array.
+    fn open(&mut self) -> Result<(), MediaError> {
         match self.marker()? {
-            3 => {}
-            8 => drop(self.array::<4>()?),
-            17 => return Err(AMF3),
-            _ => return Err(MediaError::Metadata("no properties")),
+            3 => Ok(()),
+            8 => self.array::<4>().map(drop),
+            17 => Err(AMF3),
+            _ => Err(MediaError::Metadata("no properties")),
         }
+    }
+
+    /// Hands over the numbers of an object that has begun.
+    fn numbers(&mut self, take: &mut dyn FnMut(&[u8], f64)) -> Result<(), MediaError> {
         loop {
             let key = self.text()?;
             match self.marker()? {
                 9 if key.is_empty() => return Ok(()),
-                0 => declared.take(key, f64::from_be_bytes(self.array()?)),
+                0 => take(key, f64::from_be_bytes(self.array()?)),
+                marker => self.skip(marker, MAX_DEPTH)?,
+            }
+        }
+    }
+
+    /// Hands over the numbers of the object `inner` in the top-level object.
+    pub(super) fn numbers_of(&mut self, inner: &[u8], take: &mut dyn FnMut(&[u8], f64)) -> Result<(), MediaError> {
+        self.open()?;
+        loop {
+            let key = self.text()?;
+            match self.marker()? {
+                9 if key.is_empty() => return Ok(()),
+                3 if key == inner => return self.numbers(take),
                 marker => self.skip(marker, MAX_DEPTH)?,
             }
         }

@@ -25,13 +25,22 @@
 //!   or more, or comes with new sequence headers, and the other medium does not go on as before.
 //! * Only coded frames are media: sequence headers, metadata, end of sequence and empty messages neither end a stall nor
 //!   count as frames. Their bytes count.
+//! * Of several tracks, the one with the lowest number seen in the session is the stream; of the others only bytes count.
 
 mod aac;
 mod analyzer;
+mod av1;
+mod bits;
+mod channels;
+mod colour;
+mod configuration;
+mod enhanced;
 mod error;
 mod formats;
+mod frames;
 mod gop;
 mod h264;
+mod hevc;
 mod lead;
 mod medium;
 mod metadata;
@@ -42,12 +51,20 @@ mod slots;
 mod stall;
 mod tag;
 mod timeline;
+mod vpx;
+mod xiph;
 
 pub use aac::audio_format as aac_format;
 pub use analyzer::{AnalyzerSettings, StreamAnalyzer};
+pub use av1::video_format as av1_format;
+pub use enhanced::Tracks;
 pub use error::MediaError;
+pub use frames::audio_frame;
 pub use h264::video_format as h264_format;
+pub use hevc::video_format as hevc_format;
 pub use metadata::Declared;
 pub use pace::{LIVE_AT_LAST, LIVE_PATIENCE, LIVE_STRETCH, LIVE_TOLERANCE};
 pub use rate::RATE_WINDOW;
 pub use tag::{AudioTag, Content, VideoTag};
+pub use vpx::video_format as vpx_format;
+pub use xiph::{flac_format, opus_format};

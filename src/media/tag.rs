@@ -5,15 +5,18 @@
 //! some 75 messages a second and stream, to look at one to five bytes. Tests hold the two against each other.
 
 use super::MediaError;
+use super::enhanced::{Track, Tracks, skip_modifiers};
 
 /// What a tag carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content<'a> {
-    /// A coded frame; `key` is never set for audio.
-    Frame { key: bool },
+    /// A coded frame and its payload, as far as the head shows it; `key` is never set for audio.
+    Frame { key: bool, payload: &'a [u8] },
     /// The codec's configuration record.
     Config(&'a [u8]),
-    /// End of sequence, metadata, commands, further tracks, empty frames.
+    /// What the container declares about the medium: colour (AMF) or channels.
+    Declaration(&'a [u8]),
+    /// End of sequence, commands, empty frames.
     Other,
 }
 
@@ -21,7 +24,12 @@ pub enum Content<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VideoTag<'a> {
     pub codec: Option<&'static str>,
+    /// Of several tracks, what the one with the lowest number carries.
     pub content: Content<'a>,
+    /// The tracks that the head shows.
+    pub tracks: Tracks,
+    /// Whether the message carries several tracks, which the head may not all show.
+    pub batch: bool,
 }
 
 /// An audio message.
@@ -31,11 +39,13 @@ pub struct AudioTag<'a> {
     pub content: Content<'a>,
     /// Sample rate (Hz) and channels, for legacy formats whose tag header is all there is to say.
     pub shape: Option<(u32, u32)>,
+    pub tracks: Tracks,
+    pub batch: bool,
 }
 
 const KEY_FRAME: u8 = 1;
 const COMMAND_FRAME: u8 = 5;
-const TRUNCATED: MediaError = MediaError::Tag("truncated");
+pub(super) const TRUNCATED: MediaError = MediaError::Tag("truncated");
 
 impl<'a> VideoTag<'a> {
     /// Reads the head of a video message of `length` bytes.
@@ -61,18 +71,18 @@ impl<'a> VideoTag<'a> {
             12 => "hevc",
             _ => "unknown",
         };
-        let tag = |content| Ok(Self { codec: Some(codec), content });
+        let tag = |content| Ok(Self { codec: Some(codec), content, tracks: Tracks::DEFAULT, batch: false });
         if frame_type == COMMAND_FRAME {
             return tag(Content::Other);
         }
-        let frame = Content::Frame { key: frame_type == KEY_FRAME };
+        let key = frame_type == KEY_FRAME;
         if !matches!(codec_id, 7 | 12) {
-            return tag(if length > 1 { frame } else { Content::Other });
+            return tag(if length > 1 { Content::Frame { key, payload: rest } } else { Content::Other });
         }
         // AVCPacketType, then a three-byte composition time. `17 00` and `17 02` say "key frame" too and are none.
         match rest {
             [0, _, _, _, record @ ..] => tag(Content::Config(record)),
-            [1, ..] => tag(if length > 5 { frame } else { Content::Other }),
+            [1, payload @ ..] => tag(if length > 5 { Content::Frame { key, payload } } else { Content::Other }),
             [2, ..] => tag(Content::Other),
             [] | [0, ..] => Err(TRUNCATED),
             _ => Err(MediaError::Tag("unknown AVC packet type")),
@@ -83,7 +93,8 @@ impl<'a> VideoTag<'a> {
         let frame_type = (first >> 4) & 0x07;
         let (packet_type, rest) = skip_modifiers(first & 0x0f, rest)?;
         if frame_type == COMMAND_FRAME && packet_type != 4 {
-            return Ok(Self { codec: None, content: Content::Other });
+            // Start or end of seeking on the client's side.
+            return Ok(Self { codec: None, content: Content::Other, tracks: Tracks::default(), batch: false });
         }
         let track = Track::parse(packet_type, 6, rest)?;
         let codec = match &track.four_cc {
@@ -95,14 +106,21 @@ impl<'a> VideoTag<'a> {
             b"vp08" => "vp8",
             _ => "unknown",
         };
+        // CodedFrames of these begin with a composition time; CodedFramesX leave it out.
+        let offset = if track.packet_type == 1 && matches!(codec, "h264" | "hevc" | "vvc") { 3 } else { 0 };
         let content = match track.packet_type {
-            _ if !track.primary => Content::Other,
             0 => Content::Config(track.body),
-            1 | 3 if track.has_payload(length) => Content::Frame { key: frame_type == KEY_FRAME },
-            1..=5 => Content::Other,
+            1 | 3 if track.has_payload(offset, length) => {
+                Content::Frame { key: frame_type == KEY_FRAME, payload: track.body.get(offset..).unwrap_or_default() }
+            }
+            4 => Content::Declaration(track.body),
+            // MPEG2TSSequenceStart: an MPEG-2 TS descriptor, which is AV1's record without units behind a tag and a length ("Carriage of
+            // AV1 in MPEG-2 TS", 2.2).
+            5 if codec == "av1" => Content::Config(track.body.get(2..).ok_or(TRUNCATED)?),
+            1..=3 | 5 => Content::Other,
             _ => return Err(MediaError::Tag("unknown video packet type")),
         };
-        Ok(Self { codec: Some(codec), content })
+        Ok(Self { codec: Some(codec), content, tracks: track.tracks, batch: track.batch })
     }
 }
 
@@ -117,17 +135,20 @@ impl<'a> AudioTag<'a> {
         if format == 9 {
             return Self::parse_enhanced(first, rest, length);
         }
-        let frame = if length > 1 { Content::Frame { key: false } } else { Content::Other };
+        let tag = |codec, content, shape| {
+            Ok(Self { codec: Some(codec), content, shape, tracks: Tracks::DEFAULT, batch: false })
+        };
         if format == 10 {
             let content = match rest {
                 [0, record @ ..] => Content::Config(record),
-                [1, ..] if length > 2 => frame,
+                [1, payload @ ..] if length > 2 => Content::Frame { key: false, payload },
                 [1, ..] => Content::Other,
                 [] => return Err(TRUNCATED),
                 _ => return Err(MediaError::Tag("unknown AAC packet type")),
             };
-            return Ok(Self { codec: Some("aac"), content, shape: None });
+            return tag("aac", content, None);
         }
+        let frame = if length > 1 { Content::Frame { key: false, payload: rest } } else { Content::Other };
         let rate = match (first >> 2) & 0x03 {
             0 => 5_512,
             1 => 11_025,
@@ -148,9 +169,9 @@ impl<'a> AudioTag<'a> {
             8 => ("pcm_mulaw", 8_000, channels),
             11 => ("speex", 16_000, 1),
             14 => ("mp3", 8_000, channels),
-            _ => return Ok(Self { codec: Some("unknown"), content: frame, shape: None }),
+            _ => return tag("unknown", frame, None),
         };
-        Ok(Self { codec: Some(codec), content: frame, shape: Some((rate, channels)) })
+        tag(codec, frame, Some((rate, channels)))
     }
 
     fn parse_enhanced(first: u8, rest: &'a [u8], length: u32) -> Result<Self, MediaError> {
@@ -166,72 +187,13 @@ impl<'a> AudioTag<'a> {
             _ => "unknown",
         };
         let content = match track.packet_type {
-            _ if !track.primary => Content::Other,
             0 => Content::Config(track.body),
-            1 if track.has_payload(length) => Content::Frame { key: false },
-            1 | 2 | 4 => Content::Other,
+            1 if track.has_payload(0, length) => Content::Frame { key: false, payload: track.body },
+            4 => Content::Declaration(track.body),
+            1 | 2 => Content::Other,
             _ => return Err(MediaError::Tag("unknown audio packet type")),
         };
-        Ok(Self { codec: Some(codec), content, shape: None })
-    }
-}
-
-/// Passes over ModEx prefixes (packet type 7): a size, that many bytes, then the next packet type.
-fn skip_modifiers(mut packet_type: u8, mut rest: &[u8]) -> Result<(u8, &[u8]), MediaError> {
-    while packet_type == 7 {
-        let (&size, after) = rest.split_first().ok_or(TRUNCATED)?;
-        let (size, after) = match (size, after) {
-            (255, [high, low, after @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])) + 1, after),
-            (255, _) => return Err(TRUNCATED),
-            (size, after) => (usize::from(size) + 1, after),
-        };
-        let (&next, after) = after.get(size..).and_then(<[u8]>::split_first).ok_or(TRUNCATED)?;
-        (packet_type, rest) = (next & 0x0f, after);
-    }
-    Ok((packet_type, rest))
-}
-
-/// The first track of an enhanced message. Only it is measured, and in one-track messages only track 0: frames of
-/// further tracks would double the frame rate.
-struct Track<'a> {
-    packet_type: u8,
-    four_cc: [u8; 4],
-    primary: bool,
-    body: &'a [u8],
-    /// Everything after the header, as far as the head shows it.
-    shown: usize,
-}
-
-impl<'a> Track<'a> {
-    fn parse(packet_type: u8, multitrack: u8, rest: &'a [u8]) -> Result<Self, MediaError> {
-        if packet_type != multitrack {
-            let (four_cc, body) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
-            return Ok(Self { packet_type, four_cc: *four_cc, primary: true, body, shown: body.len() });
-        }
-        let (&kind, rest) = rest.split_first().ok_or(TRUNCATED)?;
-        let packet_type = kind & 0x0f;
-        if packet_type == multitrack {
-            return Err(MediaError::Tag("nested multitrack"));
-        }
-        // In all three shapes the first track's FourCC comes first: OneTrack, ManyTracks, ManyTracksManyCodecs.
-        let (four_cc, rest) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
-        let (&id, rest) = rest.split_first().ok_or(TRUNCATED)?;
-        let (primary, body) = match kind >> 4 {
-            0 => (id == 0, rest),
-            1 | 2 => {
-                let (size, rest) = rest.split_first_chunk::<3>().ok_or(TRUNCATED)?;
-                let [a, b, c] = size.map(usize::from);
-                let size = a << 16 | b << 8 | c;
-                (true, rest.get(..size).unwrap_or(rest))
-            }
-            _ => return Err(MediaError::Tag("unknown multitrack type")),
-        };
-        Ok(Self { packet_type, four_cc: *four_cc, primary, body, shown: rest.len() })
-    }
-
-    /// A head that is not the whole message always leaves payload to come.
-    fn has_payload(&self, length: u32) -> bool {
-        !self.body.is_empty() || (self.shown == 0 && length > 48)
+        Ok(Self { codec: Some(codec), content, shape: None, tracks: track.tracks, batch: track.batch })
     }
 }
 
@@ -249,50 +211,98 @@ mod tests {
         AudioTag::parse(body, body.len() as u32).map(|tag| (tag.codec, tag.content))
     }
 
+    fn key(payload: &[u8]) -> Content<'_> {
+        Content::Frame { key: true, payload }
+    }
+
+    fn inter(payload: &[u8]) -> Content<'_> {
+        Content::Frame { key: false, payload }
+    }
+
     #[test]
     fn only_coded_frames_are_frames() {
         let h264 = Some("h264");
-        assert_eq!(video(&[0x17, 1, 0, 0, 0, 9]), Ok((h264, Content::Frame { key: true })));
-        assert_eq!(video(&[0x27, 1, 0, 0, 0, 9]), Ok((h264, Content::Frame { key: false })));
+        assert_eq!(video(&[0x17, 1, 0, 0, 0, 9]), Ok((h264, key(&[0, 0, 0, 9]))));
+        assert_eq!(video(&[0x27, 1, 0, 0, 0, 9]), Ok((h264, inter(&[0, 0, 0, 9]))));
         assert_eq!(video(&[0x17, 0, 0, 0, 0, 1]), Ok((h264, Content::Config(&[1]))));
         assert_eq!(video(&[0x17, 2, 0, 0, 0]), Ok((h264, Content::Other)));
         assert_eq!(video(&[0x17, 1, 0, 0, 0]), Ok((h264, Content::Other)));
         assert_eq!(video(&[0x57, 0]), Ok((h264, Content::Other)));
-        assert_eq!(video(&[0x1c, 1, 0, 0, 0, 9]), Ok((Some("hevc"), Content::Frame { key: true })));
+        assert_eq!(video(&[0x1c, 1, 0, 0, 0, 9]), Ok((Some("hevc"), key(&[0, 0, 0, 9]))));
         assert!(video(&[0x17]).is_err() && video(&[0x17, 9]).is_err() && video(&[]).is_err());
     }
 
     #[test]
     fn enhanced_tags_are_recognised() {
-        let (key, inter) = (Content::Frame { key: true }, Content::Frame { key: false });
-        assert_eq!(video(b"\x93hvc1x"), Ok((Some("hevc"), key)));
-        assert_eq!(video(b"\xa1hvc1\0\0\0x"), Ok((Some("hevc"), inter)));
+        assert_eq!(video(b"\x93hvc1x"), Ok((Some("hevc"), key(b"x"))));
+        assert_eq!(video(b"\xa1hvc1\0\0\0x"), Ok((Some("hevc"), inter(b"x"))));
+        assert_eq!(video(b"\xa1hvc1\0\0\0"), Ok((Some("hevc"), Content::Other)), "a composition time of nothing");
         assert_eq!(video(b"\x90av01\x81"), Ok((Some("av1"), Content::Config(b"\x81"))));
-        assert_eq!(video(b"\x91vp09x"), Ok((Some("vp9"), key)));
-        assert_eq!(video(b"\x91vp08x"), Ok((Some("vp8"), key)));
-        assert_eq!(video(b"\x91avc1\0\0\0x"), Ok((Some("h264"), key)));
-        assert_eq!(video(b"\xd4hvc1x"), Ok((Some("hevc"), Content::Other)), "colour metadata");
+        assert_eq!(video(b"\x95av01\x80\x04\x81"), Ok((Some("av1"), Content::Config(b"\x81"))), "MPEG-2 TS");
+        assert_eq!(video(b"\x95hvc1\x80\x04\x81"), Ok((Some("hevc"), Content::Other)));
+        assert_eq!(video(b"\x91vp09x"), Ok((Some("vp9"), key(b"x"))));
+        assert_eq!(video(b"\x91vp08x"), Ok((Some("vp8"), key(b"x"))));
+        assert_eq!(video(b"\x91vvc1\0\0\0x"), Ok((Some("vvc"), key(b"x"))));
+        assert_eq!(video(b"\x91avc1\0\0\0x"), Ok((Some("h264"), key(b"x"))));
+        assert_eq!(video(b"\xd4hvc1\x02"), Ok((Some("hevc"), Content::Declaration(b"\x02"))), "colour");
         assert_eq!(video(b"\x92hvc1"), Ok((Some("hevc"), Content::Other)), "end of sequence");
         assert_eq!(video(b"\xd1\0"), Ok((None, Content::Other)), "seek command");
-        // ModEx with a nanosecond offset, then coded frames.
-        assert_eq!(video(b"\x97\x02\0\0\x01\x01hvc1x"), Ok((Some("hevc"), key)));
-        // Multitrack: track 0, another track, many tracks of many codecs.
-        assert_eq!(video(b"\x96\x01hvc1\0x"), Ok((Some("hevc"), key)));
-        assert_eq!(video(b"\x96\x01hvc1\x01x"), Ok((Some("hevc"), Content::Other)));
-        assert_eq!(video(b"\x96\x21av01\0\0\0\x01xhvc1\x01\0\0\x01x"), Ok((Some("av1"), key)));
-        assert!(video(b"\x96\x06hvc1\0x").is_err(), "nested multitrack");
-        assert!(video(b"\x97\xff\xff\xffhvc1").is_err(), "a modifier longer than the message");
 
         assert_eq!(audio(b"\x90OpusOpusHead"), Ok((Some("opus"), Content::Config(b"OpusHead"))));
-        assert_eq!(audio(b"\x91Opusx"), Ok((Some("opus"), inter)));
-        assert_eq!(audio(b"\x94Opusx"), Ok((Some("opus"), Content::Other)), "multichannel configuration");
+        assert_eq!(audio(b"\x91Opusx"), Ok((Some("opus"), inter(b"x"))));
+        assert_eq!(audio(b"\x92Opus"), Ok((Some("opus"), Content::Other)), "end of sequence");
+        assert_eq!(audio(b"\x94Opus\0\x01"), Ok((Some("opus"), Content::Declaration(b"\0\x01"))));
         for (four_cc, name) in
             [(b"fLaC", "flac"), (b"ac-3", "ac3"), (b"ec-3", "eac3"), (b"mp4a", "aac"), (b".mp3", "mp3")]
         {
             let tag = [&[0x91][..], four_cc, b"x"].concat();
-            assert_eq!(audio(&tag), Ok((Some(name), inter)));
+            assert_eq!(audio(&tag), Ok((Some(name), inter(b"x"))));
         }
-        assert_eq!(audio(b"\x91abcdx"), Ok((Some("unknown"), inter)));
+        assert_eq!(audio(b"\x91abcdx"), Ok((Some("unknown"), inter(b"x"))));
+        assert!(video(b"\x98hvc1x").is_err() && audio(b"\x93Opusx").is_err(), "reserved packet types");
+    }
+
+    #[test]
+    fn modifiers_are_passed_over() {
+        // A nanosecond offset; one of an unknown kind with a 16-bit size; both.
+        let offset = b"\x02\x0f\x42\x3f";
+        let long = [&[0xff, 0x01, 0x2b][..], &[0xaa; 300], &[0x57]].concat();
+        for modifiers in [
+            [&offset[..], b"\x01"].concat(),
+            [&long[..300 + 3], b"\x51"].concat(),
+            [&offset[..], b"\x07", &long[..303], b"\x01"].concat(),
+        ] {
+            let body = [b"\x97", &modifiers[..], b"hvc1\0\0\0x"].concat();
+            assert_eq!(video(&body), Ok((Some("hevc"), key(b"x"))), "{modifiers:02x?}");
+            let body = [b"\x97", &modifiers[..], b"Opusx"].concat();
+            assert_eq!(audio(&body), Ok((Some("opus"), inter(b"x"))), "{modifiers:02x?}");
+        }
+        assert!(video(b"\x97\xff\xff\xffhvc1").is_err(), "a modifier longer than the message");
+        assert!(video(&[0x97].repeat(40)).is_err());
+    }
+
+    #[test]
+    fn of_several_tracks_the_lowest_counts() {
+        fn read(body: &[u8]) -> (&str, Content<'_>, Option<u32>, u32, bool) {
+            let tag = VideoTag::parse(body, body.len() as u32).unwrap();
+            (tag.codec.unwrap(), tag.content, tag.tracks.lowest(), tag.tracks.count(), tag.batch)
+        }
+        assert_eq!(read(b"\x93hvc1x"), ("hevc", key(b"x"), Some(0), 1, false));
+        assert_eq!(read(b"\x96\x03hvc1\x01x"), ("hevc", key(b"x"), Some(1), 1, false));
+        assert_eq!(read(b"\x96\x00hvc1\xffx"), ("hevc", Content::Config(b"x"), Some(255), 1, false));
+        // Many tracks of one codec, in any order.
+        let many = b"\x96\x10av01\x02\0\0\x03two\x00\0\0\x04zero\x40\0\0\0";
+        assert_eq!(read(many), ("av1", Content::Config(b"zero"), Some(0), 3, true));
+        // Of many codecs; the last one is longer than the head.
+        let codecs = b"\x96\x20hvc1\x05\0\0\x01xvp09\x01\0\0\x02yyav01\x07\x01\0\0z";
+        assert_eq!(read(codecs), ("vp9", Content::Config(b"yy"), Some(1), 3, true));
+        let cut = b"\x96\x21av01\0\x10\0\0x";
+        assert_eq!(read(cut), ("av1", key(b"x"), Some(0), 1, true));
+        for broken in [&b"\x96\x06hvc1\0x"[..], b"\x96\x31hvc1\0x", b"\x96\x01hvc1", b"\x96\x11hvc1\0\0", b"\x96"] {
+            assert!(video(broken).is_err(), "{broken:02x?}");
+        }
+        assert!(audio(b"\x95\x05Opus\0x").is_err(), "nested multitrack");
+        assert_eq!(audio(b"\x95\x01Opus\0x"), Ok((Some("opus"), inter(b"x"))));
     }
 
     #[test]

@@ -161,6 +161,8 @@ pub struct MediumReport {
     pub anomalies: [u64; TimestampAnomaly::ALL.len()],
     /// Regressions and jumps within the last minute.
     pub recent_anomalies: u32,
+    /// Tracks seen in this session. Beyond one, the others add to the bytes and to nothing else.
+    pub tracks: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -192,13 +194,46 @@ pub struct VideoFormat {
     pub codec: Cow<'static, str>,
     /// E.g. `high`; empty when not known.
     pub profile: Cow<'static, str>,
-    /// E.g. `3.1`; empty when not known.
+    /// Major and minor number, e.g. `3.1`, whatever number the codec writes for it (H.265: 93); `1b`, `max`; empty when not
+    /// known.
     pub level: Cow<'static, str>,
+    /// `main` or `high`; empty for codecs without tiers and when not known.
+    pub tier: Cow<'static, str>,
     /// Pixels as shown (cropped); `None` when not known.
     pub width: Option<u32>,
     pub height: Option<u32>,
     /// Frames per second from the bitstream (VUI), when it is there.
     pub frame_rate: Option<f64>,
+    /// Bits per sample of luma.
+    pub bit_depth: Option<u32>,
+    /// `4:2:0`, `4:2:2`, `4:4:4`, `4:4:0`, `4:0:0`; empty when not known.
+    pub chroma: Cow<'static, str>,
+    pub colour: Colour,
+}
+
+impl VideoFormat {
+    /// The kind of high dynamic range, by the transfer: `pq` (HDR10 and what builds upon it) or `hlg`; `None` for anything
+    /// else and when not known.
+    pub fn hdr(&self) -> Option<&'static str> {
+        match &*self.colour.transfer {
+            "smpte2084" => Some("pq"),
+            "arib-std-b67" => Some("hlg"),
+            _ => None,
+        }
+    }
+}
+
+/// What the numbers of a picture stand for (ITU-T H.273), by FFmpeg's names; empty when not said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Colour {
+    /// E.g. `bt709`, `bt2020`.
+    pub primaries: Cow<'static, str>,
+    /// E.g. `bt709`, `smpte2084`, `arib-std-b67`.
+    pub transfer: Cow<'static, str>,
+    /// E.g. `bt709`, `bt2020nc`, `gbr`.
+    pub matrix: Cow<'static, str>,
+    /// `tv` (limited) or `pc` (full).
+    pub range: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -210,6 +245,8 @@ pub struct AudioFormat {
     /// Hertz.
     pub sample_rate: Option<u32>,
     pub channels: Option<u32>,
+    /// Where the channels' speakers are, by FFmpeg's name, e.g. `mono`, `stereo`, `5.1(side)`; empty when not known.
+    pub layout: Cow<'static, str>,
 }
 
 closed_enum! {

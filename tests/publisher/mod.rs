@@ -1,9 +1,11 @@
 //! A publisher and an origin in virtual time: makes media messages and delivers them to an analyser.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rtmp_hmonitor::media::{AnalyzerSettings, StreamAnalyzer};
+use rtmp_hmonitor::media::{AnalyzerSettings, AudioTag, Content, StreamAnalyzer, VideoTag};
+use rtmp_hmonitor::model::report::MediaReport;
 use rtmp_hmonitor::model::{MediaPacket, PacketKind};
 
 pub const AVC_CONFIG: &[u8] = &[
@@ -93,7 +95,42 @@ impl Watch {
         }
     }
 
-    pub fn report(&self, at: f64) -> rtmp_hmonitor::model::report::MediaReport {
+    pub fn report(&self, at: f64) -> MediaReport {
         self.analyzer.report(self.at(at))
     }
+}
+
+/// Feeds every tag of an FLV file (FLV specification 10.1, annex E.3 and E.4) as RTMP would bring it.
+pub fn analyse(path: &Path) -> MediaReport {
+    analyse_tags(&std::fs::read(path).unwrap(), |_, body| body)
+}
+
+/// The same, with every body changed on the way.
+pub fn analyse_tags(file: &[u8], change: impl Fn(PacketKind, Vec<u8>) -> Vec<u8>) -> MediaReport {
+    let start = Instant::now();
+    let mut analyzer = StreamAnalyzer::new(settings());
+    analyzer.start_session(start);
+    let mut now = start;
+    let mut rest = &file[13..];
+    while let [kind, s0, s1, s2, t0, t1, t2, t3, _, _, _, tail @ ..] = rest {
+        let tag_length = u32::from_be_bytes([0, *s0, *s1, *s2]) as usize;
+        let timestamp = u32::from_be_bytes([*t3, *t0, *t1, *t2]);
+        let kind = match kind {
+            9 => PacketKind::Video,
+            8 => PacketKind::Audio,
+            _ => PacketKind::Data,
+        };
+        let body = change(kind, tail[..tag_length].to_vec());
+        let length = body.len() as u32;
+        now = start + ms(u64::from(timestamp));
+        let frame = match kind {
+            PacketKind::Video => VideoTag::parse(&body, length).map(|tag| matches!(tag.content, Content::Frame { .. })),
+            PacketKind::Audio => AudioTag::parse(&body, length).map(|tag| matches!(tag.content, Content::Frame { .. })),
+            PacketKind::Data => Ok(false),
+        };
+        let kept = if frame.unwrap() { body.len().min(MediaPacket::HEAD) } else { body.len() };
+        analyzer.handle_packet(now, &MediaPacket { kind, timestamp, length, head: &body[..kept] });
+        rest = &tail[tag_length + 4..];
+    }
+    analyzer.report(now)
 }

@@ -121,6 +121,7 @@ pub fn report(now: Instant) -> StreamReport {
                     width: Some(1280),
                     height: Some(720),
                     frame_rate: Some(25.0),
+                    ..Default::default()
                 }),
             },
             audio: AudioReport {
@@ -130,6 +131,7 @@ pub fn report(now: Instant) -> StreamReport {
                     profile: "lc".into(),
                     sample_rate: Some(48_000),
                     channels: Some(2),
+                    ..Default::default()
                 }),
             },
             jitter: Some(Duration::from_micros(1500)),

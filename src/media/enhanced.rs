@@ -1,0 +1,131 @@
+//! What video and audio messages of Enhanced RTMP share: modifiers before the packet type, and tracks behind it (Enhanced RTMP
+//! v2, "ExVideoTagHeader" and "ExAudioTagHeader").
+
+use super::MediaError;
+use super::tag::TRUNCATED;
+use crate::model::MediaPacket;
+
+const MOD_EX: u8 = 7;
+/// `AvMultitrackType`.
+const ONE_TRACK: u8 = 0;
+const MANY_TRACKS: u8 = 1;
+const MANY_TRACKS_MANY_CODECS: u8 = 2;
+
+/// Numbers of tracks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tracks([u64; 4]);
+
+impl Tracks {
+    /// The only track of messages that name none.
+    pub const DEFAULT: Self = Self([1, 0, 0, 0]);
+
+    pub fn insert(&mut self, number: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(number / 64)) {
+            *word |= 1 << (number % 64);
+        }
+    }
+
+    pub fn extend(&mut self, other: Self) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word |= other;
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    pub fn lowest(&self) -> Option<u32> {
+        let (place, word) = (0..).zip(self.0).find(|(_, word)| *word != 0)?;
+        Some(64 * place + word.trailing_zeros())
+    }
+}
+
+/// Passes over modifiers (`ModEx`): a size, that many bytes, then the kind of modifier and the next packet type.
+///
+/// The only kind there is refines the timestamp by less than a millisecond. That is less than the granularity of arrival times,
+/// against which timestamps are held, so it is not read.
+pub(super) fn skip_modifiers(mut packet_type: u8, mut rest: &[u8]) -> Result<(u8, &[u8]), MediaError> {
+    while packet_type == MOD_EX {
+        let (&size, after) = rest.split_first().ok_or(TRUNCATED)?;
+        let (size, after) = match (size, after) {
+            (255, [high, low, after @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])) + 1, after),
+            (255, _) => return Err(TRUNCATED),
+            (size, after) => (usize::from(size) + 1, after),
+        };
+        let (&next, after) = after.get(size..).and_then(<[u8]>::split_first).ok_or(TRUNCATED)?;
+        (packet_type, rest) = (next & 0x0f, after);
+    }
+    Ok((packet_type, rest))
+}
+
+/// The track of a message that is to be measured: the one with the lowest number, of those that the head shows.
+pub(super) struct Track<'a> {
+    pub packet_type: u8,
+    pub four_cc: [u8; 4],
+    pub body: &'a [u8],
+    /// All tracks that the head shows.
+    pub tracks: Tracks,
+    /// Whether the message may have tracks that the head does not show.
+    pub batch: bool,
+}
+
+impl<'a> Track<'a> {
+    /// Reads what follows the packet type; `multitrack` is the one that stands for several tracks.
+    pub(super) fn parse(packet_type: u8, multitrack: u8, rest: &'a [u8]) -> Result<Self, MediaError> {
+        if packet_type != multitrack {
+            let (four_cc, body) = rest.split_first_chunk().ok_or(TRUNCATED)?;
+            return Ok(Self { packet_type, four_cc: *four_cc, body, tracks: Tracks::DEFAULT, batch: false });
+        }
+        let (&kind, mut rest) = rest.split_first().ok_or(TRUNCATED)?;
+        let packet_type = kind & 0x0f;
+        if packet_type == multitrack {
+            return Err(MediaError::Tag("nested multitrack"));
+        }
+        let kind = kind >> 4;
+        let common = match kind {
+            ONE_TRACK | MANY_TRACKS => {
+                let (four_cc, after) = rest.split_first_chunk().ok_or(TRUNCATED)?;
+                rest = after;
+                Some(*four_cc)
+            }
+            MANY_TRACKS_MANY_CODECS => None,
+            _ => return Err(MediaError::Tag("unknown multitrack type")),
+        };
+        let mut tracks = Tracks::default();
+        let mut lowest: Option<(u8, [u8; 4], &[u8])> = None;
+        // A track takes four bytes at least, so this ends with the head at the latest.
+        while let Some((number, four_cc, body)) = next_track(&mut rest, common, kind == ONE_TRACK) {
+            tracks.insert(number);
+            if lowest.is_none_or(|(other, ..)| number < other) {
+                lowest = Some((number, four_cc, body));
+            }
+        }
+        let (_, four_cc, body) = lowest.ok_or(TRUNCATED)?;
+        Ok(Self { packet_type, four_cc, body, tracks, batch: kind != ONE_TRACK })
+    }
+
+    /// Whether there is more than `least` bytes of it in a message of `length` bytes. A head that is not the whole message always
+    /// leaves payload to come.
+    pub(super) fn has_payload(&self, least: usize, length: u32) -> bool {
+        self.body.len() > least || (!self.batch && length as usize > MediaPacket::HEAD)
+    }
+}
+
+/// Takes the next track from the front: number, codec and body.
+fn next_track<'a>(rest: &mut &'a [u8], common: Option<[u8; 4]>, only: bool) -> Option<(u8, [u8; 4], &'a [u8])> {
+    let (four_cc, after) = match common {
+        Some(four_cc) => (four_cc, *rest),
+        None => rest.split_first_chunk().map(|(four_cc, after)| (*four_cc, after))?,
+    };
+    let (&number, after) = after.split_first()?;
+    if only {
+        *rest = &[];
+        return Some((number, four_cc, after));
+    }
+    let ([a, b, c], after) = after.split_first_chunk()?;
+    let size = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+    let (body, after) = after.split_at_checked(size).unwrap_or((after, &[]));
+    *rest = after;
+    Some((number, four_cc, body))
+}

@@ -1,0 +1,462 @@
+//! What the analyser says about streams of Enhanced RTMP is what a present-day FFmpeg says about them. That one makes the files
+//! too; what it cannot write (VP8, and H.264, H.265, AAC and MP3 in each other's wrapping) is wrapped here.
+
+mod publisher;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use publisher::{analyse, analyse_tags, settings};
+use rtmp_hmonitor::media::StreamAnalyzer;
+use rtmp_hmonitor::model::report::{MediaReport, VideoFormat};
+use rtmp_hmonitor::model::{MediaPacket, PacketKind};
+use serde_json::Value;
+
+/// What FFmpeg's libraries say about files, one line of JSON.
+const PROBE: &str = r#"
+import av, json, sys
+def stream(s, packets):
+    c = s.codec_context
+    said = dict(type=s.type, codec=s.codec.canonical_name, profile=(c.profile or "").lower(), packets=packets[s.index][0])
+    if s.type == "video":
+        said.update(level=c.level if hasattr(c, "level") else None, width=c.width, height=c.height, pixels=c.pix_fmt,
+                    rate=float(c.framerate) if c.framerate else None, average=float(s.average_rate or 0), keys=packets[s.index][1])
+    else:
+        said.update(rate=c.sample_rate, channels=c.channels, layout=c.layout.name)
+    return said
+def probe(path):
+    with av.open(path) as f:
+        packets = [[0, 0] for _ in f.streams]
+        for p in f.demux():
+            if p.size:
+                packets[p.stream.index][0] += 1
+                packets[p.stream.index][1] += int(p.is_keyframe)
+        return [stream(s, packets) for s in f.streams]
+print(json.dumps([probe(path) for path in sys.argv[1:]]))
+"#;
+
+fn reference() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/media-reference/bin/python")
+}
+
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("{}: {error}; install it: .ci/install test", program.display()))
+}
+
+fn python(code: &str, arguments: &[&str]) -> String {
+    let output = run(&reference(), &[&["-c", code], arguments].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}\nif a module is missing, install it: .ci/install test");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+static FFMPEG: LazyLock<PathBuf> =
+    LazyLock::new(|| python("import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())", &[]).trim().into());
+
+/// Encodes half a second into an FLV file and, the same packets, into a Matroska file. The latter is what FFmpeg is asked about:
+/// in FLV it takes a colour matrix that is left out for GBR, and then overrules the bitstream with that.
+fn encode(directory: &Path, name: &str, arguments: &str) -> [PathBuf; 2] {
+    let paths = ["flv", "mkv"].map(|kind| directory.join(format!("{}.{kind}", name.replace(':', ""))));
+    let [flv, mkv] = paths.each_ref().map(|path| path.to_str().unwrap());
+    let both = format!("[f=flv]{flv}|[f=matroska]{mkv}");
+    let mapped = if arguments.contains("-map") { "" } else { "-map 0" };
+    ffmpeg(&format!("{arguments} {mapped} -flags +global_header -t 0.5 -f tee {both}"));
+    paths
+}
+
+fn ffmpeg(arguments: &str) {
+    let mut all = vec!["-v", "error", "-nostdin", "-y"];
+    for argument in arguments.split_whitespace() {
+        if ["testsrc2=", "sine="].iter().any(|source| argument.starts_with(source)) {
+            all.extend(["-f", "lavfi", "-i"]);
+        }
+        all.push(argument);
+    }
+    let output = run(&FFMPEG, &all);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What FFmpeg says about the streams of files.
+fn probe(paths: &[&Path]) -> Vec<Vec<Value>> {
+    let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+    serde_json::from_str(&python(PROBE, &paths)).unwrap()
+}
+
+/// The colour of the first video stream, as the command line tool prints it: range, then matrix, primaries and transfer.
+fn printed_colour(path: &Path) -> [String; 4] {
+    let output = run(&FFMPEG, &["-hide_banner", "-i", path.to_str().unwrap()]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    let line = text.lines().find(|line| line.contains(": Video: ")).unwrap();
+    // Codec (profile) (tag), pixels(colour), size
+    let pixels = line.split(", ").skip(1).take_while(|part| !part.contains('x')).collect::<Vec<_>>().join(", ");
+    let inner = pixels.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
+    let mut found = [(); 4].map(|()| String::new());
+    for part in inner.split(", ") {
+        let known = |name: &str| if name == "unknown" { String::new() } else { name.to_owned() };
+        match part {
+            "tv" | "pc" => found[0] = part.to_owned(),
+            "" | "progressive" => {}
+            part => match part.split('/').collect::<Vec<_>>()[..] {
+                [all] => found[1..].fill(known(all)),
+                [matrix, primaries, transfer] => {
+                    (found[1], found[2], found[3]) = (known(matrix), known(primaries), known(transfer));
+                }
+                _ => panic!("{line}"),
+            },
+        }
+    }
+    found
+}
+
+/// Chroma and depth of a pixel format.
+fn picture(pixels: &str) -> (&'static str, u32) {
+    let depth = if pixels.ends_with("12le") {
+        12
+    } else if pixels.ends_with("10le") {
+        10
+    } else {
+        8
+    };
+    let chroma = match pixels.trim_end_matches("10le").trim_end_matches("12le").trim_end_matches('p') {
+        "yuv420" | "yuvj420" => "4:2:0",
+        "yuv422" => "4:2:2",
+        "yuv440" => "4:4:0",
+        "yuv444" | "gbr" => "4:4:4",
+        "gray" => "4:0:0",
+        other => panic!("{other}"),
+    };
+    (chroma, depth)
+}
+
+/// A level's text, by the number that the codec writes.
+fn level(codec: &str, number: i64) -> Option<String> {
+    match codec {
+        "hevc" => Some(format!("{}.{}", number / 30, number % 30 / 3)),
+        "av1" if number == 31 => Some("max".to_owned()),
+        "av1" => Some(format!("{}.{}", 2 + number / 4, number % 4)),
+        // FFmpeg does not read VP9's.
+        _ => None,
+    }
+}
+
+fn assert_video(name: &str, path: &Path, ours: &MediaReport, theirs: &Value) {
+    let format = ours.video.format.as_ref().expect(name);
+    let VideoFormat { width, height, colour, .. } = format;
+    println!(
+        "{name:<16} {:<5} {:<12} {:<4} {:<5} {:>5}x{:<5} {:>2} bit {:<6} {:<4} {}/{}/{} {:?} fps",
+        format.codec,
+        format.profile,
+        format.level,
+        format.tier,
+        width.unwrap_or(0),
+        height.unwrap_or(0),
+        format.bit_depth.unwrap_or(0),
+        format.chroma,
+        colour.range,
+        colour.matrix,
+        colour.primaries,
+        colour.transfer,
+        format.frame_rate,
+    );
+    assert_eq!(format.codec, theirs["codec"].as_str().unwrap(), "{name}");
+    if format.codec != "vp8" {
+        assert_eq!(format.profile, theirs["profile"].as_str().unwrap(), "{name}");
+    }
+    if let Some(level) = level(&format.codec, theirs["level"].as_i64().unwrap_or(-99)) {
+        assert_eq!(format.level, level, "{name}");
+    }
+    assert_eq!(
+        (width.map(u64::from), height.map(u64::from)),
+        (theirs["width"].as_u64(), theirs["height"].as_u64()),
+        "{name}"
+    );
+    let shown = (&*format.chroma, format.bit_depth.unwrap());
+    assert_eq!(shown, picture(theirs["pixels"].as_str().unwrap()), "{name}: {}", theirs["pixels"]);
+    let [range, matrix, primaries, transfer] = printed_colour(path);
+    let named =
+        [&colour.range, &colour.matrix, &colour.primaries, &colour.transfer].map(|name| name.clone().into_owned());
+    assert_eq!(named, [range, matrix, primaries, transfer], "{name}: range, matrix, primaries, transfer");
+    if let (Some(ours), Some(rate)) = (format.frame_rate, theirs["rate"].as_f64().or(theirs["average"].as_f64())) {
+        assert!((ours / rate - 1.0).abs() < 0.001, "{name}: {ours} {rate}");
+    }
+    assert!(format.codec != "hevc" || format.frame_rate.is_some(), "{name}");
+    assert_eq!(Some(ours.video.medium.frames), theirs["packets"].as_u64(), "{name}");
+    assert_eq!(Some(ours.video.keyframes), theirs["keys"].as_u64(), "{name}");
+}
+
+fn assert_audio(name: &str, ours: &MediaReport, theirs: &Value) {
+    let format = ours.audio.format.as_ref().expect(name);
+    println!(
+        "{name:<16} {:<5} {:?} Hz, {:?} channels, {}",
+        format.codec, format.sample_rate, format.channels, format.layout
+    );
+    assert_eq!(format.codec, theirs["codec"].as_str().unwrap(), "{name}");
+    assert_eq!(format.profile, theirs["profile"].as_str().unwrap(), "{name}");
+    assert_eq!(format.sample_rate.map(u64::from), theirs["rate"].as_u64(), "{name}");
+    assert_eq!(format.channels.map(u64::from), theirs["channels"].as_u64(), "{name}");
+    assert_eq!(format.layout, theirs["layout"].as_str().unwrap(), "{name}");
+    assert_eq!(Some(ours.audio.medium.frames), theirs["packets"].as_u64(), "{name}");
+}
+
+/// Every row's file, analysed and probed.
+fn check(rows: &[(&str, &str)]) {
+    let directory = tempfile::tempdir().unwrap();
+    let files: Vec<_> = rows.iter().map(|(name, arguments)| encode(directory.path(), name, arguments)).collect();
+    let probed = probe(&files.iter().map(|[_, mkv]| mkv.as_path()).collect::<Vec<_>>());
+    for (((name, _), [flv, mkv]), streams) in rows.iter().zip(&files).zip(probed) {
+        let report = analyse(flv);
+        assert_eq!((report.parse_errors, report.parameter_changes), ([0; 4], 0), "{name}");
+        assert_eq!(streams.len(), 1, "{name}");
+        for stream in streams {
+            match stream["type"].as_str() {
+                Some("video") => assert_video(name, mkv, &report, &stream),
+                _ => assert_audio(name, &report, &stream),
+            }
+        }
+        let without = analyse_tags(&std::fs::read(flv).unwrap(), without_declarations);
+        assert_eq!(without.video.format, report.video.format, "{name}: without a metadata frame");
+        assert_eq!(without.audio.format, report.audio.format, "{name}: without a multichannel configuration");
+    }
+}
+
+/// Turns metadata frames and multichannel configurations into ends of sequences.
+fn without_declarations(kind: PacketKind, mut body: Vec<u8>) -> Vec<u8> {
+    match (kind, body.first_mut()) {
+        (PacketKind::Video, Some(first)) if *first & 0x8f == 0x84 => *first = 0x92,
+        (PacketKind::Audio, Some(first)) if *first == 0x94 => *first = 0x92,
+        _ => {}
+    }
+    body
+}
+
+#[test]
+fn hevc_facts() {
+    check(&[
+        ("main", "testsrc2=s=320x180:r=25 -c:v libx265 -x265-params log-level=none -preset ultrafast -pix_fmt yuv420p"),
+        (
+            "b-frames",
+            "testsrc2=s=642x362:r=30000/1001 -c:v libx265 -x265-params log-level=none:bframes=4:b-pyramid=1:ref=4 -preset medium -pix_fmt yuv420p -g 6",
+        ),
+        (
+            "main-10-pq",
+            "testsrc2=s=640x360:r=50 -c:v libx265 -vf setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv -x265-params log-level=none:hdr10=1:max-cll=1000,400:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1) -preset ultrafast -pix_fmt yuv420p10le",
+        ),
+        (
+            "hlg",
+            "testsrc2=s=320x180:r=25 -c:v libx265 -vf setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc -x265-params log-level=none -preset ultrafast -pix_fmt yuv420p10le",
+        ),
+        (
+            "4:2:2",
+            "testsrc2=s=320x180:r=25 -c:v libx265 -x265-params log-level=none -preset ultrafast -pix_fmt yuv422p10le",
+        ),
+        (
+            "4:4:4-12",
+            "testsrc2=s=320x182:r=25 -c:v libx265 -x265-params log-level=none -preset ultrafast -pix_fmt yuv444p12le",
+        ),
+        ("grey", "testsrc2=s=320x180:r=25 -c:v libx265 -x265-params log-level=none -preset ultrafast -pix_fmt gray"),
+        (
+            "lists",
+            "testsrc2=s=320x180:r=25 -c:v libx265 -x265-params log-level=none:scaling-list=default:weightp=1:hrd=1:vbv-bufsize=900:vbv-maxrate=900 -preset ultrafast -pix_fmt yuv420p",
+        ),
+        (
+            "layers",
+            "testsrc2=s=320x180:r=25 -c:v libx265 -x265-params log-level=none:temporal-layers=3 -preset medium -pix_fmt yuv420p",
+        ),
+        (
+            "high-tier",
+            "testsrc2=s=1280x720:r=25 -c:v libx265 -x265-params log-level=none:level-idc=5.1:high-tier=1:vbv-bufsize=90000:vbv-maxrate=90000 -preset ultrafast -pix_fmt yuv420p",
+        ),
+        ("kvazaar", "testsrc2=s=328x184:r=25 -c:v libkvazaar -kvazaar-params preset=ultrafast,gop=0 -pix_fmt yuv420p"),
+        (
+            "full-range",
+            "testsrc2=s=320x180:r=25 -c:v libx265 -vf setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709 -x265-params log-level=none -preset ultrafast -pix_fmt yuvj420p",
+        ),
+    ]);
+}
+
+#[test]
+fn av1_facts() {
+    check(&[
+        ("aom", "testsrc2=s=320x180:r=25 -c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv420p -g 5"),
+        (
+            "aom-10-pq",
+            "testsrc2=s=642x362:r=30000/1001 -c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv420p10le -vf setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv",
+        ),
+        ("aom-4:4:4", "testsrc2=s=320x180:r=25 -c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv444p"),
+        ("aom-4:2:2-12", "testsrc2=s=320x180:r=25 -c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv422p12le"),
+        (
+            "aom-rgb",
+            "testsrc2=s=320x180:r=25 -c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt gbrp -vf setparams=color_primaries=bt709:color_trc=iec61966-2-1:colorspace=gbr",
+        ),
+        (
+            "svt",
+            "testsrc2=s=640x360:r=25 -c:v libsvtav1 -preset 12 -pix_fmt yuv420p -vf setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709",
+        ),
+        ("svt-10", "testsrc2=s=1280x720:r=50 -c:v libsvtav1 -preset 12 -pix_fmt yuv420p10le"),
+        ("rav1e", "testsrc2=s=320x180:r=25 -c:v librav1e -speed 10 -pix_fmt yuv420p"),
+    ]);
+}
+
+#[test]
+fn vp9_facts() {
+    check(&[
+        ("profile-0", "testsrc2=s=320x180:r=25 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt yuv420p -g 5"),
+        ("profile-1", "testsrc2=s=322x182:r=30 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt yuv444p"),
+        ("profile-1-4:4:0", "testsrc2=s=320x180:r=30 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt yuv440p"),
+        (
+            "profile-2",
+            "testsrc2=s=640x360:r=25 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt yuv420p10le -vf setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv",
+        ),
+        ("profile-3", "testsrc2=s=320x180:r=25 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt yuv422p12le"),
+        ("rgb", "testsrc2=s=320x180:r=25 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt gbrp"),
+        (
+            "bt709",
+            "testsrc2=s=1280x720:r=25 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -pix_fmt yuv420p -vf setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709",
+        ),
+    ]);
+}
+
+#[test]
+fn audio_facts() {
+    check(&[
+        ("opus-mono", "sine=r=48000 -c:a libopus -ac 1"),
+        ("opus-stereo", "sine=r=24000 -c:a libopus -ac 2"),
+        ("opus-5.1", "sine=r=48000 -c:a libopus -ac 6"),
+        ("opus-7.1", "sine=r=48000 -c:a libopus -ac 8"),
+        ("flac-mono", "sine=r=44100 -c:a flac -ac 1"),
+        ("flac-stereo", "sine=r=96000 -c:a flac -ac 2 -sample_fmt s32"),
+        ("flac-5.1", "sine=r=48000 -c:a flac -ac 6"),
+        ("ac3-mono", "sine=r=32000 -c:a ac3 -ac 1"),
+        ("ac3-stereo", "sine=r=44100 -c:a ac3 -ac 2"),
+        ("ac3-5.1", "sine=r=48000 -c:a ac3 -ac 6"),
+        ("ac3-quad", "sine=r=48000 -c:a ac3 -af aformat=channel_layouts=quad(side)"),
+        ("eac3-stereo", "sine=r=48000 -c:a eac3 -ac 2"),
+        ("eac3-5.1", "sine=r=44100 -c:a eac3 -ac 6"),
+        ("mp3-48", "sine=r=48000 -c:a libmp3lame -ac 1"),
+        ("mp3-44", "sine=r=44100 -c:a libmp3lame -ac 2"),
+        ("mp3-22", "sine=r=22050 -c:a libmp3lame -ac 1"),
+        ("aac-5.1", "sine=r=48000 -c:a aac -ac 6"),
+    ]);
+}
+
+/// FFmpeg writes all tracks but the first as one-track multitrack messages.
+#[test]
+fn of_several_tracks_the_first_is_the_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    let [path, mkv] = encode(
+        directory.path(),
+        "tracks",
+        "testsrc2=s=320x180:r=25 testsrc2=s=640x360:r=50 sine=r=48000 sine=r=48000 sine=r=48000 -map 0:v -map 1:v -map 2:a -map 3:a -map 4:a \
+         -c:v libx265 -x265-params log-level=none -preset ultrafast -pix_fmt yuv420p -c:a libopus -ac:a:0 2 -ac:a:1 1 -ac:a:2 6",
+    );
+    let probed = probe(&[&mkv]);
+    assert_eq!(probed[0].len(), 5);
+    let first = |kind| probed[0].iter().find(|stream| stream["type"] == kind).unwrap();
+    let report = analyse(&path);
+    assert_eq!((report.parse_errors, report.parameter_changes), ([0; 4], 0));
+    assert_video("first of two", &mkv, &report, first("video"));
+    assert_audio("first of three", &report, first("audio"));
+    assert_eq!((report.video.medium.tracks, report.audio.medium.tracks), (2, 3));
+}
+
+/// H.265 by the codec id of vendors, H.264, AAC and MP3 by FourCC: the same frames and facts as in their own wrapping.
+#[test]
+fn the_wrapping_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let [modern, _] = encode(
+        directory.path(),
+        "modern",
+        "testsrc2=s=320x180:r=25 -c:v libx265 -x265-params log-level=none:bframes=2 -preset ultrafast -pix_fmt yuv420p -g 5",
+    );
+    let [legacy, _] = encode(
+        directory.path(),
+        "legacy",
+        "testsrc2=s=320x180:r=25 sine=r=48000 -c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 5 -c:a aac -ac 2 -map 0 -map 1",
+    );
+    let by_codec_id = |kind, body: Vec<u8>| match (kind, &body[..]) {
+        (PacketKind::Video, [first, b'h', b'v', b'c', b'1', payload @ ..]) => {
+            let head = (first & 0x70) | 12;
+            match first & 0x0f {
+                0 => [&[head, 0, 0, 0, 0][..], payload].concat(),
+                1 => [&[head, 1][..], payload].concat(),
+                3 => [&[head, 1, 0, 0, 0][..], payload].concat(),
+                2 => vec![head, 2, 0, 0, 0],
+                _ => vec![0x5c, 0],
+            }
+        }
+        _ => body,
+    };
+    let by_four_cc = |kind, body: Vec<u8>| match (kind, &body[..]) {
+        (PacketKind::Video, [first, packet, payload @ ..]) => match packet {
+            1 => [&[0x81 | first & 0x70], &b"avc1"[..], payload].concat(),
+            packet => [&[0x80 | first & 0x70 | packet], &b"avc1"[..], &payload[3..]].concat(),
+        },
+        (PacketKind::Audio, [_, packet, payload @ ..]) => [&[0x90 | packet], &b"mp4a"[..], payload].concat(),
+        _ => body,
+    };
+    let figures = |report: MediaReport| {
+        assert_eq!(report.parse_errors, [0; 4]);
+        let video = (report.video.medium.frames, report.video.keyframes, report.video.gop_frames, report.video.format);
+        (video, report.video.keyframe_interval, report.audio.medium.frames, report.audio.format)
+    };
+    let file = std::fs::read(&modern).unwrap();
+    let unchanged = figures(analyse(&modern));
+    assert_eq!(unchanged.0.1, 3);
+    assert_eq!(figures(analyse_tags(&file, by_codec_id)), unchanged);
+    let [mp3, _] = encode(directory.path(), "mp3", "sine=r=48000 -c:a libmp3lame -ac 2");
+    let file = std::fs::read(&mp3).unwrap();
+    let mp3_by_four_cc = |kind, body: Vec<u8>| match (kind, &body[..]) {
+        (PacketKind::Audio, [_, payload @ ..]) => [&b"\x91.mp3"[..], payload].concat(),
+        _ => body,
+    };
+    let audio = |report: MediaReport| (report.parse_errors, report.audio.medium.frames, report.audio.format);
+    assert_eq!(audio(analyse_tags(&file, mp3_by_four_cc)), audio(analyse(&mp3)));
+    let file = std::fs::read(&legacy).unwrap();
+    let unchanged = figures(analyse(&legacy));
+    assert!(unchanged.2 > 10);
+    assert_eq!(figures(analyse_tags(&file, by_four_cc)), unchanged);
+}
+
+/// VP8 comes from an IVF file (32 bytes of header, 12 before each frame), with and without a configuration record.
+#[test]
+fn vp8_facts() {
+    for (name, arguments) in [
+        ("small", "testsrc2=s=320x180:r=25 -c:v libvpx -deadline realtime -cpu-used 8 -pix_fmt yuv420p -g 5"),
+        ("odd", "testsrc2=s=643x359:r=30 -c:v libvpx -deadline realtime -cpu-used 8 -pix_fmt yuv420p"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name).with_extension("ivf");
+        ffmpeg(&format!("{arguments} -t 0.5 {}", path.display()));
+        let probed = probe(&[&path]);
+        let file = std::fs::read(&path).unwrap();
+        let start = std::time::Instant::now();
+        for record in [None, Some(b"\x90vp08\x01\0\0\0\0\x0a\x82\x02\x02\x02\0\0")] {
+            let mut analyzer = StreamAnalyzer::new(settings());
+            analyzer.start_session(start);
+            let mut send = |body: &[u8], timestamp| {
+                let (length, head) = (body.len() as u32, &body[..body.len().min(MediaPacket::HEAD)]);
+                analyzer.handle_packet(start, &MediaPacket { kind: PacketKind::Video, timestamp, length, head });
+            };
+            record.into_iter().for_each(|record| send(record, 0));
+            let (mut rest, mut timestamp) = (&file[32..], 0);
+            while let [s0, s1, s2, s3, _, _, _, _, _, _, _, _, tail @ ..] = rest {
+                let (frame, after) = tail.split_at(u32::from_le_bytes([*s0, *s1, *s2, *s3]) as usize);
+                let first = if frame[0] & 1 == 0 { 0x91 } else { 0xa1 };
+                send(&[&[first], &b"vp08"[..], frame].concat(), timestamp);
+                (rest, timestamp) = (after, timestamp + 40);
+            }
+            let report = analyzer.report(start);
+            assert_eq!((report.parse_errors, report.parameter_changes), ([0; 4], 0), "{name}");
+            let format = report.video.format.clone().unwrap();
+            assert_eq!(format.level, if record.is_some() { "1.0" } else { "" });
+            let mut report = report;
+            // An IVF file does not say the range.
+            report.video.format.as_mut().unwrap().colour = Default::default();
+            let mut theirs = probed[0][0].clone();
+            theirs["profile"] = "".into();
+            assert_video(name, &path, &report, &theirs);
+        }
+    }
+}
