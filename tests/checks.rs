@@ -291,3 +291,62 @@ async fn control_runs_the_checks_and_the_streams_that_their_server_tells_of() {
     stop.cancel();
     tasks.join_next().await;
 }
+
+/// Fails the first looks, then is well.
+struct Returning {
+    failures: u32,
+}
+
+impl Checker for Returning {
+    fn look<'a>(&'a mut self, _: &'a mut Look<'_>) -> BoxFuture<'a, Result<Facts, LookError>> {
+        let failing = self.failures > 0;
+        self.failures = self.failures.saturating_sub(1);
+        Box::pin(
+            async move { if failing { Err(LookError::fault(DownCause::Connect, "refused")) } else { Ok(Facts::None) } },
+        )
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_fault_does_not_wait_for_a_long_interval() {
+    let clock = Clock::new();
+    rtmp_hmonitor::app::beat(&clock).unwrap();
+    let env = ProbeEnvironment::new(clock);
+    let start = env.clock.now();
+    let (interval, timeout) = (Duration::from_secs(3600), Duration::from_secs(1));
+    let check = Check::Tcp(TcpCheck { address: Address::parse("127.0.0.1:1", None).unwrap() });
+    let spec = CheckSpec { interval, timeout, down_after: 2, check };
+    let mut tally = rtmp_hmonitor::probe::TargetTally::new(start);
+    let seen = std::sync::Mutex::new(Vec::new());
+    let publish = |report: rtmp_hmonitor::model::TargetReport, _| {
+        seen.lock().unwrap().push((report.observed_at.duration_since(start).as_secs_f64(), report.fault.is_some()));
+    };
+    let mut checker = Returning { failures: 2 };
+    let watching = rtmp_hmonitor::probe::check::watch(&env, &spec, &mut tally, &mut checker, &publish);
+    drop(tokio::time::timeout(Duration::from_secs(8), watching).await);
+    let seen = seen.into_inner().unwrap();
+    let [(_, false), (down, true), (back, false)] = seen[..] else { panic!("{seen:?}") };
+    assert!((0.9..2.0).contains(&down), "not within the same blip: {seen:?}");
+    assert!((4.9..7.0).contains(&(back - down)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_good_report_stands_until_the_next_look() {
+    let clock = Clock::new();
+    rtmp_hmonitor::app::beat(&clock).unwrap();
+    let env = ProbeEnvironment::new(clock);
+    let (interval, timeout) = (Duration::from_millis(300), Duration::from_millis(50));
+    let check = Check::Tcp(TcpCheck { address: Address::parse("127.0.0.1:1", None).unwrap() });
+    let spec = CheckSpec { interval, timeout, down_after: 2, check };
+    // Whatever the chance that spreads the looks: the second comes no later than the interval says.
+    for _ in 0..5 {
+        let mut tally = rtmp_hmonitor::probe::TargetTally::new(env.clock.now());
+        let seen = std::sync::Mutex::new(Vec::new());
+        let publish = |report: rtmp_hmonitor::model::TargetReport, _| seen.lock().unwrap().push(report.observed_at);
+        let mut checker = Returning { failures: 0 };
+        let watching = rtmp_hmonitor::probe::check::watch(&env, &spec, &mut tally, &mut checker, &publish);
+        drop(tokio::time::timeout(interval * 2, watching).await);
+        let seen = seen.into_inner().unwrap();
+        assert!(seen[1] - seen[0] <= interval + Duration::from_millis(100), "{:?}", seen[1] - seen[0]);
+    }
+}

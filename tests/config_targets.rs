@@ -7,7 +7,7 @@ use std::time::Duration;
 use rtmp_hmonitor::config::{self, Config, streams_from_target_groups};
 use rtmp_hmonitor::model::BitRate;
 use rtmp_hmonitor::model::path::{Carries, HopClass, PathSpec};
-use rtmp_hmonitor::model::spec::{DegradedAnswer, EvidenceSource, StreamSpec};
+use rtmp_hmonitor::model::spec::{DegradedAnswer, EvidenceSource, StreamSpec, UnknownAnswer};
 use rtmp_hmonitor::model::target::{
     Check, CheckKind, DeviceTransport, Family, HaproxyCheck, RecordType, ReplicaRole, ServerFlavor, StoreTls,
     TargetClass, TargetPolicy, TargetSpec, VimeoTarget,
@@ -208,6 +208,7 @@ fn the_full_file_s_endpoints_are_as_written() {
     let StoreTls::On(tls) = &db.tls else { panic!("{db:?}") };
     assert_eq!(tls.server_name.as_deref(), Some("db.example"));
     assert_eq!(target(&config, "db-1").policy.expect.role, Some(ReplicaRole::Primary));
+    assert_eq!(target(&config, "db-1").policy.unknown, UnknownAnswer::Fail, "nobody writes to what may be no primary");
     let Check::Mongodb(db) = &target(&config, "db-2").check.check else { panic!() };
     assert_eq!((db.password.as_ref().unwrap().expose(), &db.tls), ("yard-key-1", &StoreTls::On(Default::default())));
     let expect = &target(&config, "db-2").policy.expect;

@@ -66,12 +66,16 @@ fn the_configuration_shown_is_valid() {
     let text = readme();
     let directory = tempfile::tempdir().unwrap();
     let blocks: Vec<_> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), 1, "one example to keep right");
+    assert_eq!(blocks.len(), 2, "one example in two parts to keep right");
     let path = directory.path().join("hmonitor.yml");
-    std::fs::write(&path, blocks[0]).unwrap();
+    std::fs::write(&path, blocks.concat()).unwrap();
+    for secret in ["db.password", "vimeo.token"] {
+        std::fs::write(directory.path().join(secret), "0123456789abcdef").unwrap();
+    }
     let environment = BTreeMap::from([("OPERATE_TOKEN".to_owned(), "0123456789abcdef".to_owned())]);
     let loaded = rtmp_hmonitor::config::load(&path, &environment).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(loaded.config.streams.len(), 41);
+    let config = loaded.config;
+    assert_eq!((config.streams.len(), config.targets.len(), config.paths.len()), (41, 7, 1));
 }
 
 #[test]

@@ -188,7 +188,11 @@ pub(super) const JUDGEMENT: &[Key] = &[
         .or(|| duration(StreamPolicy::default().fall)),
     key("flapping", Table(&[FLAPPING]), "When changes of health count as flapping."),
     key("degraded", Choice(words!(DegradedAnswer)), "Health answer while degraded. Default pass."),
-    key("unknown", Choice(words!(UnknownAnswer)), "Health answer while unknown. Default hold: the last known one."),
+    key(
+        "unknown",
+        Choice(words!(UnknownAnswer)),
+        "Health answer while unknown. Default hold: the last known one; fail for a store that is expected to be primary.",
+    ),
     key("schedule", Either(&["always"], &Table(&[SCHEDULE])), "When it is meant to be there. Default always."),
 ];
 

@@ -16,8 +16,8 @@ use super::thresholds::thresholds;
 use super::timing::Timing;
 use super::{policy, schedule};
 use crate::model::Name;
-use crate::model::spec::Labels;
-use crate::model::target::{Check, CheckKind, CheckSpec, TargetClass, TargetId, TargetPolicy, TargetSpec};
+use crate::model::spec::{Labels, UnknownAnswer};
+use crate::model::target::{Check, CheckKind, CheckSpec, ReplicaRole, TargetClass, TargetId, TargetPolicy, TargetSpec};
 
 /// Most endpoints and services of one configuration.
 const MAX_TARGETS: usize = 10_000;
@@ -137,14 +137,20 @@ fn judge(reader: &mut Reader<'_>, class: TargetClass, entry: &Node) -> Option<(C
     let kind = CheckKind::from_text(key)?;
     let Timing { interval, timeout, down_after } = Timing::read(reader, body, kind);
     let check = check(reader, kind, body, interval);
+    let expect = thresholds(reader, entry, kind, check.as_ref());
+    let unknown = match (entry.get("unknown"), expect.role) {
+        // Two stores that both might be the primary are worse than none: whoever asks would write to both.
+        (None, Some(ReplicaRole::Primary)) => UnknownAnswer::Fail,
+        _ => policy::unknown(entry),
+    };
     let policy = TargetPolicy {
         rise: entry.duration("rise").unwrap_or(TargetPolicy::default().rise),
         fall: entry.duration("fall").unwrap_or(TargetPolicy::default().fall),
         flapping: policy::flapping(entry),
         schedule: schedule::schedule(reader, entry),
         degraded: policy::degraded(entry),
-        unknown: policy::unknown(entry),
-        expect: thresholds(reader, entry, kind, check.as_ref()),
+        unknown,
+        expect,
     };
     Some((CheckSpec { interval, timeout, down_after, check: check? }, policy, labels))
 }

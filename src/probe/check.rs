@@ -21,8 +21,11 @@ use crate::model::spec::TlsSpec;
 use crate::model::target::CheckSpec;
 use crate::model::target_report::{BlindCause, CheckPhase, Facts, TargetReport};
 
-/// A failure that is not evidence yet is looked into again after this.
-const SECOND_LOOK: Duration = Duration::from_millis(250);
+/// A failure that is not evidence yet is looked into again after a tenth of the interval, within these bounds: soon, and yet not within
+/// the same blip.
+const SECOND_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+/// While a fault stands its end is looked for at least this often, however long the interval.
+const FAULT_LOOK: Duration = Duration::from_secs(5);
 /// Beyond interval and timeout, before a report is too old.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -279,9 +282,13 @@ struct Rules<'s> {
 impl<'s> Rules<'s> {
     /// `rest` as a [`Checker`] wants it. A good report stands until `down_after` looks in a row can have failed, each in all of its time.
     fn new(spec: &'s CheckSpec, rest: Duration) -> Self {
-        let looks = (spec.timeout + SECOND_LOOK.max(rest)).saturating_mul(spec.down_after.max(1));
+        let looks = (spec.timeout + second_look(spec).max(rest)).saturating_mul(spec.down_after.max(1));
         Self { spec, valid_for: spec.interval.max(rest) + looks + SLACK }
     }
+}
+
+fn second_look(spec: &CheckSpec) -> Duration {
+    (spec.interval / 10).clamp(SECOND_LOOK.0, SECOND_LOOK.1).min(spec.interval)
 }
 
 /// Looks at a target until it is dropped. `publish` gets a report after every look; `true`: it must be judged at once.
@@ -295,7 +302,7 @@ pub async fn watch(
     let rest = checker.rest();
     let rules = Rules::new(spec, rest);
     tally.begin(env.clock.now(), rules);
-    // Targets with one interval do not all look in the same moment; the first look is made at once.
+    // Targets with one interval do not all look in the same moment: the first look is made at once, the second sooner than usual.
     let mut shift = spec.interval.mul_f64(fastrand::f64());
     loop {
         checker.ready(env).await;
@@ -310,7 +317,7 @@ pub async fn watch(
         };
         let result = result.unwrap_or_else(|| Err(look.cut_off()));
         let now = env.clock.now();
-        let mut next = started + spec.interval;
+        let mut next = started + spec.interval - std::mem::take(&mut shift);
         match result {
             Ok(facts) => {
                 let urgent = tally.note(started, now, rules, &look, Ok(facts));
@@ -324,10 +331,8 @@ pub async fn watch(
             }
             Err(LookError::Fault { cause, detail }) => {
                 let urgent = tally.note(started, now, rules, &look, Err((cause, detail.into())));
-                if tally.failures_in_row < spec.down_after {
-                    next = next.min(now + SECOND_LOOK.min(spec.interval));
-                    shift = Duration::ZERO;
-                }
+                let confirmed = tally.failures_in_row >= spec.down_after;
+                next = next.min(now + if confirmed { FAULT_LOOK } else { second_look(spec) });
                 publish(tally.report.clone(), urgent);
             }
             Err(LookError::Blind { cause, detail, wait }) => {
@@ -338,8 +343,7 @@ pub async fn watch(
             }
         }
         // A look that takes all of the interval is followed by a rest all the same.
-        let next = next.max(started + rest) + std::mem::take(&mut shift);
-        let next = next.max(now + SECOND_LOOK.min(spec.interval));
+        let next = next.max(started + rest).max(now + SECOND_LOOK.0.min(spec.interval));
         tokio::select! {
             () = env.sleep_until(next) => {}
             () = checker.stirred(), if rest.is_zero() => {}
