@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use rtmp_hmonitor::rtmp::amf::Writer;
 
 use super::*;
+use crate::harness::eventually;
+use crate::process::SOON;
 use crate::rtmp_support::{command, handshake, info};
 
 pub struct Targets {
@@ -161,7 +163,8 @@ impl Targets {
             (&self.platform, VIMEO_TOKEN),
             (&self.device, TARGET_QUERY),
         ] {
-            assert!(server.heads().concat().contains(secret), "{secret} was not sent to {}", server.address);
+            let sent = || server.heads().concat().contains(secret).then_some(());
+            eventually(&format!("{secret} is sent to {}", server.address), SOON, sent);
         }
     }
 
