@@ -10,6 +10,7 @@ use crate::model::report::Phase;
 use crate::model::spec::PhaseTimeouts;
 use crate::model::{MediaPacket, PacketKind, StreamUrl};
 
+use super::body::Keep;
 use super::chunk::{ChunkReader, Message};
 use super::command::{Command, Status};
 use super::error::{Refusal, SessionError};
@@ -111,7 +112,7 @@ impl PlaySession {
             total_deadline,
             stage: Stage::Handshake,
             handshake: Some(handshake),
-            reader: ChunkReader::new(),
+            reader: ChunkReader::new(Keep::Heads),
             outbound: Outbound::new(first),
             events: VecDeque::new(),
             ready: None,

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
 
-use super::amf::Value;
 use super::connection::{Connection, Sent, lock};
 use super::fault::Fault;
 use super::message::{self, ChunkedBody, Header, MEDIA_STREAM, event, kind};
@@ -144,7 +143,7 @@ impl Camera {
         state.stats.plays += 1;
         let silent = state.fault.is_absence();
         let cached = if burst && !silent { state.cached_gop() } else { None };
-        let mut out = play_answer();
+        let mut out = message::play_answer();
         if !silent {
             // Headers never run ahead of the frames behind them.
             let first = cached.as_ref().map_or(state.next, |gop| gop.start);
@@ -357,9 +356,8 @@ impl State {
     /// Access rule, metadata and codec headers: what a player gets before media.
     fn write_start(&mut self, out: &mut Vec<u8>, first: u64) {
         let timestamp = self.timestamp(first);
-        let access = [Value::text("|RtmpSampleAccess"), Value::Bool(true), Value::Bool(true)];
-        message::write_values(out, kind::DATA, timestamp, MEDIA_STREAM, &access);
-        message::write_values(out, kind::DATA, timestamp, MEDIA_STREAM, &self.recording.metadata());
+        message::write_access(out, timestamp);
+        message::write(out, kind::DATA, timestamp, MEDIA_STREAM, &self.recording.metadata().finish());
         let recording = Arc::clone(&self.recording);
         for (kind, media, body) in [
             (kind::VIDEO, MediaKind::Video, &recording.avc_header),
@@ -419,13 +417,4 @@ impl CameraStats {
         self.video_bytes += other.video_bytes;
         self.audio_bytes += other.audio_bytes;
     }
-}
-
-/// The answer to `play`, before any media.
-pub(super) fn play_answer() -> Vec<u8> {
-    let mut out = Vec::new();
-    message::write_event(&mut out, event::STREAM_BEGIN, MEDIA_STREAM);
-    message::write_status(&mut out, "status", "NetStream.Play.Reset", "playing and resetting");
-    message::write_status(&mut out, "status", "NetStream.Play.Start", "started playing");
-    out
 }

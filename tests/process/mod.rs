@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rtmp_hmonitor::sim::{CameraSet, CameraStats, Fault, Sim, SimConfig};
+use rtmp_hmonitor::sim::{CameraSet, CameraStats, Fault, RelayStats, Sim, SimConfig};
 
 /// Enough for anything that happens at all, on a machine that does much else.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -59,6 +59,11 @@ impl Origin {
 
     pub fn stats(&self, camera: &str) -> CameraStats {
         self.sim().stats(camera).unwrap()
+    }
+
+    /// What has become of the publication `app/key`.
+    pub fn relayed(&self, name: &str) -> Option<RelayStats> {
+        self.sim().relayed(name)
     }
 }
 
