@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
+use super::pin::Pinned;
 use super::resolve::Resolver;
 use super::vimeo::Accounts;
 use crate::model::clock::Clock;
@@ -62,7 +63,7 @@ struct TlsConfigs {
 
 impl TlsConfigs {
     fn get(&self, spec: &TlsSpec) -> io::Result<Arc<ClientConfig>> {
-        let modified = match &spec.ca_file {
+        let modified = match spec.ca_file.as_ref().filter(|_| spec.pin.is_none()) {
             Some(path) => std::fs::metadata(path).and_then(|m| m.modified()).map_err(|e| named(spec, e))?.into(),
             None => None,
         };
@@ -85,8 +86,12 @@ impl TlsConfigs {
 
 fn build(spec: &TlsSpec) -> io::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(io::Error::other)?;
+    if let Some(pin) = spec.pin {
+        let verifier = Pinned::new(pin, &provider);
+        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+    }
     let Some(path) = &spec.ca_file else {
         return Ok(builder.with_platform_verifier().map_err(io::Error::other)?.with_no_client_auth());
     };

@@ -8,6 +8,7 @@ pub mod environment;
 mod low_water;
 pub mod once;
 pub mod pace;
+mod pin;
 mod playing;
 pub mod resolve;
 pub mod rtmp;

@@ -3,7 +3,7 @@
 //! ```text
 //! bytes ─► handshake ─► chunk ─► session ─► Output::Media / Output::Event
 //!          (rml_rtmp)   body, aggregate │
-//!                       command, amf ───┴─► outbound (rml_rtmp's serializer) ─► transmit()
+//!                command, conversation ─┴─► outbound (rml_rtmp's serializer) ─► transmit()
 //! ```
 //!
 //! The receive path after the handshake is this module's own: a peer can neither crash it nor make it hold more than a bounded number
@@ -17,7 +17,9 @@ pub mod amf;
 mod body;
 mod chunk;
 mod command;
+mod conversation;
 mod error;
+mod introduction;
 mod octets;
 mod outbound;
 mod output;
@@ -27,6 +29,7 @@ pub mod tag;
 pub use body::Keep;
 pub use chunk::{ChunkError, ChunkReader, MAX_CHUNK_STREAMS, Message};
 pub use error::{Refusal, SessionError};
+pub use introduction::Introduction;
 pub use output::{Output, SessionEvent, UnpublishCode};
 pub use session::{PlayConfig, PlaySession};
 

@@ -5,7 +5,8 @@ use std::io::IoSlice;
 
 use super::camera::Camera;
 use super::fault::Fault;
-use super::message::{self, kind};
+use super::manners::{Quirk, play_answer};
+use super::message::{self, event, kind};
 use super::session::{End, MAX_MEDIA, Role, Session};
 use crate::rtmp::Keep;
 use crate::rtmp::amf::{Reader, Scalar, Writer};
@@ -18,6 +19,8 @@ pub enum UnknownStream {
     Silent,
     /// `NetStream.Play.StreamNotFound`.
     NotFound,
+    /// The connection is closed, without a word (MediaMTX, whose log says "no one is publishing to path": bluenviron/mediamtx#1433).
+    Closed,
 }
 
 /// A command, as far as an origin needs to understand it.
@@ -25,8 +28,11 @@ pub enum UnknownStream {
 struct Call {
     name: String,
     transaction: f64,
-    /// The `app` of `connect`'s object.
+    /// Texts of `connect`'s object.
     app: String,
+    tc_url: String,
+    /// It has Enhanced RTMP's list of codecs.
+    enhanced: bool,
     /// The first text behind the transaction: the stream's key.
     key: String,
 }
@@ -46,6 +52,8 @@ impl Call {
             let read = reader.value(&mut |place, scalar| match (place.depth, place.key, scalar) {
                 (0, _, Scalar::Text(key)) if !keyed => (keyed, call.key) = (true, text(key)),
                 (1, b"app", Scalar::Text(app)) => call.app = text(app),
+                (1, b"tcUrl", Scalar::Text(url)) => call.tc_url = text(url),
+                (2, ..) if place.parent == b"fourCcList" => call.enhanced = true,
                 _ => {}
             });
             if read.is_err() {
@@ -58,11 +66,15 @@ impl Call {
 
 impl<'a> Session<'a> {
     pub(super) fn command(&mut self, body: &[u8]) -> Result<(), End> {
-        let Some(call) = Call::read(body) else { return Ok(()) };
+        let Some(mut call) = Call::read(body) else { return Ok(()) };
+        if self.has(&Quirk::Unnumbered) {
+            call.transaction = 0.0;
+        }
         match call.name.as_str() {
             "connect" => {
                 self.app = call.app.trim_matches('/').to_owned();
-                return self.connect(call.transaction);
+                self.tc_url.clone_from(&call.tc_url);
+                return self.connect(&call);
             }
             "createStream" => {
                 let stream = f64::from(message::MEDIA_STREAM);
@@ -70,6 +82,17 @@ impl<'a> Session<'a> {
             }
             "releaseStream" | "FCPublish" => {
                 self.reply(Writer::default().text("_result").number(call.transaction).null());
+            }
+            "FCSubscribe" if self.has(&Quirk::RefusesSubscribe) => {
+                let body = Writer::default().text("_error").number(call.transaction).null();
+                let body = message::information(body, "error", "NetConnection.Call.Failed", "no such method");
+                self.reply(body.end_object());
+            }
+            "FCSubscribe" => {
+                self.subscribed = true;
+                let body = Writer::default().text("onFCSubscribe").number(0.0).null();
+                let body = message::information(body, "status", "NetStream.Play.Start", "subscribed");
+                self.reply(body.end_object());
             }
             "play" => return self.play(&call.key),
             "publish" => self.publish(&call.key),
@@ -81,6 +104,10 @@ impl<'a> Session<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn has(&self, quirk: &Quirk) -> bool {
+        self.origin.manners.quirks.contains(quirk)
     }
 
     fn reply(&self, body: Writer) {
@@ -95,41 +122,104 @@ impl<'a> Session<'a> {
         self.send(&out);
     }
 
-    fn connect(&mut self, transaction: f64) -> Result<(), End> {
+    fn connect(&mut self, call: &Call) -> Result<(), End> {
+        if call.enhanced && self.has(&Quirk::NoStrictArrays) {
+            return Err(End::Refused);
+        }
         let fault = match self.origin.fault() {
             Fault::None => self.origin.camera(without_query(&self.app)).map_or(Fault::None, |c| c.lock().fault.clone()),
             fault => fault,
         };
+        let window = if self.has(&Quirk::ZeroWindow) { 0 } else { message::WINDOW };
         let mut out = Vec::new();
-        message::write_control(&mut out, kind::WINDOW_ACKNOWLEDGEMENT_SIZE, message::WINDOW);
-        let mut bandwidth = message::WINDOW.to_be_bytes().to_vec();
+        message::write_control(&mut out, kind::WINDOW_ACKNOWLEDGEMENT_SIZE, window);
+        let mut bandwidth = window.to_be_bytes().to_vec();
         bandwidth.push(2);
         message::write(&mut out, kind::SET_PEER_BANDWIDTH, 0, 0, &bandwidth);
-        message::write_control(&mut out, kind::SET_CHUNK_SIZE, message::CHUNK as u32);
+        if self.has(&Quirk::PingFirst) {
+            message::write_event(&mut out, event::PING_REQUEST, 1);
+        }
+        if !self.has(&Quirk::LateChunkSize) {
+            message::write_control(&mut out, kind::SET_CHUNK_SIZE, message::CHUNK as u32);
+        }
         self.send(&out);
-        if matches!(fault, Fault::Refuse | Fault::Redirect { .. }) {
-            self.reply(rejection(Writer::default().text("_error").number(transaction).null(), &fault));
+        let error = || Writer::default().text("_error").number(call.transaction).null();
+        if call.enhanced && self.has(&Quirk::NoCapabilities) {
+            self.reply(message::information(error(), "error", "NetConnection.Connect.Failed", "failed").end_object());
             return Err(End::Refused);
         }
-        let properties = Writer::default().text("_result").number(transaction).begin_object();
-        let properties = properties.key("fmsVer").text("FMS/3,0,1,123").key("capabilities").number(31.0).end_object();
-        let answer = message::information(properties, "status", "NetConnection.Connect.Success", "connected");
-        self.reply(answer.key("objectEncoding").number(0.0).end_object());
+        if let Some(Err(description)) = self.origin.manners.login.as_ref().map(|login| login.check(&self.app)) {
+            let code = "NetConnection.Connect.Rejected";
+            self.reply(message::information(error(), "error", code, &description).end_object());
+            return Err(End::Refused);
+        }
+        if matches!(fault, Fault::Refuse | Fault::Redirect { .. }) {
+            self.reply(rejection(error(), &fault));
+            return Err(End::Refused);
+        }
+        let mut out = Vec::new();
+        let body = self.welcome(call.transaction);
+        if self.has(&Quirk::LateChunkSize) {
+            message::write_first_chunks(&mut out, kind::COMMAND, &body);
+        } else {
+            message::write(&mut out, kind::COMMAND, 0, 0, &body);
+        }
+        self.send(&out);
         self.mute = fault == Fault::ConnectThenSilent;
         Ok(())
+    }
+
+    /// The answer to a `connect` that is accepted.
+    fn welcome(&self, transaction: f64) -> Vec<u8> {
+        let body = Writer::default().text("_result").number(transaction).begin_object();
+        let mut body = body.key("fmsVer").text("FMS/3,0,1,123").key("capabilities").number(31.0);
+        if self.has(&Quirk::Capabilities) {
+            body = body.key("fourCcList").begin_list(1).text("*");
+            body = body.key("videoFourCcInfoMap").begin_map(1).key("*").number(4.0).end_object();
+            body = body.key("capsEx").number(1.0);
+        }
+        let body = body.end_object();
+        let mut body = message::information(body, "status", "NetConnection.Connect.Success", "connected");
+        if self.has(&Quirk::SecureToken) {
+            body = body.key("secureToken").text("5d5a3e1f0c");
+        }
+        body.key("objectEncoding").number(0.0).end_object().finish()
+    }
+
+    /// Why this key is not played, whether or not it is there.
+    fn forbids(&self, key: &str) -> Option<&'static str> {
+        self.origin.manners.quirks.iter().find_map(|quirk| match quirk {
+            Quirk::Token(token) => (!self.app.contains(token) && !key.contains(token)).then_some("the token is wrong"),
+            Quirk::Vhost(host) => (!self.tc_url.contains(&format!("vhost={host}"))).then_some("no such virtual host"),
+            Quirk::SecureToken => Some("secure token not answered"),
+            _ => None,
+        })
     }
 
     fn play(&mut self, key: &str) -> Result<(), End> {
         if !matches!(self.role, Role::Undecided) {
             return Ok(());
         }
+        if let Some(reason) = self.forbids(key) {
+            self.status("error", "NetStream.Play.Failed", reason);
+            return Ok(());
+        }
+        if self.has(&Quirk::NeedsSubscribe) && !self.subscribed {
+            self.status("error", "NetStream.Play.StreamNotFound", "no such stream");
+            return Ok(());
+        }
         let Some(camera) = self.asked_camera(key) else {
             let name = channel(&self.app, key);
             let (relay, manners) = (&self.origin.relay, &self.origin.manners);
-            if manners.unknown == UnknownStream::NotFound && !relay.is_published(&name) {
-                self.status("error", "NetStream.Play.StreamNotFound", "no such stream");
-            } else {
-                self.role = Role::Listener(relay.play(name, self.connection, manners.gop_cache));
+            match manners.unknown {
+                UnknownStream::NotFound if !relay.is_published(&name) => {
+                    self.status("error", "NetStream.Play.StreamNotFound", "no such stream");
+                }
+                UnknownStream::Closed if !relay.is_published(&name) => return Err(End::Refused),
+                _ => {
+                    let answer = play_answer(&manners.quirks);
+                    self.role = Role::Listener(relay.play(name, self.connection, manners.gop_cache, answer));
+                }
             }
             return Ok(());
         };
@@ -154,7 +244,8 @@ impl<'a> Session<'a> {
 
     pub(super) fn join(&mut self, camera: &'a Camera) {
         self.role = Role::Camera(camera);
-        camera.join(self.connection, self.origin.now(), self.origin.manners.gop_cache);
+        let manners = &self.origin.manners;
+        camera.join(self.connection, self.origin.now(), manners.gop_cache, play_answer(&manners.quirks));
     }
 
     fn publish(&mut self, key: &str) {
@@ -170,7 +261,7 @@ impl<'a> Session<'a> {
                 self.role = Role::Publisher(publication);
                 self.reader.set_keep(Keep::Whole(MAX_MEDIA));
                 let mut out = Vec::new();
-                message::write_event(&mut out, message::event::STREAM_BEGIN, message::MEDIA_STREAM);
+                message::write_event(&mut out, event::STREAM_BEGIN, message::MEDIA_STREAM);
                 self.connection.send(&[IoSlice::new(&out)]);
                 self.status("status", "NetStream.Publish.Start", "publishing");
             }

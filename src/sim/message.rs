@@ -131,13 +131,13 @@ pub(super) fn write_status(out: &mut Vec<u8>, level: &str, code: &str, descripti
     write(out, kind::COMMAND, 0, MEDIA_STREAM, &body.end_object().finish());
 }
 
-/// The answer to `play`, before any media.
-pub(super) fn play_answer() -> Vec<u8> {
-    let mut out = Vec::new();
-    write_event(&mut out, event::STREAM_BEGIN, MEDIA_STREAM);
-    write_status(&mut out, "status", "NetStream.Play.Reset", "playing and resetting");
-    write_status(&mut out, "status", "NetStream.Play.Start", "started playing");
-    out
+/// Cuts a message into the chunks that hold before any size was agreed on.
+pub(super) fn write_first_chunks(out: &mut Vec<u8>, kind: u8, body: &[u8]) {
+    out.extend_from_slice(Header::new(kind, 0, body.len(), 0).as_bytes());
+    for (i, piece) in body.chunks(128).enumerate() {
+        out.extend((i > 0).then_some(0xC0 | chunk_stream(kind)));
+        out.extend_from_slice(piece);
+    }
 }
 
 /// Begins an information object: the caller may add to it, and ends it.

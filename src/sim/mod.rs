@@ -8,7 +8,8 @@
 //! It also accepts publishers, under any application and key that is no camera's, and relays what they send untouched.
 //!
 //! `names` which cameras · `recording` their content · `camera` timeline and players · `pacer` sends what is due · `relay` publishers
-//! and their players · `session` talks RTMP over `connection`, `commands` says what it answers, `message` how that is written · `origin`
+//! and their players · `session` talks RTMP over `connection`, `commands` says what it answers, `manners` how that
+//! differs from server to server, `message` how it is written · `origin`
 //! ties them together.
 
 #![allow(clippy::disallowed_methods, reason = "a simulated origin's clock is the wall's own")]
@@ -18,6 +19,7 @@ mod commands;
 mod connection;
 mod control;
 mod fault;
+mod manners;
 mod message;
 mod names;
 mod origin;
@@ -39,6 +41,7 @@ use tokio::task::JoinSet;
 pub use camera::CameraStats;
 pub use commands::UnknownStream;
 pub use fault::{DEMO_CAMERAS, Fault, ScheduledFault, demo_schedule};
+pub use manners::{Login, LoginMethod, Quirk};
 pub use names::{CameraSet, CameraSetError};
 pub use relay::{Farewell, RelayStats};
 
@@ -65,6 +68,10 @@ pub struct SimConfig {
     pub unknown: UnknownStream,
     /// What players of a relayed stream are told when its publisher leaves.
     pub farewell: Farewell,
+    /// What differs from the plain course on the way to `play`.
+    pub quirks: Vec<Quirk>,
+    /// Who may connect; `None`: everybody.
+    pub login: Option<Login>,
     pub schedule: Vec<ScheduledFault>,
     /// Whether players' pings are answered.
     pub answer_ping: bool,
@@ -89,6 +96,8 @@ impl Default for SimConfig {
             gop_cache: false,
             unknown: UnknownStream::Silent,
             farewell: Farewell::Silent,
+            quirks: Vec::new(),
+            login: None,
             schedule: Vec::new(),
             answer_ping: true,
             ping_interval: Some(Duration::from_secs(5)),
@@ -133,6 +142,8 @@ impl Sim {
             ping_interval: config.ping_interval,
             unknown: config.unknown,
             farewell: config.farewell,
+            quirks: config.quirks,
+            login: config.login,
             tls: config.tls,
         };
         let origin = Arc::new(Origin::new(&config.cameras, config.bitrate, config.seed, manners)?);

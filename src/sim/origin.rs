@@ -16,6 +16,7 @@ use super::camera::{Camera, CameraStats};
 use super::commands::UnknownStream;
 use super::connection::{Connection, lock};
 use super::fault::{Disconnect, Fault};
+use super::manners::{Login, Quirk};
 use super::names::CameraSet;
 use super::recording::{Recording, Tape};
 use super::relay::{Farewell, Relay};
@@ -36,6 +37,8 @@ pub(super) struct Manners {
     pub(super) ping_interval: Option<std::time::Duration>,
     pub(super) unknown: UnknownStream,
     pub(super) farewell: Farewell,
+    pub(super) quirks: Vec<Quirk>,
+    pub(super) login: Option<Login>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
 }
 

@@ -139,11 +139,17 @@ impl Relay {
         Some(Guest { relay: self, name, channel, player: None, farewell })
     }
 
-    /// Sends the play answer and everything a late joiner needs, and makes `connection` a player.
-    pub(super) fn play(&self, name: String, connection: &Arc<Connection>, gop_cache: bool) -> Guest<'_> {
+    /// Sends the play answer `answer` and everything a late joiner needs, and makes `connection` a player.
+    pub(super) fn play(
+        &self,
+        name: String,
+        connection: &Arc<Connection>,
+        gop_cache: bool,
+        answer: Vec<u8>,
+    ) -> Guest<'_> {
         let mut channels = lock(&self.channels);
         let channel = Arc::clone(channels.entry(name.clone()).or_default());
-        lock(&channel.state).join(connection, gop_cache);
+        lock(&channel.state).join(connection, gop_cache, answer);
         let player = Some(Arc::clone(connection));
         Guest { relay: self, name, channel, player, farewell: Farewell::Silent }
     }
@@ -177,8 +183,7 @@ impl Drop for Guest<'_> {
 }
 
 impl State {
-    fn join(&mut self, connection: &Arc<Connection>, gop_cache: bool) {
-        let mut out = message::play_answer();
+    fn join(&mut self, connection: &Arc<Connection>, gop_cache: bool, mut out: Vec<u8>) {
         let gop = if gop_cache { self.gop.as_slice() } else { &[] };
         if self.published {
             // Configurations never run ahead of the frames behind them.

@@ -63,6 +63,9 @@ pub(super) struct Session<'a> {
     pub(super) connection: &'a Arc<Connection>,
     pub(super) reader: ChunkReader,
     pub(super) app: String,
+    pub(super) tc_url: String,
+    /// `FCSubscribe` was sent.
+    pub(super) subscribed: bool,
     pub(super) role: Role<'a>,
     /// Asked for while it hung: answered when it runs again.
     pub(super) waiting: Option<&'a Camera>,
@@ -80,6 +83,8 @@ pub(super) async fn run(origin: &Origin, connection: &Arc<Connection>) {
         connection,
         reader: ChunkReader::new(Keep::Whole(MAX_MESSAGE)),
         app: String::new(),
+        tc_url: String::new(),
+        subscribed: false,
         role: Role::Undecided,
         waiting: None,
         received: 0,
