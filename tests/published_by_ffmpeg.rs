@@ -5,16 +5,11 @@ mod process;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{eventually, mortal, program};
-use process::{Origin, SOON};
-use rtmp_hmonitor::model::StreamUrl;
-use rtmp_hmonitor::model::clock::Clock;
-use rtmp_hmonitor::model::spec::{EvidenceSource, PhaseTimeouts, ProbeSpec, StreamPolicy, TlsSpec, Watch};
-use rtmp_hmonitor::probe::{ProbeEnvironment, once};
-
+use process::{Origin, SOON, probed};
+use rtmp_hmonitor::model::spec::TlsSpec;
 const OLD: &str = "ffmpeg";
 const FPS: u32 = 25;
 
@@ -109,34 +104,6 @@ fn played(ffmpeg: &Path, url: &str) -> String {
     log
 }
 
-/// What our probe sees within five seconds.
-fn probed(url: &str) -> once::OneShot {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let clock = Clock::new();
-    let beating = clock.clone();
-    let spec = ProbeSpec {
-        url: StreamUrl::parse(url).unwrap(),
-        timeouts: PhaseTimeouts::default(),
-        tls: TlsSpec::default(),
-        watch: Watch::Always,
-        evidence: EvidenceSource::Play,
-    };
-    let policy = Arc::new(StreamPolicy::default());
-    runtime.block_on(async {
-        let beat = async {
-            loop {
-                beating.beat();
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let env = ProbeEnvironment::new(clock);
-        tokio::select! {
-            shot = once::observe(&env, &spec, &policy, Duration::from_secs(5), &|_| true, &|_| {}) => shot,
-            () = beat => unreachable!(),
-        }
-    })
-}
-
 /// Publishes and gives back once a keyframe's worth of it has come through.
 fn on_air(origin: &Origin, content: &Content, file: &Path) -> (Publisher, String) {
     let url = origin.url(content.name);
@@ -160,7 +127,7 @@ fn whatever_ffmpeg_publishes_is_played_by_ffmpeg_and_by_our_probe() {
         for shown in content.shown {
             assert!(log.contains(shown), "{}: no {shown:?} in\n{log}", content.name);
         }
-        let shot = probed(&url);
+        let shot = probed(&url, &TlsSpec::default(), Duration::from_secs(5));
         let media = &shot.report.media;
         let (video, audio) = (media.video.medium.frames, media.audio.medium.frames);
         let fps = media.video.frames_per_second.unwrap_or_default();
@@ -215,7 +182,7 @@ fn a_publisher_that_returns_is_played_on() {
             let (publisher, url) = on_air(&origin, content, &content.recorded());
             let second = content.publish(&content.recorded(), &url).0.wait().unwrap();
             assert!(!second.success(), "{name}: the name is taken");
-            let shot = probed(&url);
+            let shot = probed(&url, &TlsSpec::default(), Duration::from_secs(5));
             assert!(shot.report.media.video.medium.frames > 100, "{name}, round {round}: {}", shot.log.join("\n"));
             drop(publisher);
             eventually("the name is free", SOON, || origin.relayed(&name).is_none().then_some(()));

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rtmp_hmonitor::sim::{Fault, SimConfig};
+use rtmp_hmonitor::sim::{Fault, Login, LoginMethod, SimConfig};
 
 use crate::harness::free_port;
 use crate::process::{Origin, WebServer, blunt_server};
@@ -28,7 +28,9 @@ pub const ADDED: &str = "4ddedKey-zX8";
 pub const REDIRECTED: &str = "R3directedKey-zX9";
 pub const GUESSED: &str = "Gu3ssedToken-zY1";
 
-pub const SECRETS: [&str; 14] = [
+pub const USER: &str = "Us3rOfGate-zY2";
+
+pub const SECRETS: [&str; 15] = [
     KEY,
     TOKEN,
     PASSWORD,
@@ -43,6 +45,7 @@ pub const SECRETS: [&str; 14] = [
     ADDED,
     REDIRECTED,
     GUESSED,
+    USER,
 ];
 
 /// Everything that anyone could see, by where it was seen.
@@ -128,6 +131,7 @@ pub struct World {
     pub gate: Origin,
     pub door: Origin,
     pub secure: Origin,
+    pub guarded: Origin,
     pub parrot: SocketAddr,
     pub lone_parrot: SocketAddr,
     pub odd_parrot: SocketAddr,
@@ -147,6 +151,7 @@ impl World {
             .with_single_cert(vec![certificate.cert.der().clone()], private)
             .unwrap();
         let secure = SimConfig { tls: Some(Arc::new(tls)), ..SimConfig::default() };
+        let login = Login { method: LoginMethod::Adobe, user: USER.into(), password: PASSWORD.into() };
         let gate = Origin::start(&format!("{KEY},{LONE},{DISCOVERED},{ADDED}"));
         let door = Origin::start(KEY);
         door.fault(KEY, &Fault::Redirect { to: format!("rtmp://{}/{REDIRECTED}?token={PASSWORD}", gate.address()) });
@@ -154,7 +159,15 @@ impl World {
             gate,
             door,
             secure: Origin::start_with(KEY, secure),
-            parrot: blunt_server(parrot(&[&format!("{KEY}?token={TOKEN}&password={PASSWORD}"), KEY, TOKEN, PASSWORD])),
+            guarded: Origin::start_with(KEY, SimConfig { login: Some(login), ..SimConfig::default() }),
+            parrot: blunt_server(parrot(&[
+                &format!("{KEY}?token={TOKEN}&password={PASSWORD}"),
+                KEY,
+                TOKEN,
+                PASSWORD,
+                USER,
+                &format!("{USER}:{PASSWORD}"),
+            ])),
             lone_parrot: blunt_server(parrot(&[&format!("{LONE}?token={TOKEN}"), LONE, TOKEN])),
             odd_parrot: blunt_server(parrot(&[DECODED, TOKEN, &format!("{DECODED}?token={TOKEN}")])),
             garbage: blunt_server(
@@ -173,7 +186,10 @@ impl World {
             ("lone", format!("rtmp://{gate}/{LONE}?token={TOKEN}")),
             ("escaped", format!("rtmp://{gate}/live/{ESCAPED}?token={TOKEN}")),
             ("redirected", format!("rtmp://{}/live/{secrets}", self.door.address())),
-            ("parrot", format!("rtmp://{}/live/{secrets}", self.parrot)),
+            ("parrot", format!("rtmp://{USER}:{PASSWORD}@{}/live/{secrets}", self.parrot)),
+            ("known", format!("rtmp://{USER}:{PASSWORD}@{}/live/{secrets}", self.guarded.address())),
+            ("stranger", format!("rtmp://{USER}:{GUESSED}@{}/live/{secrets}", self.guarded.address())),
+            ("unnamed", format!("rtmp://{}/live/{secrets}", self.guarded.address())),
             ("lone-parrot", format!("rtmp://{}/{LONE}?token={TOKEN}", self.lone_parrot)),
             ("odd-parrot", format!("rtmp://{}/live/{ESCAPED}?token={}", self.odd_parrot, encoded(TOKEN))),
             ("garbage", format!("rtmp://{}/live/{secrets}", self.garbage)),
