@@ -74,7 +74,10 @@ fn the_full_file_loads_as_written() {
     let names: Vec<_> = config.streams.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(
         names,
-        ["cam-01", "cam-02", "cam-03", "cam-04", "gate-1", "gate-2", "hall", "roof-1", "roof-2", "tower", "yard"]
+        [
+            "cam-01", "cam-02", "cam-03", "cam-04", "gate-1", "gate-2", "gate-3", "hall", "roof-1", "roof-2", "tower",
+            "yard"
+        ]
     );
     assert_eq!(config.warnings, [""; 0]);
 
@@ -99,6 +102,10 @@ fn the_full_file_loads_as_written() {
     assert_eq!(schedule.zone.name(), "Europe/Berlin");
     // Sunday 2026-01-04, 00:30 and 01:30 UTC, are 01:30 and 02:30 in Berlin: Saturday's window ends at 02:00.
     assert!(schedule.is_on_air(1_767_486_600) && !schedule.is_on_air(1_767_490_200));
+
+    let gate = stream(&config, "gate-3");
+    assert_eq!(gate.probe.url.credentials(), Some(("user", "pa55word")));
+    assert_eq!(gate.probe.tls.pin.unwrap().0[..2], [0x2c, 0xf2]);
 
     let yard = stream(&config, "yard");
     assert_eq!((yard.probe.url.app(), yard.probe.url.key()), ("live", "yard/PLANTED-YARD{name}"));
@@ -226,7 +233,7 @@ fn errors_of_the_environment_name_the_variable_and_not_its_value() {
             "rtmp://h/PLANTED PLANTED",
             "HMONITOR__STREAMS__0__URL: streams[0].url: the URL has",
         ),
-        ("HMONITOR__STREAMS__9__URL", "rtmp://h/live/a", "streams[4]: the entry is empty; indexes"),
+        ("HMONITOR__STREAMS__9__URL", "rtmp://h/live/a", "streams[5]: the entry is empty; indexes"),
         ("HMONITOR__STREAMS__99999999__URL", "PLANTED", "HMONITOR__STREAMS__99999999__URL: expected keys"),
         ("HMONITOR__SERVER", "PLANTED", "HMONITOR__SERVER: server: expected a mapping"),
     ] {

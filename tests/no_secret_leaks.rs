@@ -125,6 +125,9 @@ streams:
         ("parrot", "down rejected"),
         ("lone-parrot", "down rejected"),
         ("odd-parrot", "down rejected"),
+        ("known", "up "),
+        ("stranger", "down rejected"),
+        ("unnamed", "down rejected"),
         ("garbage", "down handshake"),
         ("untrusted", "down tls"),
         ("no-tls", "down tls"),
@@ -160,7 +163,7 @@ streams:
     assert_eq!(ask("POST", "/api/v1/streams", &[&operate], &added), 409);
     for (definition, status) in [
         (json!({ "name": "bad", "url": format!("http://h/{ADDED}") }).to_string(), 422),
-        (json!({ "name": "bad", "url": format!("rtmp://u:{ADDED}@h/live") }).to_string(), 422),
+        (json!({ "name": "bad", "url": format!("rtmp://{ADDED}@h/live/x") }).to_string(), 422),
         (json!({ "name": format!("rtmp://h/live/{ADDED}"), "url": "rtmp://h/a" }).to_string(), 422),
         (json!({ "name": "bad", "url": "rtmp://h/a", "watch": ADDED, "rise": ADDED, "app": ADDED }).to_string(), 422),
         (json!({ "name": "bad", "url": "rtmp://h/a", "expect": ADDED, "labels": { "a": [ADDED] } }).to_string(), 422),

@@ -52,7 +52,12 @@ fn memory(input: &[u8], piece: usize) -> (isize, isize, Result<(), SessionError>
     PEAK.set(start);
     let now = std::time::Instant::now();
     let url = rtmp_hmonitor::model::StreamUrl::parse(URL).unwrap();
-    let config = rtmp_hmonitor::rtmp::PlayConfig { url, timeouts: Default::default() };
+    let config = rtmp_hmonitor::rtmp::PlayConfig {
+        url,
+        timeouts: Default::default(),
+        introduction: Default::default(),
+        random: 1,
+    };
     let mut session = rtmp_hmonitor::rtmp::PlaySession::new(now, config, now).unwrap();
     let mut result = Ok(());
     'all: for mut piece in input.chunks(piece) {

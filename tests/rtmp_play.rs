@@ -8,7 +8,7 @@ use rtmp_hmonitor::model::DownCause;
 use rtmp_hmonitor::model::report::Phase;
 use rtmp_hmonitor::model::spec::PhaseTimeouts;
 use rtmp_hmonitor::rtmp::amf::Writer;
-use rtmp_hmonitor::rtmp::{SessionError, SessionEvent, UnpublishCode};
+use rtmp_hmonitor::rtmp::{Introduction, SessionError, SessionEvent, UnpublishCode};
 use rtmp_support::*;
 
 fn contains(haystack: &[u8], needle: &str) -> bool {
@@ -32,8 +32,9 @@ fn from_the_handshake_to_media() {
 
     client.feed(&connected()).unwrap();
     let sent = client.sent();
-    assert_eq!(sent.iter().map(|m| m.type_id).collect::<Vec<_>>(), [5, 20]);
+    assert_eq!(sent.iter().map(|m| m.type_id).collect::<Vec<_>>(), [5, 20, 20]);
     assert!(contains(&sent[1].data, "createStream"));
+    assert!(contains(&sent[2].data, "FCSubscribe") && contains(&sent[2].data, "S3CRETKEY?token=T0KENVALUE"));
 
     client.feed(&created()).unwrap();
     let sent = client.sent();
@@ -302,6 +303,82 @@ fn answers_in_amf3_messages_and_with_unusual_values() {
     let none = command(Writer::default().text("_result").number(2.0).null());
     let error = client.feed(&none).unwrap_err();
     assert_eq!((error.clone(), error.cause()), (SessionError::Answer, DownCause::Protocol));
+}
+
+#[test]
+fn a_server_may_answer_everything_with_transaction_zero() {
+    let result = |body: Writer| command(body);
+    let mut client = Client::new();
+    client.feed(&handshake()).unwrap();
+    client.feed(&result(Writer::default().text("_result").number(0.0).null())).unwrap();
+    // The answers to a call that nobody waits for are no answers to createStream.
+    client.feed(&result(Writer::default().text("_result").number(0.0).null())).unwrap();
+    let failed = Writer::default().text("_error").number(0.0).null();
+    client.feed(&command(info(failed, "error", "NetConnection.Call.Failed", ""))).unwrap();
+    client.feed(&result(Writer::default().text("_result").number(0.0).null().number(1.0))).unwrap();
+    client.feed(&status("status", "NetStream.Play.Start", "")).unwrap();
+    assert_eq!(client.events(), PHASES_DONE);
+    let mut client = Client::new();
+    let refused =
+        info(Writer::default().text("_error").number(0.0).null(), "error", "NetConnection.Connect.Rejected", "");
+    let error = client.feed(&[handshake(), command(refused)].concat()).unwrap_err();
+    assert_eq!(error.cause(), DownCause::Rejected);
+}
+
+#[test]
+fn a_refused_connect_says_whether_another_one_may_be_accepted() {
+    let refused = |code, description| {
+        command(info(Writer::default().text("_error").number(1.0).null(), "error", code, description))
+    };
+    let mut client = Client::new();
+    client.feed(&[handshake(), refused("NetConnection.Connect.Failed", "")].concat()).unwrap_err();
+    let plain = client.session.next_introduction().unwrap();
+    assert_ne!(plain, Introduction::default());
+    assert_eq!(client.session.next_introduction(), None);
+    // Closed right after connect: the same. Later ends say nothing about how we were presented.
+    for (bytes, again) in [(handshake(), true), (vec![], false), ([handshake(), connected()].concat(), false)] {
+        let mut client = Client::new();
+        client.feed(&bytes).unwrap();
+        client.session.handle_eof();
+        assert_eq!(client.session.next_introduction().is_some(), again);
+    }
+    for code in ["NetConnection.Connect.InvalidApp", "NetConnection.Connect.AppShutdown"] {
+        let mut client = Client::new();
+        client.feed(&[handshake(), refused(code, "")].concat()).unwrap_err();
+        assert_eq!(client.session.next_introduction(), None, "{code}");
+    }
+    // Credentials are asked for and the URL has none: final, and said.
+    let mut client = Client::new();
+    let need = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ";
+    let error = client.feed(&[handshake(), refused("NetConnection.Connect.Rejected", need)].concat()).unwrap_err();
+    assert_eq!((error.cause(), client.session.next_introduction()), (DownCause::Rejected, None));
+    assert!(error.to_string().contains("a user and a password, which the URL does not have"), "{error}");
+}
+
+#[test]
+fn a_reconnect_request_is_told_once_and_the_session_goes_on() {
+    let request = |to: Option<&str>| {
+        let body = Writer::default().text("onStatus").number(0.0).null().begin_object();
+        let body = body.key("level").text("status").key("code").text("NetConnection.Connect.ReconnectRequest");
+        let body = if let Some(to) = to { body.key("tcUrl").text(to) } else { body };
+        command(body.end_object())
+    };
+    for (to, place) in [
+        (Some("rtmp://other.example:1936/edge"), "other.example:1936"),
+        (Some("//192.0.2.1/edge"), "192.0.2.1:1935"),
+        (None, "origin.example:1935"),
+    ] {
+        let mut client = Client::playing();
+        client.feed(&[request(to), request(None)].concat()).unwrap();
+        assert_eq!(client.events(), [SessionEvent::Moved]);
+        let target = client.session.moved_to().unwrap();
+        assert_eq!((target.origin().as_str(), target.key()), (place, "S3CRETKEY?token=T0KENVALUE"));
+        client.feed(&video(0, 10)).unwrap();
+        assert_eq!(client.media().len(), 1);
+    }
+    let mut client = Client::playing();
+    client.feed(&request(Some("http://other.example/"))).unwrap();
+    assert_eq!((client.events(), client.session.moved_to()), (vec![], None));
 }
 
 #[test]

@@ -93,7 +93,7 @@ async fn drain(mut socket: TcpStream, url: StreamUrl) -> Result<()> {
     socket.set_nodelay(true)?;
     let mut buffer = vec![0; 16 * 1024];
     let now = Instant::now();
-    let config = PlayConfig { url, timeouts: PhaseTimeouts::default() };
+    let config = PlayConfig { url, timeouts: PhaseTimeouts::default(), introduction: Default::default(), random: 1 };
     let mut session = PlaySession::new(now, config, now + Duration::from_secs(60))?;
     let mut playing = false;
     while !playing {

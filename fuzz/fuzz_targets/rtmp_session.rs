@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use rtmp_hmonitor::model::spec::PhaseTimeouts;
 use rtmp_hmonitor::model::{MediaPacket, StreamUrl};
 use rtmp_hmonitor::rtmp::amf::Writer;
-use rtmp_hmonitor::rtmp::{Output, PlayConfig, PlaySession};
+use rtmp_hmonitor::rtmp::{Introduction, Output, PlayConfig, PlaySession};
 
 /// `_result` of connect, `_result` of createStream, `NetStream.Play.Start`, each in one chunk.
 fn answers() -> [Vec<u8>; 3] {
@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, data)) = data.split_first() else { return };
     let now = Instant::now();
     let url = StreamUrl::parse("rtmp://h/live/fuzzkey?token=t").expect("valid");
-    let config = PlayConfig { url, timeouts: PhaseTimeouts::default() };
+    let config = PlayConfig { url, timeouts: PhaseTimeouts::default(), introduction: Introduction::default(), random: 1 };
     let Ok(mut session) = PlaySession::new(now, config, now + Duration::from_secs(5)) else { return };
     if choice & 3 > 0 {
         let mut handshake = vec![0; 3073];

@@ -14,7 +14,7 @@ use crate::app;
 use crate::model::clock::Clock;
 use crate::model::health::{Cause, Health};
 use crate::model::report::{Connection, MediumReport, Phase, StreamReport, TimestampAnomaly};
-use crate::model::spec::{EvidenceSource, PhaseTimeouts, ProbeSpec, StreamPolicy, TlsSpec, Watch};
+use crate::model::spec::{EvidenceSource, PhaseTimeouts, Pin, ProbeSpec, StreamPolicy, TlsSpec, Watch};
 use crate::model::url::StreamUrl;
 use crate::probe::ProbeEnvironment;
 use crate::probe::once::{self, OneShot};
@@ -37,12 +37,19 @@ pub struct ProbeArguments {
     /// Name to verify instead of the URL's host.
     #[arg(long)]
     server_name: Option<String>,
+    /// SHA-256 of the only certificate to trust, or of its public key, in hexadecimal.
+    #[arg(long, value_parser = pin)]
+    pin_sha256: Option<Pin>,
     /// Media silence that counts as a stall.
     #[arg(long, default_value = "2s", value_parser = super::duration)]
     stall_timeout: Duration,
     /// Bound of connecting.
     #[arg(long, default_value = "5s", value_parser = super::duration)]
     connect_timeout: Duration,
+}
+
+fn pin(text: &str) -> Result<Pin, &'static str> {
+    Pin::parse(text).ok_or("64 hexadecimal digits are expected")
 }
 
 pub fn probe(arguments: &ProbeArguments) -> Result<ExitCode> {
@@ -59,7 +66,11 @@ pub fn probe(arguments: &ProbeArguments) -> Result<ExitCode> {
     let spec = ProbeSpec {
         url: url.clone(),
         timeouts: PhaseTimeouts { connect_total: arguments.connect_timeout, ..PhaseTimeouts::default() },
-        tls: TlsSpec { ca_file: arguments.ca_file.clone(), server_name: arguments.server_name.clone() },
+        tls: TlsSpec {
+            ca_file: arguments.ca_file.clone(),
+            server_name: arguments.server_name.clone(),
+            pin: arguments.pin_sha256,
+        },
         watch: Watch::Always,
         evidence: EvidenceSource::Play,
     };

@@ -119,10 +119,18 @@ const PHASES: &[Key] = &[
     key("play", ms(10, 5 * MINUTE), "RTMP play command."),
 ];
 
-pub(super) const TLS: &[Key] = &[
-    key("ca_file", Path, "PEM file of authorities to trust instead of the system's."),
-    key("server_name", Text, "Name to verify instead of the host's."),
-];
+const CA_FILE: Key = key("ca_file", Path, "PEM file of authorities to trust instead of the system's.");
+const SERVER_NAME: Key = key("server_name", Text, "Name to verify instead of the host's.");
+const PIN: Key = key(
+    "pin_sha256",
+    Text,
+    "SHA-256 of the only certificate to trust, or of its public key, in hexadecimal; authorities and names mean nothing then.",
+);
+
+/// How a certificate is verified, as a mapping of its own.
+pub(super) const TLS: &[Key] = &[CA_FILE, SERVER_NAME, PIN];
+/// The same among other keys.
+pub(super) const VERIFICATION: &[Key] = &[CA_FILE, SERVER_NAME];
 
 const THRESHOLDS: &[Key] = &[
     key("stall_timeout", ms(200, HOUR), "Media silence that counts as a stall.")

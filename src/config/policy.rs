@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::schedule;
 use crate::media::RATE_WINDOW;
 use crate::model::spec::{
-    AudioExpect, DegradedAnswer, Expect, Flapping, PhaseTimeouts, Presence, Range, StreamPolicy, TlsSpec,
+    AudioExpect, DegradedAnswer, Expect, Flapping, PhaseTimeouts, Pin, Presence, Range, StreamPolicy, TlsSpec,
     UnknownAnswer, VideoExpect, Watch,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn tls(reader: &mut Reader<'_>, node: &Node) -> TlsSpec {
     node.get("tls").map(|tls| verification(reader, tls)).unwrap_or_default()
 }
 
-/// How a certificate is verified: `ca_file` and `server_name` of a mapping.
+/// How a certificate is verified: `ca_file`, `server_name` and `pin_sha256` of a mapping.
 pub(super) fn verification(reader: &mut Reader<'_>, tls: &Node) -> TlsSpec {
     let server_name = tls.text("server_name");
     if let (Some(name), Some(written)) = (&server_name, tls.get("server_name")) {
@@ -48,7 +48,12 @@ pub(super) fn verification(reader: &mut Reader<'_>, tls: &Node) -> TlsSpec {
             reader.error(&place, "expected a host name");
         }
     }
-    TlsSpec { ca_file: reader.authority(tls, "ca_file"), server_name }
+    let pin = tls.text("pin_sha256").and_then(|text| Pin::parse(&text));
+    if let (None, Some(written)) = (pin, tls.get("pin_sha256")) {
+        let place = written.place.clone();
+        reader.error(&place, "expected a SHA-256: 64 hexadecimal digits, with or without colons");
+    }
+    TlsSpec { ca_file: reader.authority(tls, "ca_file"), server_name, pin }
 }
 
 /// `always` or `10s every 60s`, for a stream that is judged by `policy`.

@@ -1,6 +1,8 @@
 //! The keys of endpoints, services and paths, with their bounds and their documentation.
 
-use super::keys::{BITRATE, DAY, DURATION_MAX, HOUR, JUDGEMENT, LABELS, MINUTE, SECOND, TLS, duration, ms};
+use super::keys::{
+    BITRATE, DAY, DURATION_MAX, HOUR, JUDGEMENT, LABELS, MINUTE, SECOND, TLS, VERIFICATION, duration, ms,
+};
 use super::shape::Shape::{BitRate, Choice, Count, Either, List, Map, Path, Share, Table, Text};
 use super::shape::{FLAG, Key, Shape, key, required, words};
 use super::timing::Timing;
@@ -86,8 +88,6 @@ pub(super) const SERVICE_KINDS: &[Key] = &[
 const fn kind(kind: CheckKind, body: Shape, doc: &'static str) -> Key {
     key(kind.as_str(), body, doc)
 }
-
-const VERIFICATION: &[Key] = TLS;
 
 const ICMP: &[Key] = &[
     required("host", Text, "Host name or IP address."),

@@ -167,6 +167,22 @@ pub struct TlsSpec {
     pub ca_file: Option<PathBuf>,
     /// Name to verify instead of the URL's host.
     pub server_name: Option<String>,
+    /// The only certificate to trust; authorities, names and dates mean nothing then.
+    pub pin: Option<Pin>,
+}
+
+/// SHA-256 of a certificate or of its public key (SubjectPublicKeyInfo), each in DER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pin(pub [u8; 32]);
+
+impl Pin {
+    /// Reads 64 hexadecimal digits; colons between them are left out, as `openssl x509 -fingerprint -sha256` prints them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> =
+            text.chars().filter(|c| *c != ':').map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | d)).collect();
+        if digits.len() == 64 { bytes.try_into().ok().map(Self) } else { None }
+    }
 }
 
 /// When a stream is pulled.

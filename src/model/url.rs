@@ -6,9 +6,12 @@
 //! | `rtmp://host/NAME` (as many cameras push) | `NAME` | empty |
 //! | `rtmp://host/app/instance/cam` | `app/instance` | `cam` |
 //! | `rtmp://host/live/cam?token=t` | `live` | `cam?token=t` |
+//! | `rtmp://host/live?vhost=v/cam` (SRS) | `live?vhost=v` | `cam` |
+//! | `rtmp://host/live?wmsAuthSign=s/cam` (Nimble) | `live?wmsAuthSign=s` | `cam` |
+//! | `rtmp://user:password@host/live/cam` | `live` | `cam` |
 //!
-//! The last `/` separates application and key; [`StreamUrl::with_app`] overrides that for keys with slashes. Percent-escapes in the
-//! path are decoded, the query is passed on as it is.
+//! The last `/` separates application and key; [`StreamUrl::with_app`] overrides that for keys with slashes and for other
+//! queries of applications. Percent-escapes in path and credentials are decoded, the query is passed on as it is.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +35,13 @@ struct Parts {
     port: u16,
     app: String,
     key: String,
+    /// User and password, neither empty.
+    credentials: Option<(String, String)>,
 }
+
+/// Parameters that name or open an application, in front of the key: SRS ("RTMP URL/Vhost", ossrs/srs#1059) and Nimble Streamer
+/// (WMSAuth; an example: pili-engineering/PLDroidPlayer#83).
+const OF_APPLICATIONS: [&str; 2] = ["vhost=", "wmsAuthSign="];
 
 /// Why a text is no stream URL. Never quotes the text: it may hold a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +65,9 @@ impl fmt::Display for UrlError {
             Self::TooLong => "the URL is longer than 2048 bytes",
             Self::Scheme => "the URL must start with rtmp:// or rtmps://",
             Self::WebScheme => "the URL must start with http://, https://, ws:// or wss://",
-            Self::UserInfo => "user:password@ is not supported in an RTMP URL; put credentials into the query",
+            Self::UserInfo => {
+                "credentials must be user:password@ in front of the host of an RTMP URL, special characters percent-encoded"
+            }
             Self::Host => "the URL's host is missing or invalid",
             Self::Port => "the URL's port must be a number from 1 to 65535",
             Self::MissingApp => "the URL needs an application: rtmp://host/app or rtmp://host/app/key",
@@ -99,27 +110,24 @@ impl StreamUrl {
         }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
-        let (host, port) = parse_authority(authority)?;
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (rest, None),
+        let (credentials, authority) = match authority.rsplit_once('@') {
+            Some((credentials, authority)) => (Some(parse_credentials(credentials)?), authority),
+            None => (None, authority),
         };
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let (app, key) = match given_app {
-            Some(app) => {
-                let rest = path.strip_prefix(app).ok_or(UrlError::AppMismatch)?;
-                match rest.strip_prefix('/') {
-                    Some(key) => (app, key),
-                    None if rest.is_empty() => (app, ""),
-                    None => return Err(UrlError::AppMismatch),
-                }
-            }
-            None => path.rsplit_once('/').unwrap_or((path, "")),
+        let (host, port) = parse_authority(authority)?;
+        let rest = rest.strip_prefix('/').unwrap_or(rest);
+        let (app, app_query, rest) = split_app(rest, given_app)?;
+        let (key, query) = match rest.split_once('?') {
+            Some((key, query)) => (key, Some(query)),
+            None => (rest, None),
         };
         let mut app = decode(app)?;
         let mut key = decode(key)?;
         if app.is_empty() {
             return Err(UrlError::MissingApp);
+        }
+        if let Some(query) = app_query {
+            app = format!("{app}?{query}");
         }
         if let Some(query) = query {
             let target = if key.is_empty() { &mut app } else { &mut key };
@@ -127,7 +135,7 @@ impl StreamUrl {
             target.push_str(query);
         }
         let port = port.unwrap_or(if secure { 443 } else { 1935 });
-        Ok(Self { inner: Arc::new(Parts { secure, host, port, app, key }) })
+        Ok(Self { inner: Arc::new(Parts { secure, host, port, app, key, credentials }) })
     }
 
     /// Whether the scheme is `rtmps`.
@@ -151,6 +159,19 @@ impl StreamUrl {
     /// Stream key with its query; may be empty. Secret.
     pub fn key(&self) -> &str {
         &self.inner.key
+    }
+
+    /// User and password, decoded. Secret.
+    pub fn credentials(&self) -> Option<(&str, &str)> {
+        self.inner.credentials.as_ref().map(|(user, password)| (user.as_str(), password.as_str()))
+    }
+
+    /// The same place, with the credentials of `other`.
+    pub fn with_credentials_of(&self, other: &Self) -> Self {
+        let Parts { secure, ref host, port, ref app, ref key, .. } = *self.inner;
+        let (host, app, key) = (host.clone(), app.clone(), key.clone());
+        let credentials = other.inner.credentials.clone();
+        Self { inner: Arc::new(Parts { secure, host, port, app, key, credentials }) }
     }
 
     /// The `tcUrl` of the connect command: scheme, host, port unless it is the default one, application. Secret.
@@ -177,8 +198,8 @@ impl StreamUrl {
     }
 
     /// Texts that must never appear in any output, as they stand in the URL (path decoded, query not), each once: the key and the
-    /// application behind its first segment, their segments, the query, its values and words, and all of an application that stands for
-    /// the key.
+    /// application behind its first segment, their segments, the query, its values and words, all of an application that stands for
+    /// the key, user and password.
     pub fn secrets(&self) -> Vec<&str> {
         let p = &*self.inner;
         let hidden = if p.key.is_empty() {
@@ -188,6 +209,7 @@ impl StreamUrl {
             [p.key.as_str(), p.app.split_once(['/', '?']).map_or("", |(_, rest)| rest)]
         };
         let mut found: Vec<&str> = Vec::new();
+        found.extend(p.credentials.iter().flat_map(|(user, password)| [user.as_str(), password.as_str()]));
         for text in hidden {
             let (path, query) = text.split_once('?').unwrap_or((text, ""));
             let values = query.split('&').chain(text.split(['/', '?', '&'])).map(value);
@@ -199,6 +221,43 @@ impl StreamUrl {
         }
         found
     }
+}
+
+/// Takes what follows the host's `/` apart: the application, its query if it has one of its own, the rest.
+fn split_app<'t>(text: &'t str, given: Option<&'t str>) -> Result<(&'t str, Option<&'t str>, &'t str), UrlError> {
+    let path_end = text.find('?').unwrap_or(text.len());
+    let (path, query) = text.split_at(path_end);
+    if let Some(given) = given {
+        let rest = text.strip_prefix(given).ok_or(UrlError::AppMismatch)?;
+        let rest = match rest.strip_prefix('/') {
+            Some(rest) => rest,
+            None if rest.is_empty() || rest.starts_with('?') => rest,
+            None => return Err(UrlError::AppMismatch),
+        };
+        let (app, query) = given.split_once('?').map_or((given, None), |(app, query)| (app, Some(query)));
+        return Ok((app, query, rest));
+    }
+    let query = query.get(1..).unwrap_or_default();
+    // A key's own query may hold slashes.
+    let own = query.split('?').next().unwrap_or_default();
+    if let (false, Some((own, _))) = (path.contains('/'), own.rsplit_once('/'))
+        && own.split('&').any(|pair| OF_APPLICATIONS.iter().any(|name| pair.starts_with(name)))
+    {
+        let behind = text.len() - query.len() + own.len() + 1;
+        return Ok((path, Some(own), text.get(behind..).unwrap_or_default()));
+    }
+    match path.rfind('/') {
+        Some(at) => Ok((path.get(..at).unwrap_or_default(), None, text.get(at + 1..).unwrap_or_default())),
+        None => Ok((path, None, text.get(path_end..).unwrap_or_default())),
+    }
+}
+
+fn parse_credentials(text: &str) -> Result<(String, String), UrlError> {
+    let (user, password) = text.split_once(':').ok_or(UrlError::UserInfo)?;
+    if user.is_empty() || password.is_empty() || text.contains('@') {
+        return Err(UrlError::UserInfo);
+    }
+    Ok((decode(user)?, decode(password)?))
 }
 
 /// What a `name=value` says; a bare word is all value.
@@ -260,6 +319,12 @@ mod tests {
             ("rtmp://[fe80::2]/live/cam", false, "[fe80::2]", 1935, "live", "cam", "rtmp://[fe80::2]/live", "rtmp://[fe80::2]:1935/live/***"),
             ("rtmp://h/live/cam?token=a/b&x=1", false, "h", 1935, "live", "cam?token=a/b&x=1", "rtmp://h/live", "rtmp://h:1935/live/***"),
             ("rtmp://h/NAME?token=t", false, "h", 1935, "NAME?token=t", "", "rtmp://h/NAME?token=t", "rtmp://h:1935/***"),
+            ("rtmp://u%40:p%3Aw@h:1936/live/cam", false, "h", 1936, "live", "cam", "rtmp://h:1936/live", "rtmp://h:1936/live/***"),
+            ("rtmp://h/live?vhost=v/cam", false, "h", 1935, "live?vhost=v", "cam", "rtmp://h/live?vhost=v", "rtmp://h:1935/live/***"),
+            ("rtmp://h/live?a=b&vhost=v/cam?t=x/y", false, "h", 1935, "live?a=b&vhost=v", "cam?t=x/y", "rtmp://h/live?a=b&vhost=v", "rtmp://h:1935/live/***"),
+            ("rtmp://h/live?wmsAuthSign=ab/c==/cam", false, "h", 1935, "live?wmsAuthSign=ab/c==", "cam", "rtmp://h/live?wmsAuthSign=ab/c==", "rtmp://h:1935/live/***"),
+            ("rtmp://h/live/cam?vhost=v/w", false, "h", 1935, "live", "cam?vhost=v/w", "rtmp://h/live", "rtmp://h:1935/live/***"),
+            ("rtmp://h/NAME?token=a/b", false, "h", 1935, "NAME?token=a/b", "", "rtmp://h/NAME?token=a/b", "rtmp://h:1935/***"),
             ("rtmp://h/live/a%20b%2Fc", false, "h", 1935, "live", "a b/c", "rtmp://h/live", "rtmp://h:1935/live/***"),
         ];
         for (text, secure, host, port, app, key, tc_url, shown) in table {
@@ -290,6 +355,19 @@ mod tests {
         let url = StreamUrl::with_app("rtmp://h/live/site/cam", "live").unwrap();
         assert_eq!((url.app(), url.key()), ("live", "site/cam"));
         assert_eq!(StreamUrl::with_app("rtmp://h/live2/cam", "live"), Err(UrlError::AppMismatch));
+        let url = StreamUrl::with_app("rtmp://h/live?token=a/b/cam?x=y", "live?token=a/b").unwrap();
+        assert_eq!((url.app(), url.key()), ("live?token=a/b", "cam?x=y"));
+        let url = StreamUrl::with_app("rtmp://h/live?token=a/b", "live").unwrap();
+        assert_eq!((url.app(), url.key()), ("live?token=a/b", ""));
+    }
+
+    #[test]
+    fn credentials_are_kept_and_not_shown() {
+        let url = StreamUrl::parse("rtmps://user:p%40ss@h/live/cam").unwrap();
+        assert_eq!(url.credentials(), Some(("user", "p@ss")));
+        assert!(!format!("{url} {url:?} {} {}", url.tc_url(), url.origin()).contains("user"));
+        assert_ne!(url, StreamUrl::parse("rtmps://h/live/cam").unwrap());
+        assert_eq!(StreamUrl::parse("rtmps://h/live/cam").unwrap().with_credentials_of(&url), url);
     }
 
     #[test]
@@ -307,7 +385,10 @@ mod tests {
             ("rtmp://h:0/live/cam", UrlError::Port),
             ("rtmp://h:70000/live/cam", UrlError::Port),
             ("rtmp://h:x/live/cam", UrlError::Port),
-            ("rtmp://u:p@h/live/cam", UrlError::UserInfo),
+            ("rtmp://u@h/live/cam", UrlError::UserInfo),
+            ("rtmp://:p@h/live/cam", UrlError::UserInfo),
+            ("rtmp://u:p@x@h/live/cam", UrlError::UserInfo),
+            ("rtmp://u:%0a@h/live/cam", UrlError::ControlCharacter),
             ("rtmp://h/live/c%zz", UrlError::Escape),
             ("rtmp://h/live/c%0a", UrlError::ControlCharacter),
             ("rtmp://h/live/c am", UrlError::ControlCharacter),
@@ -334,6 +415,8 @@ mod tests {
             ("rtmp://h/live/cam?BARE&t=a/b=c&empty=", &["cam?BARE&t=a/b=c&empty=", "cam", "BARE", "a/b=c", "a", "c"]),
             ("rtmp://h/live/site%2FPART", &["site/PART", "site", "PART"]),
             ("rtmp://h/NAME?T0KEN", &["NAME?T0KEN", "NAME", "T0KEN"]),
+            ("rtmp://user:pa%2Fss@h/live/cam", &["user", "pa/ss", "cam"]),
+            ("rtmp://h/live?vhost=v&k=T0KEN/cam", &["cam", "vhost=v&k=T0KEN", "v", "T0KEN"]),
         ];
         for (text, secrets) in table {
             assert_eq!(StreamUrl::parse(text).unwrap().secrets(), secrets, "{text}");

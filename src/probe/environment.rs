@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
+use super::pin::Pinned;
 use super::resolve::Resolver;
 use super::vimeo::Accounts;
 use super::witness::Witness;
@@ -91,7 +92,7 @@ struct TlsConfigs {
 
 impl TlsConfigs {
     fn get(&self, spec: &TlsSpec) -> io::Result<Trust> {
-        let modified = match &spec.ca_file {
+        let modified = match spec.ca_file.as_ref().filter(|_| spec.pin.is_none()) {
             Some(path) => std::fs::metadata(path).and_then(|m| m.modified()).map_err(|e| named(spec, e))?.into(),
             None => None,
         };
@@ -114,12 +115,13 @@ impl TlsConfigs {
 
 fn build(spec: &TlsSpec) -> io::Result<Trust> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match &spec.ca_file {
-        None => {
+    let verifier: Arc<dyn ServerCertVerifier> = match (spec.pin, &spec.ca_file) {
+        (Some(pin), _) => Pinned::new(pin, &provider),
+        (None, None) => {
             let platform = rustls_platform_verifier::Verifier::new(Arc::clone(&provider));
             Arc::new(platform.map_err(io::Error::other)?)
         }
-        Some(path) => {
+        (None, Some(path)) => {
             let mut roots = RootCertStore::empty();
             let pem = std::fs::read(path).map_err(|e| named(spec, e))?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {

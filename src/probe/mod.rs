@@ -15,6 +15,7 @@ mod low_water;
 mod mongodb;
 pub mod once;
 pub mod pace;
+mod pin;
 mod playing;
 mod postgres;
 mod redis;

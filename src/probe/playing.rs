@@ -46,6 +46,8 @@ pub(super) struct Playing<'t> {
     /// When live media was first seen, for the time to listen.
     live: Option<Instant>,
     published: Instant,
+    /// The server has asked us to play on elsewhere.
+    asked_to_move: bool,
     /// When bytes last arrived.
     heard: Instant,
     /// When the newest ping was sent.
@@ -67,6 +69,7 @@ impl<'t> Playing<'t> {
             started: None,
             live: None,
             published: now,
+            asked_to_move: false,
             heard: now,
             asked: now,
             judged: now,
@@ -81,6 +84,10 @@ impl<'t> Playing<'t> {
     pub(super) async fn run(mut self, ctx: &mut ProbeContext<'_>) -> End {
         match self.watch(ctx).await {
             End::Failed(DownCause::Closed, detail) if self.has_just_resumed(ctx) => End::Interrupted(detail),
+            End::Failed(cause, detail) => match self.session.next_introduction() {
+                Some(introduction) => End::Refused(introduction, cause, detail),
+                None => End::Failed(cause, detail),
+            },
             end => end,
         }
     }
@@ -222,6 +229,7 @@ impl<'t> Playing<'t> {
                     }
                     self.tally.set_fault(now, DownCause::NoMedia, NO_MEDIA);
                 }
+                SessionEvent::Moved => self.asked_to_move = true,
                 SessionEvent::Published | SessionEvent::Dry => {}
             }
         }
@@ -241,6 +249,11 @@ impl<'t> Playing<'t> {
     fn judge(&mut self, ctx: &ProbeContext<'_>, now: Instant) -> Result<(), End> {
         let fault_before = self.tally.fault.as_ref().map(|f| f.cause);
         self.judged = now;
+        if std::mem::take(&mut self.asked_to_move)
+            && let Some(target) = self.session.moved_to().filter(|target| (ctx.may_redirect_to)(target))
+        {
+            return Err(End::Moved(target.clone()));
+        }
         self.session.handle_timeout(now).map_err(|error| self.timed_out(error))?;
         // A deadline may have something to say.
         self.feed(now, &[])?;

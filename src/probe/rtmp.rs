@@ -19,12 +19,17 @@ use crate::model::health::DownCause;
 use crate::model::report::{Connection, Phase, StreamReport};
 use crate::model::spec::{ProbeSpec, StreamPolicy};
 use crate::model::url::{Host, StreamUrl};
-use crate::rtmp::{PlayConfig, PlaySession, SessionError};
+use crate::rtmp::{Introduction, PlayConfig, PlaySession, SessionError};
 
 /// Longest time between two reports of a running probe.
 pub const REPORT_PERIOD: Duration = Duration::from_millis(500);
 /// Redirects followed within one attempt.
 const MAX_REDIRECTS: usize = 3;
+/// Connections within one attempt that present us in another way: without capabilities, and two for authentication.
+const MAX_INTRODUCTIONS: usize = 3;
+/// A session that was this long may be moved as often as any.
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// What a run needs besides the tally it continues.
 pub struct ProbeContext<'a> {
     pub env: &'a ProbeEnvironment,
@@ -70,6 +75,10 @@ pub(super) enum End {
     Interrupted(String),
     Hindered(String),
     Redirect(StreamUrl),
+    /// The server has asked us to play on elsewhere.
+    Moved(StreamUrl),
+    /// It failed, but another connection that presents us like this may be accepted.
+    Refused(Introduction, DownCause, String),
     Failed(DownCause, String),
 }
 
@@ -86,18 +95,47 @@ impl From<SessionError> for End {
 pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeExit {
     tally.begin_attempt();
     let mut url = ctx.spec.url.clone();
-    let mut redirects = 0;
+    let mut introduction = Introduction::default();
+    let (mut redirects, mut introductions) = (0, 0);
+    // Where a session played that was asked to move.
+    let mut left = None;
     let end = loop {
-        match attempt(ctx, tally, &url).await {
+        match attempt(ctx, tally, &url, &introduction).await {
             End::Redirect(target) if redirects < MAX_REDIRECTS && (ctx.may_redirect_to)(&target) => {
                 redirects += 1;
-                url = target;
+                (url, introduction, introductions) = (target, Introduction::default(), 0);
             }
             End::Redirect(_) => {
                 break End::Failed(
                     DownCause::Rejected,
                     "redirected too often or to a target that is not allowed".into(),
                 );
+            }
+            End::Moved(target) => {
+                let now = ctx.env.clock.now();
+                let since = tally.transport.session_start.take();
+                tally.analyzer.end_session(now);
+                redirects =
+                    if since.is_some_and(|at| now.saturating_duration_since(at) >= SETTLED) { 0 } else { redirects };
+                if redirects == MAX_REDIRECTS {
+                    break End::Failed(DownCause::Rejected, "asked to reconnect too often".into());
+                }
+                redirects += 1;
+                left = Some(std::mem::replace(&mut url, target));
+                (introduction, introductions) = (Introduction::default(), 0);
+            }
+            End::Refused(next, ..) if introductions < MAX_INTRODUCTIONS => {
+                introductions += 1;
+                introduction = next;
+            }
+            End::Refused(_, cause, detail) | End::Failed(cause, detail) => {
+                // A server that asks us to move goes on serving those who cannot: the new place's failure is no outage.
+                match left.take() {
+                    Some(back) if tally.transport.session_start.is_none() => {
+                        (url, introduction, introductions) = (back, Introduction::default(), 0);
+                    }
+                    _ => break End::Failed(cause, detail),
+                }
             }
             end => break end,
         }
@@ -127,14 +165,19 @@ pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeEx
             tally.blind_since.get_or_insert(now);
             ProbeExit::Hindered { detail: detail.into() }
         }
-        End::Listened | End::Redirect(_) => {
+        End::Listened | End::Redirect(_) | End::Moved(_) | End::Refused(..) => {
             (ctx.publish)(tally.report(now, Connection::Resting), true);
             ProbeExit::Listened
         }
     }
 }
 
-async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &StreamUrl) -> End {
+async fn attempt(
+    ctx: &mut ProbeContext<'_>,
+    tally: &mut StreamTally,
+    url: &StreamUrl,
+    introduction: &Introduction,
+) -> End {
     let env = ctx.env;
     let start = env.clock.now();
     let total = start + ctx.spec.timeouts.connect_total;
@@ -178,7 +221,8 @@ async fn attempt(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally, url: &Stre
         Transport::plain(socket)
     };
     let now = env.clock.now();
-    let config = PlayConfig { url: url.clone(), timeouts: ctx.spec.timeouts };
+    let (introduction, random) = (introduction.clone(), fastrand::u32(..));
+    let config = PlayConfig { url: url.clone(), timeouts: ctx.spec.timeouts, introduction, random };
     let session = match PlaySession::new(now, config, total) {
         Ok(session) => session,
         Err(error) => return error.into(),

@@ -13,7 +13,7 @@ use crate::model::spec::PhaseTimeouts;
 use crate::model::target::RtmpCheck;
 use crate::model::target_report::{CheckPhase, Facts};
 use crate::model::url::{StreamUrl, UrlError};
-use crate::rtmp::{Output, PlayConfig, PlaySession, SessionError, SessionEvent};
+use crate::rtmp::{Introduction, Output, PlayConfig, PlaySession, SessionError, SessionEvent};
 
 const READ_BUFFER: usize = 4 * 1024;
 /// A server that has said this much and has not answered never will. Answers take a few hundred bytes.
@@ -47,7 +47,9 @@ impl RtmpChecker {
         let socket = look.open(address, self.check.tls.as_ref()).await?;
         let clock = look.env.clock.clone();
         // The look has the only deadline, so the session's own are never asked.
-        let config = PlayConfig { url, timeouts: PhaseTimeouts::default() };
+        let introduction = Introduction::default();
+        let random = fastrand::u32(..);
+        let config = PlayConfig { url, timeouts: PhaseTimeouts::default(), introduction, random };
         let session = PlaySession::new(clock.now(), config, look.deadline);
         let session = session.map_err(|e| LookError::hindered(e.to_string()))?;
         let buffer = vec![0; READ_BUFFER].into_boxed_slice();

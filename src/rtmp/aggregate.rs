@@ -1,6 +1,6 @@
 //! Aggregate messages (RTMP 1.0, 7.1.6): FLV tags in a row, taken apart while they arrive.
 
-use super::body::Body;
+use super::body::{Body, Keep};
 use super::chunk::Message;
 use super::message_type as kind;
 use super::octets::{Octets, u24};
@@ -12,6 +12,7 @@ const BACK_POINTER: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Aggregate {
+    keep: Keep,
     /// Timestamp of the message: that of its first tag in the session's time.
     base: u32,
     /// Timestamp of the first tag in the tags' own time.
@@ -30,9 +31,9 @@ enum Part {
 }
 
 impl Aggregate {
-    pub(super) fn new(base: u32) -> Self {
+    pub(super) fn new(base: u32, keep: Keep) -> Self {
         let tag = Message { type_id: 0, timestamp: 0, length: 0 };
-        Self { base, first: None, part: Part::Header, header: Octets::default(), body: Body::default(), tag }
+        Self { keep, base, first: None, part: Part::Header, header: Octets::default(), body: Body::default(), tag }
     }
 
     /// Reads from the front of `input` until a tag is complete (its kept bytes go to `out`) or the input is used up. Tags of
@@ -86,8 +87,8 @@ impl Aggregate {
         };
         let timestamp = self.base.wrapping_add(own.wrapping_sub(first));
         self.tag = Message { type_id, timestamp, length: u24(&[s0, s1, s2]) };
-        // Fails for commands only.
-        let _ = self.body.begin(type_id, self.tag.length);
+        // Fails for tags longer than anything that is kept whole: nothing is kept of them.
+        let _ = self.body.begin(type_id, self.tag.length, self.keep);
     }
 
     /// Bytes allocated beyond an ordinary head.

@@ -331,6 +331,20 @@ impl Writer {
         self
     }
 
+    /// Starts an ECMA array, which ends like an object; readers take the count as a hint.
+    pub fn begin_map(mut self, count: u32) -> Self {
+        self.bytes.push(0x08);
+        self.bytes.extend(count.to_be_bytes());
+        self
+    }
+
+    /// Starts a strict array: exactly `count` values follow.
+    pub fn begin_list(mut self, count: u32) -> Self {
+        self.bytes.push(0x0a);
+        self.bytes.extend(count.to_be_bytes());
+        self
+    }
+
     /// Starts a property: its value is written next.
     pub fn key(mut self, key: &'static str) -> Self {
         self.bytes.extend((key.len() as u16).to_be_bytes());

@@ -4,9 +4,19 @@ use crate::model::MediaPacket;
 
 use super::chunk::ChunkError;
 use super::message_type as kind;
+use super::tag;
 
 /// Largest command that is read.
-pub(super) const MAX_COMMAND: usize = 64 * 1024;
+const MAX_COMMAND: usize = 64 * 1024;
+
+/// How much of messages is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// What a [`MediaPacket`] says.
+    Heads,
+    /// All of messages up to this many bytes; a longer one is an error.
+    Whole(u32),
+}
 
 /// The kept part of one message at a time. The allocation is reused for the next.
 #[derive(Debug, Default)]
@@ -20,17 +30,21 @@ pub(super) struct Body {
 
 impl Body {
     /// Starts a message.
-    pub(super) fn begin(&mut self, type_id: u8, length: u32) -> Result<(), ChunkError> {
+    pub(super) fn begin(&mut self, type_id: u8, length: u32, keep: Keep) -> Result<(), ChunkError> {
         self.head.clear();
-        (self.type_id, self.length, self.received) = (type_id, length, 0);
+        (self.type_id, self.length, self.received, self.limit) = (type_id, length, 0, 0);
         self.limit = match type_id {
-            kind::DATA | kind::DATA_AMF3 => MediaPacket::WHOLE,
+            kind::AGGREGATE => 0,
+            kind::DATA | kind::DATA_AMF3 if keep == Keep::Heads => MediaPacket::WHOLE,
             kind::COMMAND | kind::COMMAND_AMF3 if length as usize > MAX_COMMAND => {
                 return Err(ChunkError::CommandTooLong(length));
             }
             kind::COMMAND | kind::COMMAND_AMF3 => MAX_COMMAND,
-            kind::AGGREGATE => 0,
-            _ => MediaPacket::HEAD,
+            _ => match keep {
+                Keep::Heads => MediaPacket::HEAD,
+                Keep::Whole(most) if length > most => return Err(ChunkError::MessageTooLong(length)),
+                Keep::Whole(_) => length as usize,
+            },
         };
         Ok(())
     }
@@ -47,7 +61,7 @@ impl Body {
         if self.limit == MediaPacket::HEAD
             && self.head.len() == MediaPacket::HEAD
             && !rest.is_empty()
-            && is_configuration(self.type_id, &self.head)
+            && tag::is_configuration(self.type_id, &self.head)
         {
             self.limit = MediaPacket::WHOLE;
             self.keep(rest);
@@ -90,38 +104,6 @@ impl Body {
     }
 }
 
-/// Whether a media message is codec configuration rather than coded frames, by its first bytes: FLV 10.1 E.4.2.1 and E.4.3.1,
-/// HEVC by its unofficial codec id 12, and Enhanced RTMP v2 ("ExVideoTagHeader", "ExAudioTagHeader").
-fn is_configuration(type_id: u8, head: &[u8]) -> bool {
-    let [first, second, ..] = *head else { return false };
-    match type_id {
-        kind::VIDEO if first & 0x80 != 0 => matches!(enhanced_packet_type(head, 6), Some(0 | 4 | 5)),
-        kind::VIDEO => matches!(first & 0x0f, 7 | 12) && second == 0,
-        kind::AUDIO if first >> 4 == 9 => matches!(enhanced_packet_type(head, 5), Some(0 | 4)),
-        kind::AUDIO => first >> 4 == 10 && second == 0,
-        _ => false,
-    }
-}
-
-/// The packet type behind ModEx prefixes and the multitrack wrapper (whose number differs between audio and video).
-fn enhanced_packet_type(head: &[u8], multitrack: u8) -> Option<u8> {
-    const MOD_EX: u8 = 7;
-    let mut packet_type = head.first()? & 0x0f;
-    let mut at = 1;
-    while packet_type == MOD_EX {
-        let mut size = usize::from(*head.get(at)?) + 1;
-        at += 1;
-        if size == 256 {
-            size = usize::from(u16::from_be_bytes([*head.get(at)?, *head.get(at + 1)?])) + 1;
-            at += 2;
-        }
-        at += size;
-        packet_type = head.get(at)? & 0x0f;
-        at += 1;
-    }
-    if packet_type == multitrack { head.get(at).map(|byte| byte & 0x0f) } else { Some(packet_type) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,7 +112,7 @@ mod tests {
         let mut bytes = start.to_vec();
         bytes.resize(length, 0xaa);
         let (mut body, mut out) = (Body::default(), Vec::new());
-        body.begin(type_id, length as u32).unwrap();
+        body.begin(type_id, length as u32, Keep::Heads).unwrap();
         bytes.chunks(step).for_each(|part| body.feed(part));
         assert_eq!(body.missing(), 0);
         body.finish(&mut out);
@@ -173,9 +155,13 @@ mod tests {
     #[test]
     fn a_declared_length_allocates_nothing() {
         let mut body = Body::default();
-        body.begin(kind::COMMAND, 60_000).unwrap();
+        body.begin(kind::COMMAND, 60_000, Keep::Heads).unwrap();
         body.feed(&[0; 10]);
         assert_eq!(body.excess(), 0);
-        assert!(body.begin(kind::COMMAND, 65_537).is_err());
+        assert!(body.begin(kind::COMMAND, 65_537, Keep::Whole(1 << 20)).is_err());
+        body.begin(kind::VIDEO, 1 << 20, Keep::Whole(1 << 20)).unwrap();
+        body.feed(&[0; 100]);
+        assert!(body.excess() < 100);
+        assert!(body.begin(kind::VIDEO, (1 << 20) + 1, Keep::Whole(1 << 20)).is_err());
     }
 }

@@ -12,13 +12,13 @@
 use thiserror::Error;
 
 use super::aggregate::Aggregate;
-use super::body::Body;
+use super::body::{Body, Keep};
 use super::message_type as kind;
 use super::octets::{Octets, u24};
 
 /// Most chunk streams of one session. Servers use fewer than ten.
 pub const MAX_CHUNK_STREAMS: usize = 64;
-/// Most bytes that partial messages may hold together.
+/// Most bytes that partial messages may hold together, besides one of the longest that are kept whole.
 const MAX_KEPT: usize = 96 * 1024;
 const EXTENDED: u32 = 0x00ff_ffff;
 /// Longest chunk header: basic 3, message 11, extended timestamp 4.
@@ -37,17 +37,20 @@ pub enum ChunkError {
     TooManyChunkStreams,
     #[error("command of {0} bytes")]
     CommandTooLong(u32),
+    #[error("message of {0} bytes")]
+    MessageTooLong(u32),
     #[error("too many unfinished messages")]
     TooMuchUnfinished,
 }
 
 /// A complete message. The kept part of its body is in [`ChunkReader::head`] until the next read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Message {
-    pub(super) type_id: u8,
+pub struct Message {
+    pub type_id: u8,
     /// Milliseconds, wraps.
-    pub(super) timestamp: u32,
-    pub(super) length: u32,
+    pub timestamp: u32,
+    /// Bytes of the body, kept or not.
+    pub length: u32,
 }
 
 /// One chunk stream's memory.
@@ -81,7 +84,8 @@ enum State {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct ChunkReader {
+pub struct ChunkReader {
+    keep: Keep,
     chunk_size: u32,
     streams: Vec<ChunkStream>,
     /// Index of the chunk stream being read.
@@ -96,8 +100,9 @@ pub(super) struct ChunkReader {
 }
 
 impl ChunkReader {
-    pub(super) fn new() -> Self {
+    pub fn new(keep: Keep) -> Self {
         Self {
+            keep,
             chunk_size: 128,
             streams: Vec::new(),
             current: 0,
@@ -109,13 +114,23 @@ impl ChunkReader {
         }
     }
 
+    /// Keeps as much as this of messages that begin from now on.
+    pub fn set_keep(&mut self, keep: Keep) {
+        self.keep = keep;
+    }
+
     /// The kept part of the newest message's body.
-    pub(super) fn head(&self) -> &[u8] {
+    pub fn head(&self) -> &[u8] {
         &self.head
     }
 
+    /// Gives [`ChunkReader::head`] away.
+    pub fn take_head(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.head)
+    }
+
     /// Reads from the front of `input` until a message is complete (`Some`) or the input is used up (`None`).
-    pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ChunkError> {
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ChunkError> {
         loop {
             let message = if self.again.is_empty() {
                 self.step(input)?
@@ -210,7 +225,7 @@ impl ChunkReader {
             [first, ref rest @ ..] => (u32::from(first & 0x3f), rest),
             [] => return Ok(()),
         };
-        let chunk_size = self.chunk_size;
+        let (chunk_size, keep) = (self.chunk_size, self.keep);
         let stream = self.stream(id, format)?;
         let mut length = stream.length;
         if let [_, _, _, l0, l1, l2, type_id, ..] = *fields {
@@ -232,8 +247,9 @@ impl ChunkReader {
             }
             stream.timestamp = if format == 0 { stream.field } else { stream.timestamp.wrapping_add(stream.field) };
             stream.open = true;
-            stream.aggregate = (stream.type_id == kind::AGGREGATE).then(|| Box::new(Aggregate::new(stream.timestamp)));
-            stream.body.begin(stream.type_id, length)?;
+            stream.aggregate =
+                (stream.type_id == kind::AGGREGATE).then(|| Box::new(Aggregate::new(stream.timestamp, keep)));
+            stream.body.begin(stream.type_id, length, keep)?;
         }
         let peek = format == 3 && stream.extended;
         self.left = stream.body.missing().min(chunk_size as usize);
@@ -274,7 +290,8 @@ impl ChunkReader {
                 return self.finish_message(tag);
             }
         }
-        if stream.excess() > 0 && self.streams.iter().map(ChunkStream::excess).sum::<usize>() > MAX_KEPT {
+        let most = if let Keep::Whole(most) = self.keep { most as usize + MAX_KEPT } else { MAX_KEPT };
+        if stream.excess() > 0 && self.streams.iter().map(ChunkStream::excess).sum::<usize>() > most {
             return Err(ChunkError::TooMuchUnfinished);
         }
         Ok(tag)

@@ -20,6 +20,8 @@ pub(super) struct Info<'a> {
     pub(super) code: &'a [u8],
     pub(super) description: &'a [u8],
     pub(super) redirect: Option<Redirect<'a>>,
+    /// `tcUrl` of a reconnect request: an absolute URL or a reference relative to that of the connection.
+    pub(super) tc_url: &'a [u8],
 }
 
 /// Where a refusal sends the client: `ex` of a `NetConnection.Connect.Rejected` with `ex.code` 302.
@@ -66,6 +68,7 @@ impl<'a> Command<'a> {
             (1, _, b"level", Scalar::Text(text)) => self.info.level = text,
             (1, _, b"code", Scalar::Text(text)) => self.info.code = text,
             (1, _, b"description", Scalar::Text(text)) => self.info.description = text,
+            (1, _, b"tcUrl", Scalar::Text(text)) => self.info.tc_url = text,
             (2, b"ex", b"code", Scalar::Number(number)) => redirect_code = Some(number),
             (2, b"ex", b"redirect", Scalar::Text(text)) => either = Some(Redirect::Either(text)),
             (2, b"ex", b"redirect2", Scalar::Text(text)) => stream = Some(Redirect::Stream(text)),
@@ -79,6 +82,11 @@ impl<'a> Command<'a> {
 }
 
 impl Info<'_> {
+    /// About a call that the play does not need.
+    pub(super) fn is_about_a_call(&self) -> bool {
+        self.code.starts_with(b"NetConnection.Call.")
+    }
+
     /// Whether a status means that nothing more will come. Some servers leave the level out.
     pub(super) fn ends_session(&self) -> bool {
         match self.code {
@@ -90,8 +98,7 @@ impl Info<'_> {
             | b"NetConnection.Connect.AppShutdown"
             | b"NetConnection.Connect.Closed"
             | b"NetConnection.Connect.IdleTimeout" => true,
-            // About a call that the play does not need.
-            code if code.starts_with(b"NetConnection.Call.") => false,
+            _ if self.is_about_a_call() => false,
             _ => self.level == b"error",
         }
     }
@@ -103,6 +110,7 @@ pub(super) enum Status {
     PlayStart,
     PublishNotify,
     Ended(UnpublishCode),
+    ReconnectRequest,
     Other,
 }
 
@@ -114,6 +122,7 @@ impl Status {
             b"NetStream.Play.UnpublishNotify" => Self::Ended(UnpublishCode::UnpublishNotify),
             b"NetStream.Play.Stop" => Self::Ended(UnpublishCode::PlayStop),
             b"NetStream.Play.Complete" => Self::Ended(UnpublishCode::PlayComplete),
+            b"NetConnection.Connect.ReconnectRequest" => Self::ReconnectRequest,
             _ => Self::Other,
         }
     }

@@ -74,6 +74,11 @@ impl SessionError {
         }
     }
 
+    /// A refusal for want of the right credentials. The server's own words may hold what is needed to guess them.
+    pub(super) fn denied(info: &Info<'_>, url: &StreamUrl, why: &str) -> Self {
+        Self::Rejected(Refusal { description: why.to_owned(), ..Refusal::new(info, url) })
+    }
+
     /// A refusal by its code.
     pub(super) fn refused(info: &Info<'_>, url: &StreamUrl) -> Self {
         let mut refusal = Refusal::new(info, url);
@@ -232,6 +237,9 @@ fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option<StreamUrl>
         Redirect::Either(_) => follow(text, url),
     }
     .ok()?;
+    if target.credentials().is_some() {
+        return None;
+    }
     // Host and application will be shown, more than our own URL shows they may not give away. Short values (`u=1`) are part of many an
     // honest name: those count only as a whole path segment.
     let [shown, own] = [&target, url].map(|u| u.to_string().to_ascii_lowercase());
@@ -239,7 +247,35 @@ fn redirect_target(redirect: Redirect<'_>, url: &StreamUrl) -> Option<StreamUrl>
         let found = secret.len() >= 8 && shown.contains(&secret) || shown.split('/').any(|part| part == secret);
         found && !own.contains(&secret)
     });
+    // Whoever has the credentials' challenge can guess at them: another host does not get to ask.
+    let target = if target.host() == url.host() { target.with_credentials_of(url) } else { target };
     (!leaks).then_some(target)
+}
+
+/// Where a reconnect request wants the stream of `url` to be played on: `reference` resolved against its `tcUrl` (RFC 3986, 5.2), or the
+/// same place where it is empty. `None` if that is no place to go to, or one without the encryption of the present one.
+pub(super) fn moved_target(reference: &[u8], url: &StreamUrl) -> Option<StreamUrl> {
+    let reference = str::from_utf8(reference).ok()?;
+    if reference.is_empty() {
+        return Some(url.clone());
+    }
+    let base = url.tc_url();
+    let (scheme, rest) = base.split_once("://")?;
+    let rest = rest.split('?').next()?;
+    let (authority, path) = rest.split_once('/')?;
+    let resolved = if reference.contains("://") {
+        reference.to_owned()
+    } else if let Some(authority) = reference.strip_prefix("//") {
+        format!("{scheme}://{authority}")
+    } else if let Some(path) = reference.strip_prefix('/') {
+        format!("{scheme}://{authority}/{path}")
+    } else {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let separator = if folder.is_empty() { "" } else { "/" };
+        format!("{scheme}://{authority}/{folder}{separator}{reference}")
+    };
+    let target = redirect_target(Redirect::Either(resolved.as_bytes()), url)?;
+    (target.is_secure() || !url.is_secure()).then_some(target)
 }
 
 /// `text` as it is if it already ends with our key, otherwise our key below it.
@@ -367,6 +403,32 @@ mod tests {
     }
 
     #[test]
+    fn a_reconnect_request_may_name_a_place_relative_to_this_one() {
+        let ours = StreamUrl::parse("rtmp://h:1936/app/inst/S3CRETKEY?token=T0KENVALUE").unwrap();
+        for (reference, shown, app) in [
+            ("", "rtmp://h:1936/app/***", "app/inst"),
+            ("rtmp://other/edge", "rtmp://other:1935/edge/***", "edge"),
+            ("rtmps://other/edge", "rtmps://other:443/edge/***", "edge"),
+            ("//192.0.2.0/edge", "rtmp://192.0.2.0:1935/edge/***", "edge"),
+            ("/edge", "rtmp://h:1936/edge/***", "edge"),
+            ("edge", "rtmp://h:1936/app/***", "app/edge"),
+        ] {
+            let target = moved_target(reference.as_bytes(), &ours).unwrap();
+            assert_eq!((target.to_string().as_str(), target.app()), (shown, app), "{reference}");
+            assert_eq!(target.key(), ours.key(), "{reference}");
+        }
+        let secure = StreamUrl::parse("rtmps://h/app/S3CRETKEY").unwrap();
+        assert_eq!(moved_target(b"/edge", &secure).unwrap().to_string(), "rtmps://h:443/edge/***");
+        assert_eq!(moved_target(b"rtmp://h/edge", &secure), None);
+        for bad in [&b"http://h/edge"[..], b"//", b"\xff", b"rtmp://u:p@h/edge", b"rtmp://S3CRETKEY.example/edge"] {
+            assert_eq!(moved_target(bad, &ours), None, "{bad:?}");
+        }
+        let known = StreamUrl::parse("rtmp://user:password@h/app/cam").unwrap();
+        assert_eq!(moved_target(b"/edge", &known).unwrap().credentials(), known.credentials());
+        assert_eq!(moved_target(b"//other/edge", &known).unwrap().credentials(), None);
+    }
+
+    #[test]
     fn a_redirect_does_not_take_the_encryption_away() {
         let plain = StreamUrl::parse("rtmp://h/live/S3CRETKEY").unwrap();
         let secure = StreamUrl::parse("rtmps://h/live/S3CRETKEY").unwrap();
@@ -376,6 +438,7 @@ mod tests {
                 code: b"NetConnection.Connect.Rejected",
                 description: b"moved",
                 redirect: Some(Redirect::Either(target)),
+                tc_url: b"",
             };
             SessionError::refused(&info, url)
         };

@@ -3,7 +3,7 @@
 //! ```text
 //! bytes ─► handshake ─► chunk ─► session ─► Output::Media / Output::Event
 //!          (rml_rtmp)   body, aggregate │
-//!                       command, amf ───┴─► outbound (rml_rtmp's serializer) ─► transmit()
+//!                command, conversation ─┴─► outbound (rml_rtmp's serializer) ─► transmit()
 //! ```
 //!
 //! The receive path after the handshake is this module's own: a peer can neither crash it nor make it hold more than a bounded number
@@ -17,32 +17,37 @@ pub mod amf;
 mod body;
 mod chunk;
 mod command;
+mod conversation;
 mod error;
+mod introduction;
 mod octets;
 mod outbound;
 mod output;
 mod session;
+pub mod tag;
 
-pub use chunk::{ChunkError, MAX_CHUNK_STREAMS};
+pub use body::Keep;
+pub use chunk::{ChunkError, ChunkReader, MAX_CHUNK_STREAMS, Message};
 pub use error::{Refusal, SessionError};
+pub use introduction::Introduction;
 pub use output::{Output, SessionEvent, UnpublishCode};
 pub use session::{PlayConfig, PlaySession};
 
 /// Message type ids (RTMP 1.0, 5.4 and 7.1).
-mod message_type {
+pub mod message_type {
     /// Used by no message: what is stepped over.
-    pub(super) const UNKNOWN: u8 = 0;
-    pub(super) const SET_CHUNK_SIZE: u8 = 1;
-    pub(super) const ABORT: u8 = 2;
-    pub(super) const ACKNOWLEDGEMENT: u8 = 3;
-    pub(super) const USER_CONTROL: u8 = 4;
-    pub(super) const WINDOW_ACKNOWLEDGEMENT_SIZE: u8 = 5;
-    pub(super) const SET_PEER_BANDWIDTH: u8 = 6;
-    pub(super) const AUDIO: u8 = 8;
-    pub(super) const VIDEO: u8 = 9;
-    pub(super) const DATA_AMF3: u8 = 15;
-    pub(super) const COMMAND_AMF3: u8 = 17;
-    pub(super) const DATA: u8 = 18;
-    pub(super) const COMMAND: u8 = 20;
-    pub(super) const AGGREGATE: u8 = 22;
+    pub const UNKNOWN: u8 = 0;
+    pub const SET_CHUNK_SIZE: u8 = 1;
+    pub const ABORT: u8 = 2;
+    pub const ACKNOWLEDGEMENT: u8 = 3;
+    pub const USER_CONTROL: u8 = 4;
+    pub const WINDOW_ACKNOWLEDGEMENT_SIZE: u8 = 5;
+    pub const SET_PEER_BANDWIDTH: u8 = 6;
+    pub const AUDIO: u8 = 8;
+    pub const VIDEO: u8 = 9;
+    pub const DATA_AMF3: u8 = 15;
+    pub const COMMAND_AMF3: u8 = 17;
+    pub const DATA: u8 = 18;
+    pub const COMMAND: u8 = 20;
+    pub const AGGREGATE: u8 = 22;
 }

@@ -4,8 +4,6 @@ use rml_rtmp::chunk_io::ChunkSerializer;
 use rml_rtmp::messages::MessagePayload;
 use rml_rtmp::time::RtmpTimestamp;
 
-use crate::model::StreamUrl;
-
 use super::amf::Writer;
 use super::error::SessionError;
 use super::message_type as kind;
@@ -62,37 +60,20 @@ impl Outbound {
         Ok(())
     }
 
-    /// `connect` as FFmpeg sends it: servers are used to these values.
-    pub(super) fn connect(&mut self, transaction: f64, url: &StreamUrl) -> Result<(), SessionError> {
-        let body = Writer::default()
-            .text("connect")
-            .number(transaction)
-            .begin_object()
-            .key("app")
-            .text(url.app())
-            .key("flashVer")
-            .text("LNX 9,0,124,2")
-            .key("tcUrl")
-            .text(&url.tc_url())
-            .key("fpad")
-            .boolean(false)
-            .key("capabilities")
-            .number(15.0)
-            .key("audioCodecs")
-            .number(4071.0)
-            .key("videoCodecs")
-            .number(252.0)
-            .key("videoFunction")
-            .number(1.0)
-            .key("objectEncoding")
-            .number(0.0)
-            .end_object();
-        self.message(kind::COMMAND, 0, body.finish())
+    pub(super) fn command(&mut self, stream_id: u32, body: Vec<u8>) -> Result<(), SessionError> {
+        self.message(kind::COMMAND, stream_id, body)
     }
 
     pub(super) fn create_stream(&mut self, transaction: f64) -> Result<(), SessionError> {
         let body = Writer::default().text("createStream").number(transaction).null();
-        self.message(kind::COMMAND, 0, body.finish())
+        self.command(0, body.finish())
+    }
+
+    /// What origins of some delivery networks (Akamai, Edgecast, Limelight: videojs/video.js#1846) want before the play of a live stream.
+    /// FFmpeg and librtmp send it for live streams like this; servers that do not know it ignore it or answer with an error.
+    pub(super) fn subscribe(&mut self, transaction: f64, key: &str) -> Result<(), SessionError> {
+        let body = Writer::default().text("FCSubscribe").number(transaction).null().text(key);
+        self.command(0, body.finish())
     }
 
     /// `play` with start -2000 as FFmpeg and librtmp send it: the live stream if there is one (-2; those two count milliseconds).
@@ -102,7 +83,7 @@ impl Outbound {
         event.extend(BUFFER_LENGTH.to_be_bytes());
         self.message(kind::USER_CONTROL, 0, event)?;
         let body = Writer::default().text("play").number(transaction).null().text(key).number(-2000.0);
-        self.message(kind::COMMAND, stream_id, body.finish())
+        self.command(stream_id, body.finish())
     }
 
     pub(super) fn ping_request(&mut self, timestamp: u32) -> Result<(), SessionError> {

@@ -25,6 +25,9 @@ pub enum SessionEvent {
     Published,
     /// The server has nothing to send for a while (StreamDry). No end by itself.
     Dry,
+    /// The server asks to be left for [`super::PlaySession::moved_to`] (Enhanced RTMP v2, "Reconnect Request"). It goes on serving
+    /// until then. Once.
+    Moved,
     /// No audio or video within the first-media time. Once. If [`Phase::Play`] is not done, the origin is alive (it has answered the ping
     /// sent with `play`) but keeps back its word until there is a publication, as nginx-rtmp does with `play_restart on`.
     NoMedia,

@@ -10,9 +10,11 @@ use crate::model::report::Phase;
 use crate::model::spec::PhaseTimeouts;
 use crate::model::{MediaPacket, PacketKind, StreamUrl};
 
+use super::body::Keep;
 use super::chunk::{ChunkReader, Message};
-use super::command::{Command, Status};
-use super::error::{Refusal, SessionError};
+use super::command::Command;
+use super::error::SessionError;
+use super::introduction::Introduction;
 use super::message_type as kind;
 use super::outbound::Outbound;
 use super::output::{Output, SessionEvent, UnpublishCode};
@@ -21,22 +23,25 @@ use super::output::{Output, SessionEvent, UnpublishCode};
 const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
 const VERSION: u8 = 3;
 
-const CONNECT: f64 = 1.0;
-const CREATE_STREAM: f64 = 2.0;
-const PLAY: f64 = 3.0;
+/// Transaction of `connect`.
+pub(super) const CONNECT: f64 = 1.0;
 
 /// Acknowledgement window until the server names its own (FFmpeg's and librtmp's order of magnitude).
-const DEFAULT_WINDOW: u32 = 2_500_000;
+pub(super) const DEFAULT_WINDOW: u32 = 2_500_000;
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
 pub struct PlayConfig {
     pub url: StreamUrl,
     pub timeouts: PhaseTimeouts,
+    /// The default one, or what [`PlaySession::next_introduction`] said after the connection before.
+    pub introduction: Introduction,
+    /// Our part of the answer to an authentication's challenge; another one each time.
+    pub random: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Handshake,
     Connect,
     CreateStream,
@@ -46,7 +51,7 @@ enum Stage {
 
 /// What the server has said about the publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Publication {
+pub(super) enum Publication {
     Unmentioned,
     Announced,
     Ended,
@@ -60,32 +65,38 @@ enum Publication {
 ///
 /// An error ends the session: drop it. What was given before the error counts.
 pub struct PlaySession {
-    url: StreamUrl,
-    timeouts: PhaseTimeouts,
+    pub(super) url: StreamUrl,
+    pub(super) timeouts: PhaseTimeouts,
+    pub(super) introduction: Introduction,
+    pub(super) random: u32,
+    /// How another connection may be accepted where this one was not.
+    pub(super) again: Option<Introduction>,
+    /// Where the server wants us to reconnect to.
+    pub(super) moved_to: Option<StreamUrl>,
     started: Instant,
     total_deadline: Instant,
     /// Of the present stage; of the first media while playing.
     deadline: Option<Instant>,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// Boxed and dropped when done: it takes 3 KiB.
     handshake: Option<Box<Handshake>>,
-    reader: ChunkReader,
-    outbound: Outbound,
-    events: VecDeque<SessionEvent>,
+    pub(super) reader: ChunkReader,
+    pub(super) outbound: Outbound,
+    pub(super) events: VecDeque<SessionEvent>,
     /// Media that waits for the events in front of it; its head is in `reader`.
     ready: Option<Media>,
-    publication: Publication,
+    pub(super) publication: Publication,
     media_seen: bool,
     no_media_reported: bool,
     ping: Option<Instant>,
     /// Whether the origin has shown since `play` that it is alive.
-    answered_ping: bool,
+    pub(super) answered_ping: bool,
     received: u64,
     /// Of `received`, what belongs to the handshake.
     handshake_received: usize,
     acknowledged: u64,
     window: u32,
-    announced_window: Option<u32>,
+    pub(super) announced_window: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,11 +118,15 @@ impl PlaySession {
             deadline: Some(now + config.timeouts.handshake),
             url: config.url,
             timeouts: config.timeouts,
+            introduction: config.introduction,
+            random: config.random,
+            again: None,
+            moved_to: None,
             started: now,
             total_deadline,
             stage: Stage::Handshake,
             handshake: Some(handshake),
-            reader: ChunkReader::new(),
+            reader: ChunkReader::new(Keep::Heads),
             outbound: Outbound::new(first),
             events: VecDeque::new(),
             ready: None,
@@ -229,8 +244,22 @@ impl PlaySession {
         self.received
     }
 
+    /// After the end: how to present us on another connection to the same URL, when that may be accepted where this one was not.
+    pub fn next_introduction(&mut self) -> Option<Introduction> {
+        self.again.take()
+    }
+
+    /// Where to play on after [`SessionEvent::Moved`].
+    pub fn moved_to(&self) -> Option<&StreamUrl> {
+        self.moved_to.as_ref()
+    }
+
     /// The transport has ended: what that means now.
     pub fn handle_eof(&mut self) -> SessionError {
+        if self.stage == Stage::Connect {
+            // Servers that cannot read what capabilities are written with close without a word (bluenviron/mediamtx#3188).
+            self.again = self.introduction.without_capabilities();
+        }
         SessionError::Closed(match self.stage {
             Stage::Handshake => Some(Phase::Handshake),
             Stage::Connect => Some(Phase::Connect),
@@ -258,14 +287,14 @@ impl PlaySession {
             self.handshake = None;
             self.enter(Stage::Connect, now + self.timeouts.connect);
             self.events.push_back(SessionEvent::PhaseDone(Phase::Handshake));
-            self.outbound.connect(CONNECT, &self.url)?;
+            self.outbound.command(0, self.introduction.connect(CONNECT, &self.url))?;
         } else if self.handshake_received == HANDSHAKE_BYTES {
             return Err(SessionError::Handshake);
         }
         Ok(())
     }
 
-    fn enter(&mut self, stage: Stage, deadline: Instant) {
+    pub(super) fn enter(&mut self, stage: Stage, deadline: Instant) {
         self.stage = stage;
         self.deadline = Some(deadline);
     }
@@ -311,7 +340,7 @@ impl PlaySession {
         Ok(())
     }
     /// Length of the zero that stands in front of the AMF0 values of an AMF3 message.
-    fn amf3_prefix(&self, message: Message, amf3: u8) -> usize {
+    pub(super) fn amf3_prefix(&self, message: Message, amf3: u8) -> usize {
         usize::from(message.type_id == amf3 && self.reader.head().first() == Some(&0))
     }
 
@@ -346,21 +375,21 @@ impl PlaySession {
         }
     }
 
-    fn accept_play(&mut self, now: Instant) {
+    pub(super) fn accept_play(&mut self, now: Instant) {
         if self.stage == Stage::Play {
             self.enter(Stage::Playing, now + self.timeouts.first_media);
             self.events.push_back(SessionEvent::PhaseDone(Phase::Play));
         }
     }
 
-    fn published(&mut self) {
+    pub(super) fn published(&mut self) {
         if self.publication != Publication::Announced {
             self.publication = Publication::Announced;
             self.events.push_back(SessionEvent::Published);
         }
     }
 
-    fn unpublished(&mut self, code: UnpublishCode) {
+    pub(super) fn unpublished(&mut self, code: UnpublishCode) {
         if self.stage == Stage::Playing && self.publication != Publication::Ended {
             self.publication = Publication::Ended;
             self.events.push_back(SessionEvent::Unpublished { code });
@@ -385,73 +414,6 @@ impl PlaySession {
             _ => {}
         }
         Ok(())
-    }
-
-    fn handle_command(&mut self, now: Instant, message: Message) -> Result<(), SessionError> {
-        let skip = self.amf3_prefix(message, kind::COMMAND_AMF3);
-        let body = self.reader.head().get(skip..).unwrap_or_default();
-        let Ok(command) = Command::parse(body) else { return Ok(()) };
-        let answered = match self.stage {
-            Stage::Connect => command.transaction == CONNECT,
-            Stage::CreateStream => command.transaction == CREATE_STREAM,
-            Stage::Play => command.transaction == PLAY,
-            Stage::Handshake | Stage::Playing => false,
-        };
-        match command.name {
-            b"_error" if answered => Err(SessionError::refused(&command.info, &self.url)),
-            b"_result" if answered && command.info.level == b"error" => {
-                Err(SessionError::refused(&command.info, &self.url))
-            }
-            b"_result" if answered => {
-                let number = command.number;
-                self.go_on(now, number)
-            }
-            b"onStatus" => {
-                if command.info.ends_session() {
-                    return Err(SessionError::refused(&command.info, &self.url));
-                }
-                let status = Status::of(command.info.code);
-                self.handle_status(now, status);
-                Ok(())
-            }
-            b"close" => Err(SessionError::Shutdown(Refusal::new(&command.info, &self.url))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The present stage's call has succeeded.
-    fn go_on(&mut self, now: Instant, number: Option<f64>) -> Result<(), SessionError> {
-        match self.stage {
-            Stage::Connect => {
-                self.events.push_back(SessionEvent::PhaseDone(Phase::Connect));
-                self.enter(Stage::CreateStream, now + self.timeouts.play);
-                if self.announced_window.is_none() {
-                    self.announced_window = Some(DEFAULT_WINDOW);
-                    self.outbound.window_acknowledgement_size(DEFAULT_WINDOW)?;
-                }
-                self.outbound.create_stream(CREATE_STREAM)
-            }
-            Stage::CreateStream => {
-                let id = number.filter(|id| (0.0..=f64::from(u32::MAX)).contains(id)).ok_or(SessionError::Answer)?;
-                // The phase's time runs on from createStream.
-                self.stage = Stage::Play;
-                self.outbound.play(PLAY, id as u32, self.url.key())?;
-                self.answered_ping = false;
-                self.send_ping(now);
-                Ok(())
-            }
-            Stage::Handshake | Stage::Play | Stage::Playing => Ok(()),
-        }
-    }
-
-    fn handle_status(&mut self, now: Instant, status: Status) {
-        match status {
-            Status::PlayStart if self.stage == Stage::Playing => self.published(),
-            Status::PlayStart => self.accept_play(now),
-            Status::PublishNotify => self.published(),
-            Status::Ended(code) => self.unpublished(code),
-            Status::Other => {}
-        }
     }
 }
 

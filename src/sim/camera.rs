@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
 
-use super::amf::Value;
 use super::connection::{Connection, Sent, lock};
 use super::fault::Fault;
 use super::message::{self, ChunkedBody, Header, MEDIA_STREAM, event, kind};
 use super::recording::{Frame, LOOP_MS, Recording};
 use crate::model::{MediaKind, Name};
+use crate::rtmp::amf::Writer;
 
 /// A pacer that comes later than this (a frozen process) leaves out what it missed, as a live source would.
 const MAX_LATE_US: u64 = 1_000_000;
@@ -136,7 +136,7 @@ impl Camera {
     }
 
     /// Sends the play answer and adds the player. With `burst`, the GOP so far comes first at once.
-    pub(super) fn join(&self, connection: &Arc<Connection>, now: u64, burst: bool) {
+    pub(super) fn join(&self, connection: &Arc<Connection>, now: u64, burst: bool, mut out: Vec<u8>) {
         let mut state = self.lock();
         if state.players.is_empty() {
             state.next = state.index_at(now);
@@ -144,7 +144,6 @@ impl Camera {
         state.stats.plays += 1;
         let silent = state.fault.is_absence();
         let cached = if burst && !silent { state.cached_gop() } else { None };
-        let mut out = play_answer();
         if !silent {
             // Headers never run ahead of the frames behind them.
             let first = cached.as_ref().map_or(state.next, |gop| gop.start);
@@ -212,6 +211,15 @@ impl Camera {
                 let body = ChunkedBody::new(kind::VIDEO, &[0x17, 2, 0, 0, 0]);
                 let header = Header::new(kind::VIDEO, state.timestamp(state.next), body.length(), MEDIA_STREAM);
                 state.send(&[Outgoing { header, body: &body, frame: None, media: MediaKind::Video }]);
+            }
+            Fault::ReconnectRequest { to } => {
+                let mut out = Vec::new();
+                let body = Writer::default().text("onStatus").number(0.0).null();
+                let code = "NetConnection.Connect.ReconnectRequest";
+                let body = message::information(body, "status", code, "please reconnect");
+                let body = if to.is_empty() { body } else { body.key("tcUrl").text(to) };
+                message::write(&mut out, kind::COMMAND, 0, 0, &body.end_object().finish());
+                state.broadcast(&out);
             }
             Fault::Garbage => state.broadcast(noise),
             Fault::TimestampJump { ms } => state.offset_ms += i64::from(*ms),
@@ -357,9 +365,8 @@ impl State {
     /// Access rule, metadata and codec headers: what a player gets before media.
     fn write_start(&mut self, out: &mut Vec<u8>, first: u64) {
         let timestamp = self.timestamp(first);
-        let access = [Value::text("|RtmpSampleAccess"), Value::Bool(true), Value::Bool(true)];
-        message::write_values(out, kind::DATA, timestamp, MEDIA_STREAM, &access);
-        message::write_values(out, kind::DATA, timestamp, MEDIA_STREAM, &self.recording.metadata());
+        message::write_access(out, timestamp);
+        message::write(out, kind::DATA, timestamp, MEDIA_STREAM, &self.recording.metadata().finish());
         let recording = Arc::clone(&self.recording);
         for (kind, media, body) in [
             (kind::VIDEO, MediaKind::Video, &recording.avc_header),
@@ -419,13 +426,4 @@ impl CameraStats {
         self.video_bytes += other.video_bytes;
         self.audio_bytes += other.audio_bytes;
     }
-}
-
-/// The answer to `play`, before any media.
-pub(super) fn play_answer() -> Vec<u8> {
-    let mut out = Vec::new();
-    message::write_event(&mut out, event::STREAM_BEGIN, MEDIA_STREAM);
-    message::write_status(&mut out, "status", "NetStream.Play.Reset", "playing and resetting");
-    message::write_status(&mut out, "status", "NetStream.Play.Start", "started playing");
-    out
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Disconnect;
@@ -23,6 +24,8 @@ pub(super) struct Connection {
     tcp: TcpStream,
     tls: Option<Mutex<rustls::ServerConnection>>,
     queue: Mutex<Queue>,
+    /// Something began to wait in the queue.
+    queued: Notify,
     /// RTMP bytes taken by the kernel (or by TLS), handshake included.
     sent: AtomicU64,
     resetting: AtomicBool,
@@ -51,6 +54,7 @@ impl Connection {
             tcp,
             tls: tls.map(Mutex::new),
             queue,
+            queued: Notify::new(),
             sent: AtomicU64::new(0),
             resetting: AtomicBool::new(false),
             closed: CancellationToken::new(),
@@ -117,12 +121,26 @@ impl Connection {
             taken -= skip;
             queue.bytes.extend_from_slice(piece.get(skip..).unwrap_or_default());
         }
+        if !queue.bytes.is_empty() {
+            self.queued.notify_one();
+        }
         Sent::Taken
     }
 
     /// Tries again to write what waits.
     pub(super) fn flush(&self) {
         self.drain(&mut lock(&self.queue));
+    }
+
+    /// Writes what waits as soon as the socket takes it. Never ends unless the socket does.
+    pub(super) async fn keep_flushing(&self) -> io::Result<()> {
+        loop {
+            while !lock(&self.queue).bytes.is_empty() {
+                self.tcp.writable().await?;
+                self.flush();
+            }
+            self.queued.notified().await;
+        }
     }
 
     fn drain(&self, queue: &mut Queue) {

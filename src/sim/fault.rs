@@ -35,6 +35,10 @@ pub enum Fault {
     Redirect {
         to: String,
     },
+    /// Momentary: `NetConnection.Connect.ReconnectRequest` (Enhanced RTMP v2) with this `tcUrl`, or without one where it is empty.
+    ReconnectRequest {
+        to: String,
+    },
     /// TCP is accepted, the handshake never answered. Players leave. For all cameras only.
     AcceptSilent,
     /// The handshake is completed, nothing else answered. Players leave. For all cameras only.
@@ -85,7 +89,12 @@ impl Fault {
     pub fn is_momentary(&self) -> bool {
         matches!(
             self,
-            Self::Drop | Self::Reset | Self::TimestampJump { .. } | Self::TimestampRegression { .. } | Self::Rebase
+            Self::Drop
+                | Self::Reset
+                | Self::ReconnectRequest { .. }
+                | Self::TimestampJump { .. }
+                | Self::TimestampRegression { .. }
+                | Self::Rebase
         )
     }
 

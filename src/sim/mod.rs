@@ -5,21 +5,27 @@
 //! one thread feeds thousands of streams. A [`Fault`] of a camera, or of `*`, takes effect before
 //! [`Sim::set_fault`] returns; it also comes by HTTP (see `control`) or by schedule.
 //!
-//! `names` which cameras · `recording` their content · `camera` timeline and players · `pacer` sends what is due ·
-//! `session` talks RTMP with `message` and `amf` over `connection` · `origin` ties them together.
+//! It also accepts publishers, under any application and key that is no camera's, and relays what they send untouched.
+//!
+//! `names` which cameras · `recording` their content · `camera` timeline and players · `pacer` sends what is due · `relay` publishers
+//! and their players · `session` talks RTMP over `connection`, `commands` says what it answers, `manners` how that
+//! differs from server to server, `message` how it is written · `origin`
+//! ties them together.
 
 #![allow(clippy::disallowed_methods, reason = "a simulated origin's clock is the wall's own")]
 
-mod amf;
 mod camera;
+mod commands;
 mod connection;
 mod control;
 mod fault;
+mod manners;
 mod message;
 mod names;
 mod origin;
 mod pacer;
 mod recording;
+mod relay;
 mod session;
 
 use std::io;
@@ -33,9 +39,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 pub use camera::CameraStats;
+pub use commands::UnknownStream;
 pub use fault::{DEMO_CAMERAS, Fault, ScheduledFault, demo_schedule};
+pub use manners::{Login, LoginMethod, Quirk};
 pub use names::{CameraSet, CameraSetError};
-pub use session::UnknownStream;
+pub use relay::{Farewell, RelayStats};
 
 use crate::model::BitRate;
 use origin::{Manners, Origin};
@@ -58,6 +66,12 @@ pub struct SimConfig {
     /// A new player gets the GOP so far at once (SRS), instead of waiting for the next keyframe (nginx-rtmp).
     pub gop_cache: bool,
     pub unknown: UnknownStream,
+    /// What players of a relayed stream are told when its publisher leaves.
+    pub farewell: Farewell,
+    /// What differs from the plain course on the way to `play`.
+    pub quirks: Vec<Quirk>,
+    /// Who may connect; `None`: everybody.
+    pub login: Option<Login>,
     pub schedule: Vec<ScheduledFault>,
     /// Whether players' pings are answered.
     pub answer_ping: bool,
@@ -81,6 +95,9 @@ impl Default for SimConfig {
             seed: 0,
             gop_cache: false,
             unknown: UnknownStream::Silent,
+            farewell: Farewell::Silent,
+            quirks: Vec::new(),
+            login: None,
             schedule: Vec::new(),
             answer_ping: true,
             ping_interval: Some(Duration::from_secs(5)),
@@ -124,6 +141,9 @@ impl Sim {
             answer_ping: config.answer_ping,
             ping_interval: config.ping_interval,
             unknown: config.unknown,
+            farewell: config.farewell,
+            quirks: config.quirks,
+            login: config.login,
             tls: config.tls,
         };
         let origin = Arc::new(Origin::new(&config.cameras, config.bitrate, config.seed, manners)?);
@@ -182,6 +202,11 @@ impl Sim {
     /// What `camera` has sent so far.
     pub fn stats(&self, camera: &str) -> Option<CameraStats> {
         self.origin.stats(camera).map(|(_, stats)| stats)
+    }
+
+    /// What has become of the publication `app/key`, or `app` where the key is empty. `None` when nobody publishes or plays it.
+    pub fn relayed(&self, name: &str) -> Option<RelayStats> {
+        self.origin.relay.stats(name)
     }
 
     /// Ends all connections and waits for the threads.

@@ -13,11 +13,14 @@ use tokio::sync::watch;
 
 use super::SimError;
 use super::camera::{Camera, CameraStats};
+use super::commands::UnknownStream;
 use super::connection::{Connection, lock};
 use super::fault::{Disconnect, Fault};
+use super::manners::{Login, Quirk};
 use super::names::CameraSet;
 use super::recording::{Recording, Tape};
-use super::session::{self, UnknownStream};
+use super::relay::{Farewell, Relay};
+use super::session;
 use crate::model::BitRate;
 
 /// The name that means every camera and the listener.
@@ -33,6 +36,9 @@ pub(super) struct Manners {
     pub(super) answer_ping: bool,
     pub(super) ping_interval: Option<std::time::Duration>,
     pub(super) unknown: UnknownStream,
+    pub(super) farewell: Farewell,
+    pub(super) quirks: Vec<Quirk>,
+    pub(super) login: Option<Login>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -46,6 +52,7 @@ pub(super) struct Origin {
     cameras: Vec<Camera>,
     by_name: HashMap<String, usize>,
     pub(super) manners: Manners,
+    pub(super) relay: Relay,
     /// The fault of `*`, which is also met before a camera is named. Every change of any fault wakes the watchers.
     fault: watch::Sender<Fault>,
     listener: Mutex<Option<Arc<TcpListener>>>,
@@ -74,6 +81,7 @@ impl Origin {
             cameras,
             by_name,
             manners,
+            relay: Relay::default(),
             fault: watch::Sender::new(Fault::None),
             listener: Mutex::new(None),
             connections: Mutex::default(),

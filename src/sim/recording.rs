@@ -6,9 +6,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::amf::Value;
 use super::message::{ChunkedBody, kind};
 use crate::model::{BitRate, MediaKind};
+use crate::rtmp::amf::Writer;
 
 /// Made by `camera.sh`.
 const FLV: &[u8] = include_bytes!("camera.flv");
@@ -170,22 +170,22 @@ fn is_keyframe(body: &[u8]) -> bool {
 
 impl Recording {
     /// What the publisher declares.
-    pub(super) fn metadata(&self) -> [Value; 2] {
-        let rate = |r: BitRate| Value::Number(r.bits_per_second() as f64 / 1000.0);
-        let fields = vec![
-            ("width", Value::Number(640.0)),
-            ("height", Value::Number(360.0)),
-            ("framerate", Value::Number(25.0)),
-            ("videocodecid", Value::Number(7.0)),
-            ("videodatarate", rate(self.video_rate)),
-            ("audiocodecid", Value::Number(10.0)),
-            ("audiodatarate", rate(self.audio_rate)),
-            ("audiosamplerate", Value::Number(48_000.0)),
-            ("audiosamplesize", Value::Number(16.0)),
-            ("stereo", Value::Bool(false)),
-            ("encoder", Value::text("rtmp-hmonitor sim")),
+    pub(super) fn metadata(&self) -> Writer {
+        let kbps = |rate: BitRate| rate.bits_per_second() as f64 / 1000.0;
+        let numbers = [
+            ("width", 640.0),
+            ("height", 360.0),
+            ("framerate", 25.0),
+            ("videocodecid", 7.0),
+            ("videodatarate", kbps(self.video_rate)),
+            ("audiocodecid", 10.0),
+            ("audiodatarate", kbps(self.audio_rate)),
+            ("audiosamplerate", 48_000.0),
+            ("audiosamplesize", 16.0),
         ];
-        [Value::text("onMetaData"), Value::Map(fields)]
+        let start = Writer::default().text("onMetaData").begin_map(numbers.len() as u32 + 2);
+        let fields = numbers.into_iter().fold(start, |fields, (key, number)| fields.key(key).number(number));
+        fields.key("stereo").boolean(false).key("encoder").text("rtmp-hmonitor sim").end_object()
     }
 }
 

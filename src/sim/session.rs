@@ -1,4 +1,5 @@
-//! One player's connection, from the handshake to the end: what the origin answers (RTMP 1.0, sections 5.2 and 7).
+//! One player's or publisher's connection, from the handshake to the end (RTMP 1.0, sections 5.2 and 5.4). What commands are answered:
+//! `commands`.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::amf::{self, Value};
-use super::camera::{Camera, play_answer};
+use super::camera::Camera;
 use super::connection::Connection;
 use super::fault::Fault;
-use super::message::{self, Inbound, Reader, event, kind};
+use super::message::{self, event, kind};
 use super::origin::Origin;
+use super::relay::Guest;
+use crate::rtmp::{ChunkError, ChunkReader, Keep};
 
 /// Time for everything up to `play`; sits above any client's own patience.
 const SETUP: Duration = Duration::from_secs(60);
@@ -20,20 +22,16 @@ const SETUP: Duration = Duration::from_secs(60);
 const LINGER: Duration = Duration::from_secs(5);
 /// RTMP 1.0, section 5.2: version byte and the fixed-size part; a first message may follow closely.
 const READ_BUFFER: usize = 4096;
-
-/// What `play` of a stream that no camera has is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnknownStream {
-    /// Accepted, then silence, as nginx-rtmp does.
-    #[default]
-    Silent,
-    /// `NetStream.Play.StreamNotFound`.
-    NotFound,
-}
+/// Longest message of a player, in bytes.
+const MAX_MESSAGE: u32 = 64 * 1024;
+/// Longest message of a publisher: a keyframe of any camera.
+pub(super) const MAX_MEDIA: u32 = 4 * 1024 * 1024;
+/// A publisher that says nothing for so long is gone, and its name free (nginx-rtmp's `ping_timeout`).
+const PUBLISHER_SILENCE: Duration = Duration::from_secs(30);
 
 /// Why a session ended. The reason is for the debug log only: what the peer sent is never part of it.
 #[derive(Debug, thiserror::Error)]
-enum End {
+pub(super) enum End {
     #[error("the player left")]
     Left,
     #[error("the connection broke: {0}")]
@@ -41,27 +39,41 @@ enum End {
     #[error("the handshake is none")]
     Handshake,
     #[error(transparent)]
-    Protocol(#[from] message::ReadError),
-    #[error("no play request in time")]
+    Protocol(#[from] ChunkError),
+    #[error("no play or publish request in time")]
     Setup,
+    #[error("the publisher fell silent")]
+    Silent,
     #[error("the player was refused")]
     Refused,
 }
 
-struct Session<'a> {
-    origin: &'a Origin,
-    connection: &'a Arc<Connection>,
-    reader: Reader,
-    app: String,
-    /// Some once play was accepted. `None` inside: a stream that no camera has.
-    playing: Option<Option<&'a Camera>>,
+/// What a connection is for.
+#[derive(Debug)]
+pub(super) enum Role<'a> {
+    Undecided,
+    Camera(&'a Camera),
+    /// Plays what is published, or will be.
+    Listener(#[expect(dead_code, reason = "leaves when dropped")] Guest<'a>),
+    Publisher(Guest<'a>),
+}
+
+pub(super) struct Session<'a> {
+    pub(super) origin: &'a Origin,
+    pub(super) connection: &'a Arc<Connection>,
+    pub(super) reader: ChunkReader,
+    pub(super) app: String,
+    pub(super) tc_url: String,
+    /// `FCSubscribe` was sent.
+    pub(super) subscribed: bool,
+    pub(super) role: Role<'a>,
     /// Asked for while it hung: answered when it runs again.
-    waiting: Option<&'a Camera>,
+    pub(super) waiting: Option<&'a Camera>,
     received: u64,
     acknowledged: u64,
     window: u64,
     /// A fault made the origin deaf on this connection.
-    mute: bool,
+    pub(super) mute: bool,
 }
 
 /// Serves one connection until it ends.
@@ -69,9 +81,11 @@ pub(super) async fn run(origin: &Origin, connection: &Arc<Connection>) {
     let mut session = Session {
         origin,
         connection,
-        reader: Reader::default(),
+        reader: ChunkReader::new(Keep::Whole(MAX_MESSAGE)),
         app: String::new(),
-        playing: None,
+        tc_url: String::new(),
+        subscribed: false,
+        role: Role::Undecided,
         waiting: None,
         received: 0,
         acknowledged: 0,
@@ -109,38 +123,57 @@ impl<'a> Session<'a> {
     }
 
     async fn serve(&mut self) -> Result<(), End> {
-        timeout(SETUP, self.handshake()).await.map_err(|_| End::Setup)??;
+        let first = timeout(SETUP, self.handshake()).await.map_err(|_| End::Setup)??;
+        self.take(&first).await?;
         let pings = self.origin.manners.ping_interval;
         let mut ping = interval(pings.unwrap_or(SETUP).max(Duration::from_millis(10)));
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         let setup = Instant::now() + SETUP;
+        let mut heard = Instant::now();
         let mut buffer = vec![0; READ_BUFFER];
         loop {
-            while let Some(message) = self.reader.next()? {
-                self.handle(&message)?;
-                if let Some(camera) = self.waiting {
-                    self.not_hung().await;
-                    self.waiting = None;
-                    self.join(camera);
-                }
-            }
+            let decided = !matches!(self.role, Role::Undecided);
+            let publishes = matches!(self.role, Role::Publisher(_));
             tokio::select! {
                 read = self.read(&mut buffer) => {
                     let n = read?;
                     if n == 0 {
                         return Err(End::Left);
                     }
-                    self.reader.push(buffer.get(..n).unwrap_or_default());
+                    heard = Instant::now();
                     self.acknowledge(n as u64);
+                    self.take(buffer.get(..n).unwrap_or_default()).await?;
                 }
-                _ = ping.tick(), if pings.is_some() && self.playing.is_some() => self.ping(),
-                () = tokio::time::sleep_until(setup), if self.playing.is_none() && !self.mute => return Err(End::Setup),
+                _ = ping.tick(), if pings.is_some() && decided => self.ping(),
+                flushed = self.connection.keep_flushing(), if matches!(self.role, Role::Listener(_)) => flushed?,
+                () = tokio::time::sleep_until(heard + PUBLISHER_SILENCE), if publishes && !self.hung() => {
+                    return Err(End::Silent);
+                }
+                () = tokio::time::sleep_until(setup), if !decided && !self.mute => return Err(End::Setup),
             }
         }
     }
 
-    async fn handshake(&mut self) -> Result<(), End> {
+    /// Obeys what these bytes complete.
+    async fn take(&mut self, mut bytes: &[u8]) -> Result<(), End> {
+        while let Some(message) = self.reader.read(&mut bytes)? {
+            let body = self.reader.take_head();
+            // A tag of an aggregate may be longer than anything is kept of.
+            if body.len() == message.length as usize {
+                self.handle(message.type_id, message.timestamp, &body)?;
+            }
+            if let Some(camera) = self.waiting {
+                self.not_hung().await;
+                self.waiting = None;
+                self.join(camera);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the bytes that came behind the handshake.
+    async fn handshake(&mut self) -> Result<Vec<u8>, End> {
         let mut handshake = Handshake::new(PeerType::Server);
         let mut buffer = [0; READ_BUFFER];
         loop {
@@ -156,8 +189,7 @@ impl<'a> Session<'a> {
                 HandshakeProcessResult::InProgress { response_bytes } => self.send(&response_bytes),
                 HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
                     self.send(&response_bytes);
-                    self.reader.push(&remaining_bytes);
-                    return Ok(());
+                    return Ok(remaining_bytes);
                 }
             }
         }
@@ -174,7 +206,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn send(&self, bytes: &[u8]) {
+    pub(super) fn send(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.connection.send(&[IoSlice::new(bytes)]);
         }
@@ -194,8 +226,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn camera(&self) -> Option<&'a Camera> {
-        self.playing.flatten()
+    pub(super) fn camera(&self) -> Option<&'a Camera> {
+        if let Role::Camera(camera) = self.role { Some(camera) } else { None }
     }
 
     fn acknowledge(&mut self, read: u64) {
@@ -221,13 +253,12 @@ impl<'a> Session<'a> {
         self.send(&out);
     }
 
-    fn handle(&mut self, inbound: &Inbound) -> Result<(), End> {
+    fn handle(&mut self, type_id: u8, timestamp: u32, body: &[u8]) -> Result<(), End> {
         if self.mute || self.origin.fault() == Fault::HandshakeThenSilent {
             self.mute = true;
             return Ok(());
         }
-        let body = inbound.body.as_slice();
-        match inbound.kind {
+        match type_id {
             kind::COMMAND => self.command(body),
             // One format byte, then AMF0 all the same.
             kind::COMMAND_AMF3 => self.command(body.get(1..).unwrap_or_default()),
@@ -235,7 +266,7 @@ impl<'a> Session<'a> {
                 self.user_control(body);
                 Ok(())
             }
-            kind::WINDOW_ACK_SIZE => {
+            kind::WINDOW_ACKNOWLEDGEMENT_SIZE => {
                 self.window = value(body).map_or(u64::MAX, |v| u64::from(v.max(1)));
                 Ok(())
             }
@@ -244,6 +275,12 @@ impl<'a> Session<'a> {
                     let mut state = camera.lock();
                     state.stats.acknowledgements += 1;
                     state.stats.last_acknowledged = sequence;
+                }
+                Ok(())
+            }
+            kind::AUDIO | kind::VIDEO | kind::DATA | kind::DATA_AMF3 => {
+                if let Role::Publisher(publication) = &self.role {
+                    publication.relay(type_id, timestamp, body);
                 }
                 Ok(())
             }
@@ -272,129 +309,6 @@ impl<'a> Session<'a> {
             _ => {}
         }
     }
-
-    fn command(&mut self, body: &[u8]) -> Result<(), End> {
-        let values = amf::read_all(body);
-        let Some(name) = values.first().and_then(Value::as_text) else { return Ok(()) };
-        let transaction = values.get(1).and_then(Value::as_number).unwrap_or(0.0);
-        match name {
-            "connect" => {
-                let app = values.get(2).and_then(|o| o.field("app")).and_then(Value::as_text).unwrap_or_default();
-                self.app = app.trim_matches('/').to_owned();
-                return self.connect(transaction);
-            }
-            "createStream" => {
-                self.reply("_result", transaction, Value::Null, Value::Number(f64::from(message::MEDIA_STREAM)));
-            }
-            "play" => return self.play(values.get(3).and_then(Value::as_text).unwrap_or_default()),
-            "closeStream" | "deleteStream" => {
-                if let Some(Some(camera)) = self.playing.take() {
-                    camera.leave(self.connection);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn reply(&self, name: &str, transaction: f64, properties: Value, information: Value) {
-        let mut out = Vec::new();
-        let values = [Value::text(name), Value::Number(transaction), properties, information];
-        message::write_values(&mut out, kind::COMMAND, 0, 0, &values);
-        self.send(&out);
-    }
-
-    fn connect(&mut self, transaction: f64) -> Result<(), End> {
-        let fault = match self.origin.fault() {
-            Fault::None => self.origin.camera(without_query(&self.app)).map_or(Fault::None, |c| c.lock().fault.clone()),
-            fault => fault,
-        };
-        let mut out = Vec::new();
-        message::write_control(&mut out, kind::WINDOW_ACK_SIZE, message::WINDOW);
-        let mut bandwidth = message::WINDOW.to_be_bytes().to_vec();
-        bandwidth.push(2);
-        message::write(&mut out, kind::SET_PEER_BANDWIDTH, 0, 0, &bandwidth);
-        message::write_control(&mut out, kind::SET_CHUNK_SIZE, message::CHUNK as u32);
-        self.send(&out);
-        if matches!(fault, Fault::Refuse | Fault::Redirect { .. }) {
-            self.reply("_error", transaction, Value::Null, rejection(&fault));
-            return Err(End::Refused);
-        }
-        let properties =
-            Value::object([("fmsVer", Value::text("FMS/3,0,1,123")), ("capabilities", Value::Number(31.0))]);
-        let information = Value::object([
-            ("level", Value::text("status")),
-            ("code", Value::text("NetConnection.Connect.Success")),
-            ("description", Value::text("connected")),
-            ("objectEncoding", Value::Number(0.0)),
-        ]);
-        self.reply("_result", transaction, properties, information);
-        self.mute = fault == Fault::ConnectThenSilent;
-        Ok(())
-    }
-
-    fn play(&mut self, key: &str) -> Result<(), End> {
-        if self.playing.is_some() {
-            return Ok(());
-        }
-        let key = without_query(key);
-        let camera = self.origin.camera(if key.is_empty() { without_query(&self.app) } else { key });
-        let error = |code: &str, description: &str| {
-            let mut out = Vec::new();
-            message::write_status(&mut out, "error", code, description);
-            self.send(&out);
-        };
-        let Some(camera) = camera else {
-            match self.origin.manners.unknown {
-                UnknownStream::NotFound => error("NetStream.Play.StreamNotFound", "no such stream"),
-                UnknownStream::Silent => {
-                    self.send(&play_answer());
-                    self.playing = Some(None);
-                }
-            }
-            return Ok(());
-        };
-        let fault = camera.lock().fault.clone();
-        match fault {
-            Fault::NotFound => error("NetStream.Play.StreamNotFound", "no such stream"),
-            Fault::PlayFailed => error("NetStream.Play.Failed", "play failed"),
-            Fault::Refuse | Fault::Redirect { .. } => {
-                // Known only now that the player asks for this very camera.
-                let mut out = Vec::new();
-                let values = [Value::text("onStatus"), Value::Number(0.0), Value::Null, rejection(&fault)];
-                message::write_values(&mut out, kind::COMMAND, 0, message::MEDIA_STREAM, &values);
-                self.send(&out);
-                return Err(End::Refused);
-            }
-            Fault::ConnectThenSilent => self.mute = true,
-            Fault::Hang => self.waiting = Some(camera),
-            _ => self.join(camera),
-        }
-        Ok(())
-    }
-
-    fn join(&mut self, camera: &'a Camera) {
-        self.playing = Some(Some(camera));
-        camera.join(self.connection, self.origin.now(), self.origin.manners.gop_cache);
-    }
-}
-
-fn rejection(fault: &Fault) -> Value {
-    let mut fields = vec![
-        ("level".to_owned(), Value::text("error")),
-        ("code".to_owned(), Value::text("NetConnection.Connect.Rejected")),
-        ("description".to_owned(), Value::text("rejected")),
-    ];
-    if let Fault::Redirect { to } = fault {
-        // The shape of Flash Media Server and SRS.
-        let redirect = Value::object([("code", Value::Number(302.0)), ("redirect", Value::text(to))]);
-        fields.push(("ex".to_owned(), redirect));
-    }
-    Value::Object(fields)
-}
-
-fn without_query(text: &str) -> &str {
-    text.split_once('?').map_or(text, |(path, _)| path)
 }
 
 fn value(body: &[u8]) -> Option<u32> {

@@ -6,7 +6,7 @@ pub mod targets;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rtmp_hmonitor::sim::{Fault, SimConfig};
+use rtmp_hmonitor::sim::{Fault, Login, LoginMethod, SimConfig};
 
 use crate::harness::free_port;
 use crate::process::{Origin, WebServer, blunt_server};
@@ -30,6 +30,7 @@ pub const ADDED: &str = "4ddedKey-zX8";
 pub const REDIRECTED: &str = "R3directedKey-zX9";
 pub const GUESSED: &str = "Gu3ssedToken-zY1";
 
+pub const USER: &str = "Us3rOfGate-zZ3";
 /// In endpoints and services: bearer tokens, `user:password@`, paths and queries of URLs.
 pub const TARGET_TOKEN: &str = "T4rgetToken-zY2";
 pub const TARGET_USER: &str = "T4rgetUser-zY3";
@@ -45,7 +46,7 @@ pub const LISTED: &str = "L1stedKey-zZ1";
 /// What devices and platforms tell though nobody asked.
 pub const TOLD: &str = "T0ldKey-zZ2";
 
-pub const SECRETS: [&str; 24] = [
+pub const SECRETS: [&str; 25] = [
     KEY,
     TOKEN,
     PASSWORD,
@@ -70,6 +71,7 @@ pub const SECRETS: [&str; 24] = [
     APP_QUERY,
     LISTED,
     TOLD,
+    USER,
 ];
 
 /// Everything that anyone could see, by where it was seen.
@@ -155,6 +157,7 @@ pub struct World {
     pub gate: Origin,
     pub door: Origin,
     pub secure: Origin,
+    pub guarded: Origin,
     pub parrot: SocketAddr,
     pub lone_parrot: SocketAddr,
     pub odd_parrot: SocketAddr,
@@ -174,6 +177,7 @@ impl World {
             .with_single_cert(vec![certificate.cert.der().clone()], private)
             .unwrap();
         let secure = SimConfig { tls: Some(Arc::new(tls)), ..SimConfig::default() };
+        let login = Login { method: LoginMethod::Adobe, user: USER.into(), password: PASSWORD.into() };
         let gate = Origin::start(&format!("{KEY},{LONE},{DISCOVERED},{ADDED}"));
         let door = Origin::start(KEY);
         door.fault(KEY, &Fault::Redirect { to: format!("rtmp://{}/{REDIRECTED}?token={PASSWORD}", gate.address()) });
@@ -181,7 +185,15 @@ impl World {
             gate,
             door,
             secure: Origin::start_with(KEY, secure),
-            parrot: blunt_server(parrot(&[&format!("{KEY}?token={TOKEN}&password={PASSWORD}"), KEY, TOKEN, PASSWORD])),
+            guarded: Origin::start_with(KEY, SimConfig { login: Some(login), ..SimConfig::default() }),
+            parrot: blunt_server(parrot(&[
+                &format!("{KEY}?token={TOKEN}&password={PASSWORD}"),
+                KEY,
+                TOKEN,
+                PASSWORD,
+                USER,
+                &format!("{USER}:{PASSWORD}"),
+            ])),
             lone_parrot: blunt_server(parrot(&[&format!("{LONE}?token={TOKEN}"), LONE, TOKEN])),
             odd_parrot: blunt_server(parrot(&[DECODED, TOKEN, &format!("{DECODED}?token={TOKEN}")])),
             garbage: blunt_server(
@@ -200,7 +212,10 @@ impl World {
             ("lone", format!("rtmp://{gate}/{LONE}?token={TOKEN}")),
             ("escaped", format!("rtmp://{gate}/live/{ESCAPED}?token={TOKEN}")),
             ("redirected", format!("rtmp://{}/live/{secrets}", self.door.address())),
-            ("parrot", format!("rtmp://{}/live/{secrets}", self.parrot)),
+            ("parrot", format!("rtmp://{USER}:{PASSWORD}@{}/live/{secrets}", self.parrot)),
+            ("known", format!("rtmp://{USER}:{PASSWORD}@{}/live/{secrets}", self.guarded.address())),
+            ("stranger", format!("rtmp://{USER}:{GUESSED}@{}/live/{secrets}", self.guarded.address())),
+            ("unnamed", format!("rtmp://{}/live/{secrets}", self.guarded.address())),
             ("lone-parrot", format!("rtmp://{}/{LONE}?token={TOKEN}", self.lone_parrot)),
             ("odd-parrot", format!("rtmp://{}/live/{ESCAPED}?token={}", self.odd_parrot, encoded(TOKEN))),
             ("garbage", format!("rtmp://{}/live/{secrets}", self.garbage)),

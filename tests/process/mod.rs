@@ -7,7 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rtmp_hmonitor::sim::{CameraSet, CameraStats, Fault, Sim, SimConfig};
+use rtmp_hmonitor::model::StreamUrl;
+use rtmp_hmonitor::model::clock::Clock;
+use rtmp_hmonitor::model::spec::{EvidenceSource, PhaseTimeouts, ProbeSpec, StreamPolicy, TlsSpec, Watch};
+use rtmp_hmonitor::probe::ProbeEnvironment;
+use rtmp_hmonitor::probe::once::{self, OneShot};
+use rtmp_hmonitor::sim::{CameraSet, CameraStats, Fault, RelayStats, Sim, SimConfig};
 
 /// Enough for anything that happens at all, on a machine that does much else.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -60,6 +65,11 @@ impl Origin {
     pub fn stats(&self, camera: &str) -> CameraStats {
         self.sim().stats(camera).unwrap()
     }
+
+    /// What has become of the publication `app/key`.
+    pub fn relayed(&self, name: &str) -> Option<RelayStats> {
+        self.sim().relayed(name)
+    }
 }
 
 impl Drop for Origin {
@@ -68,6 +78,43 @@ impl Drop for Origin {
             self.runtime.block_on(sim.stop());
         }
     }
+}
+
+/// What our probe sees of `url` within `time` of live media.
+pub fn probed(url: &str, tls: &TlsSpec, time: Duration) -> OneShot {
+    probed_within(url, tls, time, &|_| true)
+}
+
+/// The same, where other places may be forbidden.
+pub fn probed_within(
+    url: &str,
+    tls: &TlsSpec,
+    time: Duration,
+    may_redirect_to: &(dyn Fn(&StreamUrl) -> bool + Send + Sync),
+) -> OneShot {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let clock = Clock::new();
+    let spec = ProbeSpec {
+        url: StreamUrl::parse(url).unwrap(),
+        timeouts: PhaseTimeouts::default(),
+        tls: tls.clone(),
+        watch: Watch::Always,
+        evidence: EvidenceSource::Play,
+    };
+    let policy = Arc::new(StreamPolicy::default());
+    let env = ProbeEnvironment::new(clock.clone());
+    runtime.block_on(async {
+        let beat = async {
+            loop {
+                clock.beat();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            shot = once::observe(&env, &spec, &policy, time, may_redirect_to, &|_| {}) => shot,
+            () = beat => unreachable!(),
+        }
+    })
 }
 
 /// What a command has printed, and its exit code.

@@ -9,7 +9,7 @@ use rtmp_hmonitor::model::report::Phase;
 use rtmp_hmonitor::model::spec::PhaseTimeouts;
 use rtmp_hmonitor::model::{PacketKind, StreamUrl};
 use rtmp_hmonitor::rtmp::amf::Writer;
-use rtmp_hmonitor::rtmp::{Output, PlayConfig, PlaySession, SessionError, SessionEvent};
+use rtmp_hmonitor::rtmp::{Introduction, Output, PlayConfig, PlaySession, SessionError, SessionEvent};
 
 pub const URL: &str = "rtmp://origin.example/live/S3CRETKEY?token=T0KENVALUE";
 
@@ -35,7 +35,12 @@ impl Client {
 
     pub fn with_timeouts(timeouts: PhaseTimeouts) -> Self {
         let start = Instant::now();
-        let config = PlayConfig { url: StreamUrl::parse(URL).unwrap(), timeouts };
+        let config = PlayConfig {
+            url: StreamUrl::parse(URL).unwrap(),
+            timeouts,
+            introduction: Introduction::default(),
+            random: 1,
+        };
         let session = PlaySession::new(start, config, start + timeouts.connect_total).unwrap();
         Self { session, now: start, start, seen: Vec::new(), decoder: ChunkDeserializer::new(), handshake_sent: 0 }
     }

@@ -111,14 +111,35 @@ impl Client {
         client
     }
 
+    /// Connects and asks to publish, as encoders do.
+    pub fn publish(address: SocketAddr, app: &str, key: &str) -> Self {
+        let mut client = Self::connect(address, app);
+        for (number, name) in ["releaseStream", "FCPublish", "createStream", "publish"].into_iter().enumerate() {
+            let mut body = amf_command(name, 2.0 + number as f64);
+            body.push(5);
+            if name != "createStream" {
+                body.extend(amf_text(key));
+            }
+            client.write(20, u8::from(name == "publish"), &body);
+        }
+        client
+    }
+
     pub fn write(&mut self, kind: u8, stream: u8, body: &[u8]) {
-        let length = body.len() as u32;
-        let mut out = vec![3, 0, 0, 0];
-        out.extend(&length.to_be_bytes()[1..]);
+        self.write_at(0, kind, stream, body);
+    }
+
+    pub fn write_at(&mut self, timestamp: u32, kind: u8, stream: u8, body: &[u8]) {
+        let extension = if timestamp >= 0xFF_FFFF { timestamp.to_be_bytes().to_vec() } else { vec![] };
+        let mut out = vec![3];
+        out.extend(&timestamp.min(0xFF_FFFF).to_be_bytes()[1..]);
+        out.extend(&(body.len() as u32).to_be_bytes()[1..]);
         out.extend([kind, stream, 0, 0, 0]);
+        out.extend(&extension);
         for (i, piece) in body.chunks(128).enumerate() {
             if i > 0 {
                 out.push(0xC3);
+                out.extend(&extension);
             }
             out.extend(piece);
         }

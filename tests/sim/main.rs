@@ -4,3 +4,4 @@ mod client;
 mod content;
 mod control;
 mod faults;
+mod relay;
