@@ -262,7 +262,12 @@ impl Evaluator {
         match &s.evidence {
             Evidence::Unseen => {
                 self.forget_evidence();
-                (Health::Unknown, None, Arc::clone(&self.verdict.detail))
+                // What was said of an earlier report is not true of none.
+                let detail = match self.verdict.health {
+                    Health::Unknown => Arc::clone(&self.verdict.detail),
+                    _ => "not seen yet".into(),
+                };
+                (Health::Unknown, None, detail)
             }
             Evidence::Stale => {
                 self.forget_evidence();
