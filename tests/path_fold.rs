@@ -17,6 +17,9 @@ use rtmp_hmonitor::probe::Reports;
 use rtmp_hmonitor::store::{Fold, Outcome};
 use target_reports::{endpoint, failure, name, spec, success};
 
+/// Bytes per second of every stream's sound.
+const AUDIO: f64 = 1000.0;
+
 struct Bench {
     fold: Fold,
     start: Instant,
@@ -63,7 +66,8 @@ impl Bench {
             let mut report = support::report(self.now);
             report.media.video.medium.last_frame = (*rate > 0.0).then_some(self.now);
             report.media.video.medium.bytes_per_second = Some(*rate);
-            report.media.audio.medium.bytes_per_second = None;
+            // Nothing is asked of the sound, so it is no part of what is compared.
+            report.media.audio.medium.bytes_per_second = Some(AUDIO);
             report.media.audio.medium.last_frame = None;
             if *rate == 0.0 {
                 let since = self.now;
@@ -119,6 +123,21 @@ fn a_dead_server_is_blamed_and_its_stream_is_a_consequence() {
 }
 
 #[test]
+fn it_is_not_up_before_every_hop_is() {
+    let mut b = Bench::new(Carries::Streams(Arc::new([])), None);
+    b.at(0.0, true, &[("gate-1", 1e5)]);
+    b.at(1.0, false, &[("gate-1", 0.0)]);
+    let outcome = b.at(5.0, true, &[("gate-1", 0.0)]);
+    assert_eq!(faults(&outcome), ["hop endpoint/slave is back; 1 after it have yet to come back"]);
+    assert!(outcome.events.iter().filter(|e| e.kind == EventKind::Fault).all(|e| e.to.is_none()));
+    assert_eq!(faults(&b.at(6.0, true, &[("gate-1", 0.0)])), [""; 0]);
+    let outcome = b.at(7.0, true, &[("gate-1", 1e5)]);
+    assert_eq!(faults(&outcome), ["no hop fails"]);
+    assert!(outcome.events.iter().any(|e| e.kind == EventKind::Fault && e.to == Some(Health::Up)));
+    assert_eq!(faults(&b.at(8.0, true, &[("gate-1", 1e5)])), [""; 0], "told once");
+}
+
+#[test]
 fn the_settling_time_ends_without_any_report() {
     let mut b = Bench::new(Carries::Streams(Arc::new([])), None);
     b.at(0.0, true, &[("gate-1", 1e5)]);
@@ -145,10 +164,12 @@ fn a_link_delivers_what_its_streams_do() {
     assert_eq!(link(both(), None, rates), full);
     assert_eq!(link(labelled, None, rates), full);
     let wanted = Some(BitRate::from_bits_per_second(3_200_000));
-    assert_eq!(link(both(), wanted, rates).ratio(), Some(0.5));
+    assert_eq!(link(both(), wanted, rates).received, Some(200_000.0 + 2.0 * AUDIO), "the whole is the whole");
     let half_dead = link(both(), None, &[("gate-1", 100_000.0), ("gate-2", 0.0)]);
     assert_eq!((half_dead.received, half_dead.ratio()), (Some(100_000.0), Some(0.5)), "a dead stream delivers nothing");
     let unseen = link(both(), None, &[("gate-1", 100_000.0)]);
     assert_eq!((unseen.streams, unseen.ratio()), (2, Some(1.0)), "nothing is known of the other");
     assert_eq!(link(both(), None, &[]).ratio(), None);
+    let unseen = link(both(), wanted, &[("gate-1", 100_000.0)]);
+    assert_eq!((unseen.received, unseen.ratio()), (None, None), "what all deliver is not known");
 }

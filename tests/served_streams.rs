@@ -92,6 +92,31 @@ fn a_publication_that_moves_is_live() {
 }
 
 #[test]
+fn a_publication_is_live_once_its_bytes_have_moved() {
+    let mut b = Bench::new();
+    let still = |bytes| {
+        move |s: &mut ServerStream| {
+            (s.bytes_in, s.bytes_per_second, s.idle_for) = (Some(bytes), None, Some(Duration::ZERO))
+        }
+    };
+    b.lists(gate(still(500)));
+    assert_eq!(b.evidence(), Evidence::Pending, "one count says nothing");
+    b.at(1.0).lists(gate(still(500)));
+    assert_eq!(b.evidence(), Evidence::Pending);
+    assert_eq!(b.at(2.0).lists(gate(still(600))), Some(true));
+    assert!(matches!(b.evidence(), Evidence::Live { .. }));
+    b.at(3.0).lists(gate(still(600)));
+    assert!(matches!(b.evidence(), Evidence::Live { .. }), "a moment without bytes is no stall");
+    b.at(4.0).lists(gate(|s| s.publisher = Some("8".into())));
+    assert!(matches!(b.evidence(), Evidence::Live { .. }), "a rate is bytes that moved");
+
+    let mut b = Bench::new();
+    let uncounted = |s: &mut ServerStream| (s.bytes_in, s.bytes_per_second, s.idle_for) = (None, None, None);
+    assert_eq!(b.lists(gate(uncounted)), None);
+    assert_eq!(b.evidence(), Evidence::Unseen, "nobody knows whether it arrives");
+}
+
+#[test]
 fn statistics_that_are_read_seldom_stand_longer() {
     let mut b = Bench::new();
     b.lists(gate(|_| {}));

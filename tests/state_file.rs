@@ -8,7 +8,7 @@ use rtmp_hmonitor::health::Remembered;
 use rtmp_hmonitor::model::event::{Subject, SubjectClass};
 use rtmp_hmonitor::model::snapshot::Silence;
 use rtmp_hmonitor::model::{DownCause, Health, Name};
-use rtmp_hmonitor::state::StateFile;
+use rtmp_hmonitor::state::{StateFile, TargetList};
 use serde_json::json;
 
 fn name(text: &str) -> Name {
@@ -117,4 +117,27 @@ fn what_could_not_be_written_is_not_kept_in_memory_either() {
     let silence = Silence { reason: "works".into(), until: None, created: SystemTime::UNIX_EPOCH };
     assert!(state.add_silence(&name("a"), &silence).is_err());
     assert!(state.silences().is_empty(), "a silence that was refused is not in force after a restart either");
+}
+
+#[test]
+fn a_silence_that_cannot_be_replaced_stays_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sub").join("state.json");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let state = StateFile::open(Some(path.clone())).unwrap();
+    let silence = |reason: &str| Silence { reason: reason.into(), until: None, created: SystemTime::UNIX_EPOCH };
+    state.add_silence(&name("a"), &silence("works")).unwrap();
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert!(state.add_silence(&name("a"), &silence("more works")).is_err());
+    assert_eq!(state.silences(), [(name("a"), Arc::new(silence("works")))]);
+}
+
+#[test]
+fn what_is_kept_is_not_shown_to_those_who_debug() {
+    let state = StateFile::open(None).unwrap();
+    state.add_stream(&name("b"), json!({ "name": "b", "url": "rtmp://h/live/KEY" })).unwrap();
+    let list = TargetList { origin: "list.json".into(), text: "rtmp://h/live/KEY".into() };
+    assert!(!format!("{list:?}").contains("KEY"), "{list:?}");
+    state.keep_lists("files".into(), vec![list]);
+    assert!(!format!("{state:?}").contains("KEY"), "{state:?}");
 }

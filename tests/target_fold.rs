@@ -380,6 +380,46 @@ fn published_and_yet_unplayable_is_a_finding() {
 }
 
 #[test]
+fn a_server_that_dies_with_its_stream_contradicts_nothing() {
+    let mut b = Bench::with(&desired(listed(&["gate"]), &[&service("stat")]));
+    b.lists(vec![published("live", "gate")]);
+    b.stream("gate", |_| {});
+    b.at(0.5).refused("gate");
+    // A look that fails is no fault yet, and repeats what was heard last.
+    for at in [1.5, 3.0, 4.5] {
+        let heard = b.start;
+        b.at(at).target(&service("stat"), |now| TargetReport {
+            last_success: Some(heard),
+            ..success(now, statistics(vec![published("live", "gate")]))
+        });
+        b.refused("gate");
+        b.time_passes();
+    }
+    assert!(b.server("gate").is_some(), "its statistics are still fresh");
+    assert_eq!(b.server("gate").unwrap().unplayable_since, None);
+    let outcome = b.at(5.0).lists(vec![published("live", "gate")]);
+    assert_eq!(told(&outcome, EventKind::Finding).len(), 1, "it lives, and insists");
+}
+
+#[test]
+fn a_check_of_another_place_begins_with_nothing_known() {
+    let gate = endpoint("gate");
+    let mut wish = desired(vec![], &[&gate]);
+    let mut b = Bench::with(&wish);
+    b.target(&gate, |now| failure(now, DownCause::Connect));
+    assert_eq!(b.health(&gate), Health::Down);
+    let mut moved = (*wish.targets[0]).clone();
+    let mut check = (*moved.check).clone();
+    check.check = Check::Tcp(TcpCheck { address: rtmp_hmonitor::model::address::Address::parse("h:1", None).unwrap() });
+    moved.check = Arc::new(check);
+    wish.targets = Arc::new([Arc::new(moved)]);
+    b.at(1.0).want(&wish);
+    let view = b.view(&gate);
+    assert_eq!((view.verdict.health, &*view.verdict.detail), (Health::Unknown, "not seen yet"));
+    assert!(view.report.is_none());
+}
+
+#[test]
 fn a_finding_ends_when_it_plays_and_when_its_server_falls_silent() {
     let mut b = Bench::with(&desired(listed(&["gate"]), &[&service("stat")]));
     let unplayable = |b: &mut Bench, at: f64| {

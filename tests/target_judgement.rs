@@ -156,16 +156,16 @@ fn what_degrades_and_what_cannot_be_judged() {
         ("too much", presenter(Live, |f| f.bitrate = Some(8_100_000)), streaming.clone(), vec![C::BitrateHigh]),
         ("no bitrate told", presenter(Live, |f| f.bitrate = None), device.to_vec(), vec![]),
         // An idle device shows a bitrate that means nothing.
-        ("an idle device", presenter(Offline, |f| f.bitrate = Some(128_000)), device.to_vec(), vec![]),
+        ("an idle device", presenter(Offline, |f| (f.bitrate, f.cache) = (Some(128_000), Some(0.9))), streaming.clone(), vec![]),
         ("interrupted", presenter(Degraded, |f| f.bitrate = Some(0)), device.to_vec(), vec![C::Interrupted]),
         ("a word nobody knows", presenter(Unknown, |_| {}), vec![C::Latency, C::Congested, C::NoData, C::Stuck], vec![]),
         ("half full", presenter(Live, |f| f.cache = Some(0.5)), streaming.clone(), vec![]),
         ("congested", presenter(Live, |f| f.cache = Some(0.51)), streaming.clone(), vec![C::Congested]),
-        ("no cache told", presenter(Connecting, |f| f.cache = None), vec![C::Latency, C::Interrupted, C::NoData, C::Stuck], vec![]),
+        ("no cache told", presenter(Degraded, |f| f.cache = None), vec![C::Latency, C::Interrupted, C::NoData, C::Stuck], vec![C::Interrupted]),
         ("no data for a moment", presenter(Live, |f| f.no_data_for = Some(ms(2_999))), streaming.clone(), vec![]),
         ("no data", presenter(Live, |f| f.no_data_for = Some(s(3))), streaming.clone(), vec![C::NoData]),
         ("its clock rests", presenter(Live, |f| f.stuck_for = Some(ms(4_999))), streaming.clone(), vec![]),
-        ("stuck", presenter(Connecting, |f| f.stuck_for = Some(s(5))), device.to_vec(), vec![C::Stuck]),
+        ("stuck", presenter(Connecting, |f| f.stuck_for = Some(s(5))), streaming.clone(), vec![C::Stuck]),
         ("an event in trouble", vimeo(Degraded), vec![C::Latency, C::Interrupted], vec![C::Interrupted]),
         ("an event that ended", vimeo(LiveState::Ended), vec![C::Latency, C::Interrupted], vec![]),
         ("all servers up", haproxy(&[(true, true), (true, true)]), vec![C::Latency, C::ServersDown], vec![]),
@@ -231,8 +231,10 @@ fn expectations_that_mean_down() {
         ("bytes not known", replica(Secondary, Some(s(0)), None, None), bytes(), Some(Lag)),
         ("the role comes first", replica(Primary, None, None, None), both(), Some(Role)),
         ("on air", presenter(LiveState::Live, |_| {}), live(), None),
-        ("on air with trouble", presenter(LiveState::Degraded, |_| {}), live(), None),
-        ("connecting", presenter(LiveState::Connecting, |_| {}), live(), Some(NotLive)),
+        ("on air, and no data for a moment", presenter(LiveState::Live, |f| f.no_data_for = Some(ms(2_999))), live(), None),
+        ("on air without data", presenter(LiveState::Live, |f| f.no_data_for = Some(s(3))), live(), Some(NotLive)),
+        ("on air, and stuck", presenter(LiveState::Live, |f| f.stuck_for = Some(s(5))), live(), Some(NotLive)),
+        ("stuck, and may be", presenter(LiveState::Live, |f| f.stuck_for = Some(s(5))), TargetExpect::default(), None),
         ("may be off", presenter(LiveState::Offline, |_| {}), TargetExpect::default(), None),
         ("live at the platform", vimeo(LiveState::Live), live(), None),
         ("a preview is not live", vimeo(LiveState::Preview), live(), Some(NotLive)),
@@ -332,4 +334,31 @@ fn thresholds_take_their_time_as_those_of_streams_do() {
     assert_eq!(b.judge(3, took(11)), Health::Degraded);
     assert_eq!(b.judge(4, took(5)), Health::Degraded);
     assert_eq!(b.judge(7, took(5)), Health::Up);
+}
+
+#[test]
+fn what_should_be_live_has_time_to_come_back() {
+    let device = |state| move |now| success(now, presenter(state, |_| {}));
+    let policy = || {
+        let expect = TargetExpect { live: true, ..TargetExpect::default() };
+        TargetPolicy { expect, fall: s(0), rise: s(0), ..TargetPolicy::default() }
+    };
+    for (state, after) in [
+        (LiveState::Connecting, Health::Down),
+        (LiveState::Degraded, Health::Down),
+        // Nobody knows: no outage.
+        (LiveState::Unknown, Health::Unknown),
+    ] {
+        let mut b = Bench::new(policy());
+        assert_eq!(b.judge(0, device(LiveState::Live)), Health::Up);
+        assert_eq!(b.judge(10, device(state)), Health::Up, "{state}");
+        assert_eq!(b.judge(24, device(state)), Health::Up, "{state}");
+        let due = b.evaluator.poll_timeout().unwrap();
+        assert!(due >= b.start + s(25) && due < b.start + s(26), "{state}: {:?}", due - b.start);
+        assert_eq!(b.judge(25, device(state)), after, "{state}");
+        assert_eq!(b.judge(40, device(state)), after, "{state}");
+        assert_eq!(b.judge(41, device(LiveState::Live)), Health::Up, "{state}");
+        assert_eq!(b.judge(50, device(state)), Health::Up, "{state}: it begins anew");
+        assert_eq!(b.judge(52, device(LiveState::Offline)), Health::Down, "{state}");
+    }
 }

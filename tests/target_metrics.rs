@@ -424,6 +424,8 @@ fn a_path_says_which_hop_is_broken() {
             ("path_fault", r#",hop="stream/gate-1""#, Some(1.0)),
             ("path_fault", r#",hop="service/presenter""#, Some(0.0)),
             ("path_fault_certain", "", Some(1.0)),
+            ("path_consequence", r#",hop="stream/gate-1""#, Some(0.0)),
+            ("path_consequence", r#",hop="service/presenter""#, Some(1.0)),
             ("link_receive_ratio", "", Some(0.5)),
             ("link_received_bytes_per_second", "", Some(250_000.0)),
             ("link_expected_bytes_per_second", "", Some(500_000.0)),

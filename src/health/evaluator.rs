@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::evidence::{self, Evidence};
 use super::recent::Recent;
-use super::target::assess_target;
+use super::target::{self as reading, assess_target};
 use crate::model::health::{DegradedCause, DegradedCauses, DownCause, Health};
 use crate::model::report::StreamReport;
 use crate::model::snapshot::{AnswerBasis, HealthAnswer, Verdict, VerdictTotals};
@@ -65,6 +65,7 @@ pub struct Situation<'a> {
     pub rules: Rules<'a>,
     /// An operator has said that absence is no outage.
     pub silenced: bool,
+    ill_since: Option<Instant>,
 }
 
 impl<'a> Situation<'a> {
@@ -78,7 +79,7 @@ impl<'a> Situation<'a> {
     ) -> Self {
         let evidence = evidence::assess(now, report, policy);
         let fresh_until = evidence::fresh_until(now, report);
-        Self { now, wall, evidence, fresh_until, rules: policy.into(), silenced }
+        Self { now, wall, evidence, fresh_until, rules: policy.into(), silenced, ill_since: None }
     }
 
     /// What `report` shows of a target. `ill_since`: see [`assess_target`].
@@ -91,16 +92,16 @@ impl<'a> Situation<'a> {
         ill_since: Option<Instant>,
     ) -> Self {
         let evidence = assess_target(now, wall, report, policy, ill_since);
-        let fresh_until = super::target::fresh_until(now, report);
-        Self { now, wall, evidence, fresh_until, rules: Rules::of_target(kind, policy), silenced: false }
+        let ill_since = reading::ill_since(&evidence, report, policy, ill_since);
+        let patience = ill_since.filter(|_| evidence == Evidence::Pending);
+        let patience_ends = patience.and_then(|since| reading::patience_ends(now, since));
+        let fresh_until = reading::fresh_until(now, report).into_iter().chain(patience_ends).min();
+        Self { now, wall, evidence, fresh_until, rules: Rules::of_target(kind, policy), silenced: false, ill_since }
     }
 
-    /// Since when the evidence has been bad, if it is.
+    /// Since when the evidence of a target has been bad or in doubt, if it is.
     pub fn ill_since(&self) -> Option<Instant> {
-        match self.evidence {
-            Evidence::Down { since, .. } => Some(since),
-            _ => None,
-        }
+        self.ill_since
     }
 }
 
@@ -262,7 +263,12 @@ impl Evaluator {
         match &s.evidence {
             Evidence::Unseen => {
                 self.forget_evidence();
-                (Health::Unknown, None, Arc::clone(&self.verdict.detail))
+                // What was said of an earlier report is not true of none.
+                let detail = match self.verdict.health {
+                    Health::Unknown => Arc::clone(&self.verdict.detail),
+                    _ => "not seen yet".into(),
+                };
+                (Health::Unknown, None, detail)
             }
             Evidence::Stale => {
                 self.forget_evidence();

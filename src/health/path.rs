@@ -31,6 +31,8 @@ pub struct PathEvaluator {
 #[derive(Debug, Clone, Copy, Default)]
 struct HopMemory {
     down_since: Option<Instant>,
+    /// While down: since when nothing has been known of it.
+    unknown_since: Option<Instant>,
     /// When it was last seen to be down no more.
     recovered_at: Option<Instant>,
 }
@@ -57,18 +59,30 @@ impl PathEvaluator {
         if self.hops.len() != hops.len() {
             *self = Self { hops: vec![HopMemory::default(); hops.len()], ..Self::default() };
         }
+        self.deadline = None;
+        let mut forgets_at = None::<Instant>;
         for (memory, hop) in self.hops.iter_mut().zip(hops) {
+            let unknown = hop.health == Health::Unknown && memory.down_since.is_some();
+            memory.unknown_since = unknown.then(|| memory.unknown_since.unwrap_or(now));
             match (hop.health, memory.down_since) {
                 (Health::Down, None) => memory.down_since = Some(now),
-                // Unknown is no recovery: it says nothing.
+                // Unknown is no recovery: it says nothing. Yet what nobody knows of for long must not be blamed for ever.
+                (Health::Unknown, Some(_)) => {
+                    let at = memory.unknown_since.unwrap_or(now) + settle + RECOVERY;
+                    if now >= at {
+                        *memory = HopMemory { recovered_at: Some(now), ..HopMemory::default() };
+                    } else {
+                        forgets_at = Some(forgets_at.map_or(at, |earlier| earlier.min(at)));
+                    }
+                }
                 (Health::Up | Health::Degraded | Health::Idle, Some(_)) => {
-                    *memory = HopMemory { down_since: None, recovered_at: Some(now) };
+                    *memory = HopMemory { recovered_at: Some(now), ..HopMemory::default() };
                 }
                 _ => {}
             }
         }
-        self.deadline = None;
         let found = self.first_failure(now, settle, hops);
+        self.deadline = self.deadline.into_iter().chain(forgets_at).min();
         let before = self.fault;
         self.fault = found.map(|(hop, certain)| {
             let since = before.filter(|f| f.hop == hop).map_or(wall, |f| f.since);

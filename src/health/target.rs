@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::evidence::{Evidence, Sheet};
 use crate::model::health::{DegradedCause as Cause, DownCause};
 use crate::model::target::{ReplicaRole, TargetExpect, TargetPolicy};
-use crate::model::target_report::{Facts, HaproxyFacts, LiveState, PingFacts, ReplicaFacts, TargetReport};
+use crate::model::target_report::{
+    Facts, HaproxyFacts, LiveState, PingFacts, ReplicaFacts, TargetReport, WebPresenterFacts,
+};
 
 /// Pings decided within the window before their mean may be judged, and before their loss may.
 const PINGS_FOR_LATENCY: u32 = 5;
@@ -14,9 +16,11 @@ const PINGS_FOR_LOSS: u32 = 10;
 /// A device that streams may show no bitrate for a moment, and its clock moves by whole seconds.
 const NO_DATA: Duration = Duration::from_secs(3);
 const STUCK: Duration = Duration::from_secs(5);
+/// How long what should be live may connect, be interrupted, or say nothing that is understood, before that counts.
+const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Reads `report` against `policy`. `ill_since`: since when such readings have found the target down without a break, so that an
-/// expectation that goes unmet, or that a fault takes the place of, keeps its beginning over reports.
+/// Reads `report` against `policy`. `ill_since`: since when such readings have found the target down or in doubt without a break, so that
+/// an expectation that goes unmet, or that a fault takes the place of, keeps its beginning over reports.
 pub fn assess_target(
     now: Instant,
     wall: SystemTime,
@@ -36,11 +40,53 @@ pub fn assess_target(
         // Looked at, with nothing to judge by yet.
         return Evidence::Pending;
     }
+    if let Some((state, word)) = doubt(report, &policy.expect) {
+        let since = ill_since.unwrap_or(report.observed_at);
+        return match state {
+            _ if now < since + PATIENCE => Evidence::Pending,
+            // Lack of knowledge is no outage.
+            LiveState::Unknown => Evidence::Stale,
+            _ => Evidence::Down { cause: DownCause::NotLive, since, detail: format!("not live: {word}").into() },
+        };
+    }
     if let Some((cause, detail)) = unmet(&report.facts, &policy.expect) {
         return Evidence::Down { cause, since: ill_since.unwrap_or(report.observed_at), detail: detail.into() };
     }
     let sheet = degraded(wall, report, &policy.expect);
     Evidence::Live { judged: sheet.judged, found: sheet.found }
+}
+
+/// Since when such readings have found the target down or in doubt, given what they found last.
+pub(super) fn ill_since(
+    evidence: &Evidence,
+    report: Option<&TargetReport>,
+    policy: &TargetPolicy,
+    before: Option<Instant>,
+) -> Option<Instant> {
+    match evidence {
+        Evidence::Down { since, .. } => Some(*since),
+        Evidence::Pending | Evidence::Stale => {
+            let doubtful = report.filter(|report| doubt(report, &policy.expect).is_some())?;
+            Some(before.unwrap_or(doubtful.observed_at))
+        }
+        Evidence::Unseen | Evidence::Live { .. } => None,
+    }
+}
+
+/// When the patience with what is in doubt since `since` ends, if that is still to come.
+pub(super) fn patience_ends(now: Instant, since: Instant) -> Option<Instant> {
+    Some(since + PATIENCE).filter(|end| *end > now)
+}
+
+/// The state, with its word, of what should be live and neither is nor clearly is not.
+fn doubt<'r>(report: &'r TargetReport, expect: &TargetExpect) -> Option<(LiveState, &'r str)> {
+    let (state, word) = match &report.facts {
+        Facts::WebPresenter(facts) => (facts.live, &*facts.status),
+        Facts::Vimeo(facts) => (facts.state, facts.state.as_str()),
+        _ => return None,
+    };
+    let doubtful = matches!(state, LiveState::Connecting | LiveState::Degraded | LiveState::Unknown);
+    (expect.live && doubtful && report.fault.is_none()).then_some((state, word))
 }
 
 /// Until when `report` is fresh.
@@ -52,7 +98,9 @@ pub(super) fn fresh_until(now: Instant, report: Option<&TargetReport>) -> Option
 fn unmet(facts: &Facts, expect: &TargetExpect) -> Option<(DownCause, String)> {
     match facts {
         Facts::Replica(facts) => wrong_role(facts, expect).or_else(|| too_far_behind(facts, expect)),
-        Facts::WebPresenter(facts) => not_live(facts.live, &facts.status, expect),
+        Facts::WebPresenter(facts) => {
+            not_live(facts.live, &facts.status, expect).or_else(|| sends_nothing(facts, expect))
+        }
         Facts::Vimeo(facts) => not_live(facts.state, facts.state.as_str(), expect),
         _ => None,
     }
@@ -97,8 +145,20 @@ fn too_far_behind(facts: &ReplicaFacts, expect: &TargetExpect) -> Option<(DownCa
 }
 
 fn not_live(state: LiveState, word: &str, expect: &TargetExpect) -> Option<(DownCause, String)> {
-    let live = matches!(state, LiveState::Live | LiveState::Degraded);
-    (expect.live && !live).then(|| (DownCause::NotLive, format!("not live: {word}")))
+    (expect.live && state != LiveState::Live).then(|| (DownCause::NotLive, format!("not live: {word}")))
+}
+
+/// A device that says it is live, and sends nothing.
+fn sends_nothing(facts: &WebPresenterFacts, expect: &TargetExpect) -> Option<(DownCause, String)> {
+    let times = [(facts.no_data_for, NO_DATA, "sends no data"), (facts.stuck_for, STUCK, "its clock stands still")];
+    let (time, what) = times.iter().find_map(|(time, limit, what)| Some((time.filter(|time| time >= limit)?, what)))?;
+    let seconds = time.as_secs_f64();
+    expect.live.then(|| (DownCause::NotLive, format!("not live: {} but {what} for {seconds:.1} s", facts.status)))
+}
+
+/// Known not to be on air: neither there nor in trouble on the way.
+fn is_off_air(state: LiveState) -> bool {
+    !matches!(state, LiveState::Live | LiveState::Degraded | LiveState::Unknown)
 }
 
 fn degraded(wall: SystemTime, report: &TargetReport, expect: &TargetExpect) -> Sheet {
@@ -111,10 +171,17 @@ fn degraded(wall: SystemTime, report: &TargetReport, expect: &TargetExpect) -> S
         Facts::Ping(facts) => return judge_pings(sheet, facts, expect),
         Facts::Download { bytes_per_second } => judge_bitrate(&mut sheet, bytes_per_second * 8.0, expect),
         Facts::WebPresenter(facts) => {
-            if let Some(bitrate) = facts.bitrate.filter(|_| facts.live == LiveState::Live) {
-                judge_bitrate(&mut sheet, bitrate as f64, expect);
+            if is_off_air(facts.live) {
+                // What is not sent is neither too little nor too much, whatever the device shows.
+                sheet.limit(Cause::BitrateLow, expect.bitrate.min.map(|_| false));
+                sheet.limit(Cause::BitrateHigh, expect.bitrate.max.map(|_| false));
+                sheet.limit(Cause::Congested, expect.cache_max.map(|_| false));
+            } else {
+                if let Some(bitrate) = facts.bitrate.filter(|_| facts.live == LiveState::Live) {
+                    judge_bitrate(&mut sheet, bitrate as f64, expect);
+                }
+                sheet.limit(Cause::Congested, facts.cache.zip(expect.cache_max).map(|(cache, max)| cache > max));
             }
-            sheet.limit(Cause::Congested, facts.cache.zip(expect.cache_max).map(|(cache, max)| cache > max));
             judge_interruption(&mut sheet, facts.live);
             sheet.judge(Cause::NoData, facts.no_data_for.is_some_and(|time| time >= NO_DATA));
             sheet.judge(Cause::Stuck, facts.stuck_for.is_some_and(|time| time >= STUCK));

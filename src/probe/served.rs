@@ -48,6 +48,10 @@ impl Served {
         self.read = Some(now);
         let before = (self.fault.as_ref().map(|f| f.cause), self.media.stall, self.media.live_since);
         match self.find(facts, path) {
+            // Whether anything arrives is not known, and never will be.
+            Some(stream) if stream.publishing && stream.bytes_in.is_none() && stream.bytes_per_second.is_none() => {
+                return None;
+            }
             Some(stream) if stream.publishing => self.note_publication(now, stream, stall_timeout),
             // A list that was cut off says nothing about those that are not on it.
             None if facts.truncated => return None,
@@ -112,7 +116,7 @@ impl Served {
             self.end_stall(now);
             self.bytes = None;
             self.published = Some(Publication { since: now, publisher: stream.publisher.clone() });
-            self.media.live_since = Some(now);
+            self.media.live_since = None;
         }
         let idle = stream.idle_for.unwrap_or_default();
         let last_bytes = now.checked_sub(idle).unwrap_or(now);
@@ -128,6 +132,11 @@ impl Served {
         self.note_formats(stream);
         let gained = self.bytes.zip(stream.bytes_in).and_then(|(before, now)| now.checked_sub(before)).unwrap_or(0);
         self.bytes = stream.bytes_in;
+        // A publisher that is only connected is not live.
+        let moved = gained > 0 && stream.idle_for.is_some_and(|idle| idle < stall_timeout);
+        if self.media.live_since.is_none() && (moved || stream.bytes_per_second.is_some_and(|rate| rate > 0.0)) {
+            self.media.live_since = Some(now);
+        }
 
         let media = &mut self.media;
         let has_video = stream.video.is_some() || stream.audio.is_none();

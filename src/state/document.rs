@@ -14,7 +14,7 @@ use crate::model::{DownCause, Health, Name};
 
 const VERSION: u32 = 1;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Document {
     version: u32,
     #[serde(default)]
@@ -37,7 +37,7 @@ pub struct Document {
 type Memories = BTreeMap<String, Memory>;
 
 /// One target list as it was read.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct TargetList {
     /// File name or URL without path, for error messages.
     pub origin: String,
@@ -57,11 +57,25 @@ struct Memory {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct SilenceMemory {
+pub struct SilenceMemory {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     until_ms: Option<u64>,
     created_ms: u64,
+}
+
+/// Without the text: it holds URLs.
+impl std::fmt::Debug for TargetList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TargetList").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// Without the content: definitions and lists hold URLs.
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Document").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl Default for Document {
@@ -80,7 +94,7 @@ impl Default for Document {
 
 impl Document {
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
-        let document: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        let document: Self = serde_json::from_slice(text).map_err(|e| describe(&e))?;
         if document.version == VERSION {
             Ok(document)
         } else {
@@ -149,18 +163,18 @@ impl Document {
         silences.collect()
     }
 
-    pub fn set_silence(&mut self, name: &Name, silence: Option<&Silence>) {
+    /// Sets or lifts a silence. Gives the one before.
+    pub fn set_silence(&mut self, name: &Name, silence: Option<SilenceMemory>) -> Option<SilenceMemory> {
         match silence {
-            Some(silence) => {
-                let memory = SilenceMemory {
-                    reason: silence.reason.clone(),
-                    until_ms: silence.until.map(to_ms),
-                    created_ms: to_ms(silence.created),
-                };
-                self.silences.insert(name.to_string(), memory);
-            }
-            None => drop(self.silences.remove(name.as_str())),
+            Some(silence) => self.silences.insert(name.to_string(), silence),
+            None => self.silences.remove(name.as_str()),
         }
+    }
+}
+
+impl From<&Silence> for SilenceMemory {
+    fn from(silence: &Silence) -> Self {
+        Self { reason: silence.reason.clone(), until_ms: silence.until.map(to_ms), created_ms: to_ms(silence.created) }
     }
 }
 
@@ -184,6 +198,18 @@ impl Memory {
             healthy_answer: self.healthy_answer,
         })
     }
+}
+
+/// Where, and of which kind. The error's own words quote values, and those may be secret.
+fn describe(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let kind = match error.classify() {
+        Category::Io => "cannot be read",
+        Category::Syntax => "is not JSON",
+        Category::Data => "has a value of the wrong type",
+        Category::Eof => "ends too early",
+    };
+    format!("it {kind} at line {} column {}", error.line(), error.column())
 }
 
 fn to_ms(time: SystemTime) -> u64 {

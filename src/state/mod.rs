@@ -130,13 +130,13 @@ impl StateFile {
 
     /// Keeps a silence; on disk when this returns.
     pub fn add_silence(&self, name: &Name, silence: &Silence) -> Result<(), StateError> {
-        self.document().set_silence(name, Some(silence));
-        self.save().inspect_err(|_| self.document().set_silence(name, None))
+        let before = self.document().set_silence(name, Some(silence.into()));
+        self.save().inspect_err(|_| drop(self.document().set_silence(name, before)))
     }
 
     /// Lifts a silence. It is lifted even if that cannot be written now: better an alarm too many after a restart than a blind stream.
     pub fn remove_silence(&self, name: &Name) {
-        self.document().set_silence(name, None);
+        drop(self.document().set_silence(name, None));
         self.changed.notify_one();
     }
 

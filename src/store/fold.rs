@@ -41,6 +41,8 @@ struct Entry {
     silence: Option<Arc<Silence>>,
     parameter_changes: u64,
     server: Option<Arc<ServerView>>,
+    /// When the service has last been heard, whether or not it said anything new.
+    listed: Option<Instant>,
     contradiction: Contradiction,
     added: Instant,
     view: Arc<StreamView>,
@@ -187,12 +189,15 @@ impl Fold {
     fn list(&mut self, now: Instant, wall: SystemTime, service: &Name, outcome: &mut Outcome) {
         let Some(names) = self.listed_by.remove(service) else { return };
         let facts = self.targets.statistics(now, service);
+        let (facts, listed) = facts.unzip();
         let listing = facts.as_deref().map(|facts| Listing::new(service, facts));
         for name in &names {
             let Some(entry) = self.entries.get_mut(name) else { continue };
             let path = entry.spec.probe.url.publication();
             let server = listing.as_ref().and_then(|listing| listing.view(&path, entry.server.as_ref()));
-            if server.as_ref().map(Arc::as_ptr) != entry.server.as_ref().map(Arc::as_ptr) {
+            let confirms = entry.contradiction.is_open() && entry.listed != listed;
+            entry.listed = listed;
+            if confirms || server.as_ref().map(Arc::as_ptr) != entry.server.as_ref().map(Arc::as_ptr) {
                 entry.server = server;
                 self.evaluate(now, wall, name, outcome);
             }
@@ -226,6 +231,7 @@ impl Entry {
             silence,
             parameter_changes: 0,
             server: None,
+            listed: None,
             contradiction: Contradiction::default(),
             added: now,
             view: Arc::new(view),
@@ -268,7 +274,7 @@ impl Entry {
         let down = self.evaluator.verdict().health == Health::Down;
         let played = self.spec.probe.evidence == EvidenceSource::Play;
         let differ = down && played && self.server.as_deref().is_some_and(listing::is_delivered);
-        let counted = self.contradiction.note(now, wall, differ);
+        let counted = self.contradiction.note(now, wall, differ, self.listed);
         let told = self.view.server.as_ref().and_then(|server| server.unplayable_since);
         if let Some(server) = self.server.as_mut().filter(|server| server.unplayable_since != counted) {
             Arc::make_mut(server).unplayable_since = counted;

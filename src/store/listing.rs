@@ -62,14 +62,26 @@ pub struct Contradiction {
 }
 
 impl Contradiction {
-    /// Notes whether the two views differ now. Gives since when they do, once that counts.
-    pub fn note(&mut self, now: Instant, wall: SystemTime, differ: bool) -> Option<SystemTime> {
+    /// Notes whether the two views differ now; `listed` is when the server has last been heard. Gives since when they do, once that counts:
+    /// a server that died with its streams has listed them before they failed, so only what it says afterwards contradicts.
+    pub fn note(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        differ: bool,
+        listed: Option<Instant>,
+    ) -> Option<SystemTime> {
         if !differ {
             self.since = None;
             return None;
         }
         let (since, at) = *self.since.get_or_insert((now, wall));
-        (now >= since + LASTING).then_some(at)
+        (now >= since + LASTING && listed.is_some_and(|listed| listed > since)).then_some(at)
+    }
+
+    /// Whether the two views differ.
+    pub fn is_open(&self) -> bool {
+        self.since.is_some()
     }
 
     /// When a difference begins to count, if that is still to come.

@@ -34,6 +34,8 @@ pub struct Paths {
 struct Entry {
     spec: Arc<PathSpec>,
     evaluator: PathEvaluator,
+    /// A fault has ended, and hops have yet to come back.
+    recovering: bool,
     view: Arc<PathView>,
 }
 
@@ -50,14 +52,14 @@ impl Paths {
             .iter()
             .map(|spec| {
                 let kept = before.remove(&spec.name).filter(|e| e.spec.hops == spec.hops);
-                let evaluator = kept.map(|e| e.evaluator).unwrap_or_default();
+                let (evaluator, recovering) = kept.map(|e| (e.evaluator, e.recovering)).unwrap_or_default();
                 let view = PathView {
                     spec: Arc::clone(spec),
                     hops: Arc::new([]),
                     fault: evaluator.fault(),
                     link: LinkView::default(),
                 };
-                Entry { spec: Arc::clone(spec), evaluator, view: Arc::new(view) }
+                Entry { spec: Arc::clone(spec), evaluator, recovering, view: Arc::new(view) }
             })
             .collect();
         self.added_up = None;
@@ -83,6 +85,7 @@ impl Entry {
     fn evaluate(&mut self, now: Instant, wall: SystemTime, known: &impl Known, adds_up: bool, outcome: &mut Outcome) {
         let states: Vec<_> = self.spec.hops.iter().map(|hop| state(hop, known)).collect();
         let evidence: Vec<_> = states.iter().map(|(evidence, _)| *evidence).collect();
+        let before = self.evaluator.fault();
         let changed = self.evaluator.evaluate(now, wall, self.spec.settle, &evidence);
         let hops: Vec<_> = states
             .into_iter()
@@ -93,8 +96,10 @@ impl Entry {
                 consequence: self.evaluator.is_consequence(i),
             })
             .collect();
-        if changed {
-            outcome.events.push(self.event(wall, &hops));
+        let down = hops.iter().filter(|h| h.health == Health::Down).count();
+        if changed || self.recovering && down == 0 {
+            outcome.events.push(self.event(wall, &hops, before.map(|f| f.hop)));
+            self.recovering = self.evaluator.fault().is_none() && down > 0;
         }
         let link = if adds_up { link(&self.spec, known) } else { self.view.link };
         let fault = self.evaluator.fault();
@@ -104,7 +109,8 @@ impl Entry {
         }
     }
 
-    fn event(&self, at: SystemTime, hops: &[HopView]) -> Event {
+    /// `before`: the hop that has been the faulty one.
+    fn event(&self, at: SystemTime, hops: &[HopView], before: Option<usize>) -> Event {
         let fault = self.evaluator.fault();
         let faulty = fault.and_then(|f| Some((f, self.spec.hops.get(f.hop)?, hops.get(f.hop)?)));
         let (to, causes, detail) = match faulty {
@@ -112,9 +118,12 @@ impl Entry {
                 let consequences = hops.iter().filter(|h| h.consequence).count();
                 let doubt = if fault.certain { "" } else { ", or a hop before it of which nothing is known" };
                 let detail = format!("first failing hop: {hop}{doubt}; {consequences} after it fail in consequence");
-                (Health::Down, view.causes.clone(), detail)
+                (Some(Health::Down), view.causes.clone(), detail)
             }
-            None => (Health::Up, Vec::new(), "no hop fails".to_owned()),
+            None => match hops.iter().filter(|h| h.health == Health::Down).count() {
+                0 => (Some(Health::Up), Vec::new(), "no hop fails".to_owned()),
+                down => (None, Vec::new(), self.describe_recovery(hops, before, down)),
+            },
         };
         Event {
             id: 0,
@@ -122,9 +131,19 @@ impl Entry {
             subject: Subject::path(&self.spec.name),
             kind: EventKind::Fault,
             from: None,
-            to: Some(to),
+            to,
             causes,
             detail: detail.into(),
+        }
+    }
+
+    fn describe_recovery(&self, hops: &[HopView], before: Option<usize>, down: usize) -> String {
+        let Some((hop, view)) = before.and_then(|i| Some((self.spec.hops.get(i)?, hops.get(i)?))) else {
+            return format!("{down} hops have yet to come back");
+        };
+        match view.health {
+            Health::Unknown => format!("nothing is known of hop {hop} any more; {down} after it have yet to come back"),
+            _ => format!("hop {hop} is back; {down} after it have yet to come back"),
         }
     }
 }
@@ -156,9 +175,11 @@ fn causes(verdict: &Verdict) -> Vec<Cause> {
     verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect()
 }
 
-/// What the carried streams deliver, against what they should. Streams of which no rate is known, or none is wanted, are left out.
+/// What the carried streams deliver, against what they should. Against `expect_rate`, which is for all, nothing is received that is not known
+/// of every stream that is expected now. Against minima, media without one and streams of which no rate is known are left out.
 fn link(spec: &PathSpec, known: &impl Known) -> LinkView {
     let mut link = LinkView::default();
+    let mut all_known = true;
     let mut add = |view: &StreamView| {
         let expect = &view.spec.policy.expect;
         let minima = [expect.video.bitrate.min, expect.audio.bitrate.min];
@@ -172,10 +193,15 @@ fn link(spec: &PathSpec, known: &impl Known) -> LinkView {
             Health::Unknown => None,
             _ => view.report.as_ref().and_then(|report| {
                 let media = [&report.media.video.medium, &report.media.audio.medium];
-                media.iter().filter_map(|m| m.bytes_per_second).reduce(|a, b| a + b)
+                let counts = |min: &Option<_>| spec.expect_rate.is_some() || min.is_some();
+                let counted = media.iter().zip(&minima).filter(|(_, min)| counts(min));
+                counted.filter_map(|(m, _)| m.bytes_per_second).reduce(|a, b| a + b)
             }),
         };
-        let Some(rate) = rate else { return };
+        let Some(rate) = rate else {
+            all_known = false;
+            return;
+        };
         match (spec.expect_rate, wanted) {
             (Some(_), _) => link.received = Some(link.received.unwrap_or(0.0) + rate),
             (None, Some(wanted)) => {
@@ -191,6 +217,9 @@ fn link(spec: &PathSpec, known: &impl Known) -> LinkView {
             let fits = |view: &&StreamView| wanted.iter().all(|(k, v)| view.spec.labels.get(k) == Some(v));
             known.streams().filter(fits).for_each(&mut add);
         }
+    }
+    if spec.expect_rate.is_some() && !all_known {
+        link.received = None;
     }
     link.expected = spec.expect_rate.map(|rate| rate.bytes_per_second()).or(link.expected);
     link

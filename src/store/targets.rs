@@ -127,13 +127,13 @@ impl Targets {
         looked_at
     }
 
-    /// What a service's newest statistics say, while they stand for the present.
-    pub fn statistics(&self, now: Instant, service: &Name) -> Option<Arc<RtmpServerFacts>> {
+    /// What a service's newest statistics say, while they stand for the present, and when they were read.
+    pub fn statistics(&self, now: Instant, service: &Name) -> Option<(Arc<RtmpServerFacts>, Instant)> {
         let id = TargetId { class: TargetClass::Service, name: service.clone() };
         let report = self.entries.get(&id)?.report.as_ref()?;
         let fresh = report.fault.is_none() && now.saturating_duration_since(report.observed_at) <= report.valid_for;
         match &report.facts {
-            Facts::RtmpServer(facts) if fresh => Some(Arc::clone(facts)),
+            Facts::RtmpServer(facts) if fresh => Some((Arc::clone(facts), report.last_success?)),
             _ => None,
         }
     }
@@ -181,7 +181,9 @@ impl Entry {
 
     fn take_spec(&mut self, spec: &Arc<TargetSpec>) {
         if self.spec.check.check != spec.check.check {
-            // Another place is in another condition, which is no change.
+            // Another place is in another condition, which is no change; and nothing is known of it yet.
+            self.report = None;
+            self.ill_since = None;
             self.condition = None;
             self.identity = None;
         }

@@ -258,13 +258,14 @@ pub fn server_stream() -> ServerStream {
             level: "3.1".into(),
             width: Some(1280),
             height: Some(720),
-            frame_rate: None,
+            ..VideoFormat::default()
         }),
         audio: Some(AudioFormat {
             codec: "aac".into(),
             profile: "lc".into(),
             sample_rate: Some(48_000),
             channels: Some(2),
+            ..AudioFormat::default()
         }),
         frames_per_second: Some(25.0),
         declared_frames_per_second: Some(30.0),

@@ -217,6 +217,7 @@ pub static CATALOGUE: &[Family] = &[
 
     path("hmonitor_path_fault", Gauge, &["hop"], "1 for the first hop that fails, 0 for the others."),
     path("hmonitor_path_fault_certain", Gauge, &[], "While a hop fails: 1 when every hop before it is known to be well, else 0."),
+    path("hmonitor_path_consequence", Gauge, &["hop"], "1 while the hop is down only because an earlier one is, else 0."),
     path("hmonitor_link_receive_ratio", Gauge, &[], "What the carried streams deliver over what they should."),
     path("hmonitor_link_received_bytes_per_second", Gauge, &[], "What the carried streams deliver together."),
     path("hmonitor_link_expected_bytes_per_second", Gauge, &[], "What the carried streams should deliver together."),

@@ -39,6 +39,11 @@ pub fn render(snapshot: &Snapshot, moment: &Moment, out: &mut String) {
         }
     });
     page.single("hmonitor_path_fault_certain", |r| r.view.fault.map(|f| f.certain));
+    page.family("hmonitor_path_consequence", |r, w| {
+        for (hop, view) in r.view.spec.hops.iter().zip(r.view.hops.iter()) {
+            w.series(&r.labels, &[&hop.to_string()], view.consequence);
+        }
+    });
     page.single("hmonitor_link_receive_ratio", |r| r.view.link.ratio());
     page.single("hmonitor_link_received_bytes_per_second", |r| r.view.link.received);
     page.single("hmonitor_link_expected_bytes_per_second", |r| r.view.link.expected);
