@@ -276,6 +276,17 @@ async fn what_the_api_does_not_give_is_absent() {
 }
 
 #[tokio::test]
+async fn what_hangs_beside_the_event_is_absent() {
+    let fake = Fake::start(None).await;
+    fake.play(EVENT, ok(&event()));
+    for path in [SESSION, "/videos/300/sessions/status", "/videos/300/live_stats"] {
+        fake.play(path, Play::Silence);
+    }
+    let facts = Watcher::of(&fake, VimeoTarget::Event(200)).look().await.unwrap();
+    assert_eq!((facts.state, &facts.ingest, facts.viewers), (LiveState::Live, &None, None));
+}
+
+#[tokio::test]
 async fn an_older_api_has_the_session_at_the_video() {
     let fake = Fake::start(None).await;
     fake.play(EVENT, ok(&event()));
