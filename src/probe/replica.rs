@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +19,8 @@ use crate::model::target_report::{Facts, ReplicaFacts};
 
 /// Bytes that a store may send in one look. Answers take a few kilobytes.
 const ANSWER_LIMIT: usize = 1 << 20;
+/// A connection is not kept longer: the name may stand for another store by then.
+const LONGEST_KEPT: Duration = Duration::from_secs(60);
 
 /// One authenticated connection to a store. It only ever asks.
 pub(super) trait Session: Sized + Send {
@@ -26,13 +29,22 @@ pub(super) trait Session: Sized + Send {
 
     /// Asks for role and lag.
     fn ask(&mut self, look: &mut Look<'_>) -> impl Future<Output = Result<ReplicaFacts, LookError>> + Send;
+
+    /// Takes over what an older connection has learnt, as far as it holds here.
+    fn succeed(&mut self, _older: &Self) {}
 }
 
 /// Looks at one store over a connection that it keeps.
 #[derive(Debug)]
 pub(super) struct ReplicaChecker<S> {
     check: StoreCheck,
-    session: Option<S>,
+    session: Option<Kept<S>>,
+}
+
+#[derive(Debug)]
+struct Kept<S> {
+    session: S,
+    since: Instant,
 }
 
 impl<S> ReplicaChecker<S> {
@@ -44,10 +56,15 @@ impl<S> ReplicaChecker<S> {
 impl<S: Session> Checker for ReplicaChecker<S> {
     fn look<'a>(&'a mut self, look: &'a mut Look<'_>) -> BoxFuture<'a, Result<Facts, LookError>> {
         Box::pin(async move {
+            let env = look.env;
+            let now = env.clock.now();
             // Taken out: a look that is cut off leaves no connection behind with an answer half read.
-            if let Some(mut session) = self.session.take() {
-                let env = look.env;
-                let now = env.clock.now();
+            let kept = self.session.take();
+            let (old, kept) = match kept {
+                Some(kept) if now.saturating_duration_since(kept.since) > LONGEST_KEPT => (Some(kept.session), None),
+                kept => (None, kept),
+            };
+            if let Some(Kept { mut session, since }) = kept {
                 let patience = now + look.deadline.saturating_duration_since(now) / 2;
                 let answer = tokio::select! {
                     biased;
@@ -55,14 +72,18 @@ impl<S: Session> Checker for ReplicaChecker<S> {
                     () = env.sleep_until(patience) => None,
                 };
                 if let Some(facts) = answer {
-                    self.session = Some(session);
+                    self.session = Some(Kept { session, since });
                     return Ok(Facts::Replica(Arc::new(facts)));
                 }
                 // The store may have been restarted, or the path may have forgotten the connection: a new one tells.
             }
             let mut session = S::open(&self.check, look).await?;
+            if let Some(old) = &old {
+                session.succeed(old);
+            }
+            drop(old);
             let facts = session.ask(look).await?;
-            self.session = Some(session);
+            self.session = Some(Kept { session, since: now });
             Ok(Facts::Replica(Arc::new(facts)))
         })
     }
@@ -154,4 +175,60 @@ pub(super) fn broken(error: &io::Error, address: &Address) -> LookError {
 /// A store that answers, and refuses.
 pub(super) fn rejected(address: &Address, why: &str) -> LookError {
     LookError::fault(DownCause::Rejected, format!("{address} refuses: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::Clock;
+    use crate::model::target::{ReplicaRole, StoreTls};
+    use crate::probe::ProbeEnvironment;
+
+    /// Tells how many sessions came before it.
+    struct Counted(u32);
+
+    impl Session for Counted {
+        async fn open(_: &StoreCheck, _: &mut Look<'_>) -> Result<Self, LookError> {
+            Ok(Self(0))
+        }
+
+        async fn ask(&mut self, _: &mut Look<'_>) -> Result<ReplicaFacts, LookError> {
+            Ok(ReplicaFacts {
+                role: ReplicaRole::Primary,
+                state: "primary".into(),
+                lag_bytes: None,
+                lag: None,
+                connected: None,
+                replicas: Some(self.0),
+                version: None,
+                identity: None,
+            })
+        }
+
+        fn succeed(&mut self, older: &Self) {
+            self.0 = older.0 + 1;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_renewed_after_a_minute() {
+        let env = ProbeEnvironment::new(Clock::new());
+        let mut checker = ReplicaChecker::<Counted>::new(&StoreCheck {
+            address: Address::parse("store.example", Some(5432)).unwrap(),
+            user: None,
+            password: None,
+            database: None,
+            tls: StoreTls::Off,
+        });
+        let mut told = Vec::new();
+        for age in [0, 59, 61, 59] {
+            if let Some(kept) = &mut checker.session {
+                kept.since = env.clock.now().checked_sub(Duration::from_secs(age)).unwrap();
+            }
+            let mut look = Look::new(&env, env.clock.now() + Duration::from_secs(5));
+            let Facts::Replica(facts) = checker.look(&mut look).await.unwrap() else { panic!() };
+            told.push(facts.replicas.unwrap());
+        }
+        assert_eq!(told, [0, 0, 1, 1]);
+    }
 }
