@@ -26,7 +26,7 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Config, Connection, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::check::{Look, LookError};
-use super::replica::{Allowance, Bounded, BoxStream, Session, broken, drive, rejected};
+use super::replica::{Allowance, Bounded, BoxStream, Legacy, Session, broken, drive, rejected};
 use crate::model::DownCause;
 use crate::model::address::Address;
 use crate::model::target::{ReplicaRole, StoreCheck, StoreTls};
@@ -102,9 +102,13 @@ impl Session for PostgresSession {
         Ok(Self { client, connection, allowance, address, peer, caught_up: None })
     }
 
-    fn succeed(&mut self, older: &Self) {
-        if self.peer.is_some() && self.peer == older.peer {
-            self.caught_up = older.caught_up;
+    fn legacy(&self) -> Option<Legacy> {
+        Some(Legacy { peer: self.peer?, caught_up: self.caught_up? })
+    }
+
+    fn inherit(&mut self, legacy: Legacy) {
+        if self.peer == Some(legacy.peer) {
+            self.caught_up = Some(legacy.caught_up);
         }
     }
 

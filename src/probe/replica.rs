@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,8 +31,22 @@ pub(super) trait Session: Sized + Send {
     /// Asks for role and lag.
     fn ask(&mut self, look: &mut Look<'_>) -> impl Future<Output = Result<ReplicaFacts, LookError>> + Send;
 
-    /// Takes over what an older connection has learnt, as far as it holds here.
-    fn succeed(&mut self, _older: &Self) {}
+    /// What the connection that takes this one's place may go on from.
+    fn legacy(&self) -> Option<Legacy> {
+        None
+    }
+
+    /// Takes that over, as far as it holds here.
+    fn inherit(&mut self, _legacy: Legacy) {}
+}
+
+/// What a connection leaves to the next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Legacy {
+    /// Where the name has led.
+    pub peer: SocketAddr,
+    /// When the newest look began that found nothing left to replay.
+    pub caught_up: Instant,
 }
 
 /// Looks at one store over a connection that it keeps.
@@ -60,8 +75,9 @@ impl<S: Session> Checker for ReplicaChecker<S> {
             let now = env.clock.now();
             // Taken out: a look that is cut off leaves no connection behind with an answer half read.
             let kept = self.session.take();
-            let (old, kept) = match kept {
-                Some(kept) if now.saturating_duration_since(kept.since) > LONGEST_KEPT => (Some(kept.session), None),
+            // An old one is gone before there is a new one: the store may admit no more than one.
+            let (legacy, kept) = match kept {
+                Some(kept) if now.saturating_duration_since(kept.since) > LONGEST_KEPT => (kept.session.legacy(), None),
                 kept => (None, kept),
             };
             if let Some(Kept { mut session, since }) = kept {
@@ -78,10 +94,9 @@ impl<S: Session> Checker for ReplicaChecker<S> {
                 // The store may have been restarted, or the path may have forgotten the connection: a new one tells.
             }
             let mut session = S::open(&self.check, look).await?;
-            if let Some(old) = &old {
-                session.succeed(old);
+            if let Some(legacy) = legacy {
+                session.inherit(legacy);
             }
-            drop(old);
             let facts = session.ask(look).await?;
             self.session = Some(Kept { session, since: now });
             Ok(Facts::Replica(Arc::new(facts)))
@@ -184,12 +199,12 @@ mod tests {
     use crate::model::target::{ReplicaRole, StoreTls};
     use crate::probe::ProbeEnvironment;
 
-    /// Tells how many sessions came before it.
-    struct Counted(u32);
+    /// Tells whether it has inherited.
+    struct Heir(bool);
 
-    impl Session for Counted {
+    impl Session for Heir {
         async fn open(_: &StoreCheck, _: &mut Look<'_>) -> Result<Self, LookError> {
-            Ok(Self(0))
+            Ok(Self(false))
         }
 
         async fn ask(&mut self, _: &mut Look<'_>) -> Result<ReplicaFacts, LookError> {
@@ -199,21 +214,25 @@ mod tests {
                 lag_bytes: None,
                 lag: None,
                 connected: None,
-                replicas: Some(self.0),
+                replicas: Some(self.0.into()),
                 version: None,
                 identity: None,
             })
         }
 
-        fn succeed(&mut self, older: &Self) {
-            self.0 = older.0 + 1;
+        fn legacy(&self) -> Option<Legacy> {
+            Some(Legacy { peer: SocketAddr::from(([127, 0, 0, 1], 1)), caught_up: Clock::new().now() })
+        }
+
+        fn inherit(&mut self, _: Legacy) {
+            self.0 = true;
         }
     }
 
     #[tokio::test]
     async fn a_connection_is_renewed_after_a_minute() {
         let env = ProbeEnvironment::new(Clock::new());
-        let mut checker = ReplicaChecker::<Counted>::new(&StoreCheck {
+        let mut checker = ReplicaChecker::<Heir>::new(&StoreCheck {
             address: Address::parse("store.example", Some(5432)).unwrap(),
             user: None,
             password: None,
