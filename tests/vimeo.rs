@@ -474,6 +474,16 @@ async fn the_api_is_verified() {
     let other_name = format!("https://127.0.0.1:{}/", fake.address.port());
     let mut other = Watcher::new(&other_name, VimeoTarget::Video(300), Some(&ca));
     assert_eq!(other.cause().await, Some(DownCause::Tls), "another name");
+    // The file is replaced while the target is watched.
+    let rotated = directory.path().join("rotated.pem");
+    let mut former = CertificateParams::default();
+    former.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let former = CertifiedIssuer::self_signed(former, KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(&rotated, former.pem()).unwrap();
+    let mut patient = Watcher::new(&api, VimeoTarget::Video(300), Some(&rotated));
+    assert_eq!(patient.cause().await, Some(DownCause::Tls));
+    std::fs::write(&rotated, authority.pem()).unwrap();
+    assert_eq!(patient.look().await.unwrap().state, LiveState::Live);
 }
 
 #[tokio::test]
