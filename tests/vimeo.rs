@@ -276,6 +276,17 @@ async fn what_the_api_does_not_give_is_absent() {
 }
 
 #[tokio::test]
+async fn what_hangs_beside_the_event_is_absent() {
+    let fake = Fake::start(None).await;
+    fake.play(EVENT, ok(&event()));
+    for path in [SESSION, "/videos/300/sessions/status", "/videos/300/live_stats"] {
+        fake.play(path, Play::Silence);
+    }
+    let facts = Watcher::of(&fake, VimeoTarget::Event(200)).look().await.unwrap();
+    assert_eq!((facts.state, &facts.ingest, facts.viewers), (LiveState::Live, &None, None));
+}
+
+#[tokio::test]
 async fn an_older_api_has_the_session_at_the_video() {
     let fake = Fake::start(None).await;
     fake.play(EVENT, ok(&event()));
@@ -463,6 +474,16 @@ async fn the_api_is_verified() {
     let other_name = format!("https://127.0.0.1:{}/", fake.address.port());
     let mut other = Watcher::new(&other_name, VimeoTarget::Video(300), Some(&ca));
     assert_eq!(other.cause().await, Some(DownCause::Tls), "another name");
+    // The file is replaced while the target is watched.
+    let rotated = directory.path().join("rotated.pem");
+    let mut former = CertificateParams::default();
+    former.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let former = CertifiedIssuer::self_signed(former, KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(&rotated, former.pem()).unwrap();
+    let mut patient = Watcher::new(&api, VimeoTarget::Video(300), Some(&rotated));
+    assert_eq!(patient.cause().await, Some(DownCause::Tls));
+    std::fs::write(&rotated, authority.pem()).unwrap();
+    assert_eq!(patient.look().await.unwrap().state, LiveState::Live);
 }
 
 #[tokio::test]

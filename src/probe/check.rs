@@ -1,6 +1,7 @@
 //! Looking at endpoints and services, again and again. One file per kind says what one look is; the loop around it is here.
 
 use std::future::{Future, pending, ready};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -112,7 +113,10 @@ impl<'e> Look<'e> {
         let addresses =
             addresses.map_err(|e| LookError::fault(DownCause::Dns, format!("cannot resolve {}: {e}", address.host)))?;
         let socket = self.timed(CheckPhase::Tcp, dial::connect(&addresses, address.port)).await;
-        socket.map_err(|error| match is_ours(&error) {
+        let unreachable =
+            |e: &io::Error| e.kind() == io::ErrorKind::NetworkUnreachable && dial::is_routeless(&addresses);
+        // That this machine has no route says nothing about the target.
+        socket.map_err(|error| match is_ours(&error) || unreachable(&error) {
             true => LookError::hindered(format!("cannot open a connection: {error}")),
             false => LookError::fault(DownCause::Connect, format!("cannot connect to {address}: {error}")),
         })

@@ -1,7 +1,7 @@
 //! From a list of addresses to one TCP connection: happy eyeballs (RFC 8305).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -47,6 +47,17 @@ pub async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     }
 }
 
+/// Whether this machine has no way to any of the addresses: its own routing says so, and not some router on the way.
+pub fn is_routeless(addresses: &[IpAddr]) -> bool {
+    let routeless = |address: &IpAddr| {
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        // Connecting a datagram socket looks up the route, and sends nothing. The port is of no concern.
+        let connected = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((*address, 9)));
+        connected.is_err_and(|error| error.kind() == io::ErrorKind::NetworkUnreachable)
+    };
+    !addresses.is_empty() && addresses.iter().all(routeless)
+}
+
 /// Alternates address families, beginning with the family of the first address (RFC 8305 section 4).
 fn interleave(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
@@ -66,7 +77,6 @@ fn interleave(addresses: &[IpAddr]) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn families_alternate() {

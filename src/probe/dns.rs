@@ -133,7 +133,11 @@ async fn over_udp(question: &Question, server: SocketAddr) -> Result<Option<Mess
     let broken = |e: io::Error| broken(server, &e);
     // The system chooses a random port, and lets through what comes from the server alone.
     let socket = UdpSocket::bind((any, 0)).await.map_err(broken)?;
-    socket.connect(server).await.map_err(broken)?;
+    // Nothing has been sent yet: that there is no route is this machine's affair.
+    socket.connect(server).await.map_err(|e| match e.kind() {
+        io::ErrorKind::NetworkUnreachable => LookError::hindered(format!("cannot ask over UDP: {e}")),
+        _ => broken(e),
+    })?;
     let mut buffer = [0; MAX_DATAGRAM];
     loop {
         socket.send(&question.bytes).await.map_err(broken)?;

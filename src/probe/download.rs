@@ -18,6 +18,7 @@ use crate::model::target_report::{CheckPhase, Facts};
 const REST: Duration = Duration::from_secs(60);
 /// Less says more about buffers on the way than about the link.
 const MIN_BYTES: u64 = 64 * 1024;
+/// What comes in less is told as if it had taken this long: the link carries at least that.
 const MIN_TIME: Duration = Duration::from_millis(50);
 /// A download that takes longer than the look may is measured up to this long before the look's end.
 const MARGIN: Duration = Duration::from_millis(100);
@@ -106,20 +107,19 @@ impl Measured {
         Ok(measured)
     }
 
-    /// Bytes per second.
+    /// Bytes per second; of a download that is too quick to be timed, a lower bound.
     fn rate(&self) -> Result<f64, LookError> {
         let Self { bytes, first, time, cut } = *self;
         if cut && bytes < MIN_BYTES {
             let detail = format!("no more than {bytes} bytes came in the time of a look");
             return Err(LookError::fault(DownCause::Timeout, detail));
         }
-        if bytes < MIN_BYTES || time < MIN_TIME {
-            let detail = format!(
-                "{bytes} bytes in {} ms are too few to tell a rate: at least {MIN_BYTES} bytes and {} ms are needed",
-                time.as_millis(),
-                MIN_TIME.as_millis(),
-            );
+        if bytes < MIN_BYTES {
+            let detail = format!("{bytes} bytes are too few to tell a rate: at least {MIN_BYTES} bytes are needed");
             return Err(LookError::fault(DownCause::Content, detail));
+        }
+        if time < MIN_TIME {
+            return Ok(bytes as f64 / MIN_TIME.as_secs_f64());
         }
         Ok(bytes.saturating_sub(first) as f64 / time.as_secs_f64())
     }

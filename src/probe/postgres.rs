@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Config, Connection, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::check::{Look, LookError};
-use super::replica::{Allowance, Bounded, BoxStream, Session, broken, drive, rejected};
+use super::replica::{Allowance, Bounded, BoxStream, Legacy, Session, broken, drive, rejected};
 use crate::model::DownCause;
 use crate::model::address::Address;
 use crate::model::target::{ReplicaRole, StoreCheck, StoreTls};
@@ -56,6 +57,8 @@ pub(super) struct PostgresSession {
     connection: Connection<Opening, NoTlsStream>,
     allowance: Allowance,
     address: Address,
+    /// Where the name has led.
+    peer: Option<SocketAddr>,
     /// When the newest look began that found nothing left to replay.
     caught_up: Option<Instant>,
 }
@@ -70,6 +73,7 @@ impl Session for PostgresSession {
     async fn open(check: &StoreCheck, look: &mut Look<'_>) -> Result<Self, LookError> {
         let address = check.address.clone();
         let mut socket = look.connect(&address).await?;
+        let peer = socket.peer_addr().ok();
         let stream: BoxStream = match &check.tls {
             StoreTls::Off => Box::new(socket),
             StoreTls::On(tls) => {
@@ -95,7 +99,17 @@ impl Session for PostgresSession {
         let connected = look.timed(CheckPhase::Connect, connecting).await;
         let (client, connection) = connected.map_err(|e| failed(&e, &address))?;
         open.store(true, Ordering::Relaxed);
-        Ok(Self { client, connection, allowance, address, caught_up: None })
+        Ok(Self { client, connection, allowance, address, peer, caught_up: None })
+    }
+
+    fn legacy(&self) -> Option<Legacy> {
+        Some(Legacy { peer: self.peer?, caught_up: self.caught_up? })
+    }
+
+    fn inherit(&mut self, legacy: Legacy) {
+        if self.peer == Some(legacy.peer) {
+            self.caught_up = Some(legacy.caught_up);
+        }
     }
 
     async fn ask(&mut self, look: &mut Look<'_>) -> Result<ReplicaFacts, LookError> {
@@ -285,17 +299,29 @@ impl AsyncWrite for Opening {
 /// length, and hashes a password as often as the server asks, without a pause.
 fn objection(head: &[u8], seen: usize) -> Option<&'static str> {
     const LIMIT: usize = 64 << 10;
-    /// `,i=` and more digits than are bearable: SCRAM's server-first-message ends with the iteration count (RFC 5802 section 5.1).
-    const TOO_MANY_ROUNDS: usize = 3 + 7;
+    /// SCRAM's server-first-message ends with `,i=` and the iteration count (RFC 5802 section 5.1). PostgreSQL's own is 4096.
+    const MAX_ROUNDS: u32 = 100_000;
+    /// That, and one digit more than is bearable.
+    const ROUNDS: usize = 3 + 7;
     let first = head.first()?;
     let length = head.get(1..5).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(|b| u32::from_be_bytes(b) as usize);
     // Authentication, ErrorResponse, NegotiateProtocolVersion, NoticeResponse.
     if !b"REvN".contains(first) || length.is_some_and(|l| !(4..=LIMIT).contains(&l)) || head.len() > LIMIT {
         return Some("it does not speak PostgreSQL's protocol");
     }
-    let mut windows = head.get(seen.saturating_sub(TOO_MANY_ROUNDS)..)?.windows(TOO_MANY_ROUNDS);
-    let asks_too_much = windows.any(|w| w.starts_with(b",i=") && w.iter().skip(3).all(u8::is_ascii_digit));
-    asks_too_much.then_some("it asks for too many rounds of hashing")
+    let mut rest = head.get(seen.saturating_sub(ROUNDS)..)?;
+    while !rest.is_empty() {
+        if let Some(count) = rest.strip_prefix(b",i=") {
+            let digits = count.iter().take_while(|b| b.is_ascii_digit()).take(ROUNDS - 3);
+            let rounds =
+                digits.clone().fold(0, |n: u32, digit| n.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
+            if rounds > MAX_ROUNDS || digits.count() == ROUNDS - 3 {
+                return Some("it asks for more than 100,000 rounds of hashing");
+            }
+        }
+        rest = rest.get(1..)?;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -328,12 +354,17 @@ mod tests {
 
     #[test]
     fn first_bytes_are_looked_at_before_the_driver_acts_on_them() {
-        for good in [&b""[..], b"R", b"R\0\0\0\x08\0\0\0\0", b"E\0\0\x01\0S", b"R\0\0\0\x40\0\0\0\x0br=a,s=b,i=600000"]
+        for good in [&b""[..], b"R", b"R\0\0\0\x08\0\0\0\0", b"E\0\0\x01\0S", b"R\0\0\0\x40\0\0\0\x0br=a,s=b,i=100000"]
         {
             assert_eq!(objection(good, 0), None, "{good:?}");
         }
-        for bad in [&b"HTTP/1.1 400"[..], b"R\x7f\0\0\0", b"R\0\0\0\x01", b"R\0\0\0\x40\0\0\0\x0br=a,s=b,i=4294967295"]
-        {
+        for bad in [
+            &b"HTTP/1.1 400"[..],
+            b"R\x7f\0\0\0",
+            b"R\0\0\0\x01",
+            b"R\0\0\0\x40\0\0\0\x0br=a,s=b,i=4294967295",
+            b"R\0\0\0\x40\0\0\0\x0br=a,s=b,i=100001",
+        ] {
             assert!(objection(bad, 0).is_some(), "{bad:?}");
             let byte_by_byte = (1..=bad.len()).any(|n| objection(&bad[..n], n - 1).is_some());
             assert!(byte_by_byte, "{bad:?}");

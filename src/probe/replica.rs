@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +20,8 @@ use crate::model::target_report::{Facts, ReplicaFacts};
 
 /// Bytes that a store may send in one look. Answers take a few kilobytes.
 const ANSWER_LIMIT: usize = 1 << 20;
+/// A connection is not kept longer: the name may stand for another store by then.
+const LONGEST_KEPT: Duration = Duration::from_secs(60);
 
 /// One authenticated connection to a store. It only ever asks.
 pub(super) trait Session: Sized + Send {
@@ -26,13 +30,36 @@ pub(super) trait Session: Sized + Send {
 
     /// Asks for role and lag.
     fn ask(&mut self, look: &mut Look<'_>) -> impl Future<Output = Result<ReplicaFacts, LookError>> + Send;
+
+    /// What the connection that takes this one's place may go on from.
+    fn legacy(&self) -> Option<Legacy> {
+        None
+    }
+
+    /// Takes that over, as far as it holds here.
+    fn inherit(&mut self, _legacy: Legacy) {}
+}
+
+/// What a connection leaves to the next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Legacy {
+    /// Where the name has led.
+    pub peer: SocketAddr,
+    /// When the newest look began that found nothing left to replay.
+    pub caught_up: Instant,
 }
 
 /// Looks at one store over a connection that it keeps.
 #[derive(Debug)]
 pub(super) struct ReplicaChecker<S> {
     check: StoreCheck,
-    session: Option<S>,
+    session: Option<Kept<S>>,
+}
+
+#[derive(Debug)]
+struct Kept<S> {
+    session: S,
+    since: Instant,
 }
 
 impl<S> ReplicaChecker<S> {
@@ -44,10 +71,16 @@ impl<S> ReplicaChecker<S> {
 impl<S: Session> Checker for ReplicaChecker<S> {
     fn look<'a>(&'a mut self, look: &'a mut Look<'_>) -> BoxFuture<'a, Result<Facts, LookError>> {
         Box::pin(async move {
+            let env = look.env;
+            let now = env.clock.now();
             // Taken out: a look that is cut off leaves no connection behind with an answer half read.
-            if let Some(mut session) = self.session.take() {
-                let env = look.env;
-                let now = env.clock.now();
+            let kept = self.session.take();
+            // An old one is gone before there is a new one: the store may admit no more than one.
+            let (legacy, kept) = match kept {
+                Some(kept) if now.saturating_duration_since(kept.since) > LONGEST_KEPT => (kept.session.legacy(), None),
+                kept => (None, kept),
+            };
+            if let Some(Kept { mut session, since }) = kept {
                 let patience = now + look.deadline.saturating_duration_since(now) / 2;
                 let answer = tokio::select! {
                     biased;
@@ -55,14 +88,17 @@ impl<S: Session> Checker for ReplicaChecker<S> {
                     () = env.sleep_until(patience) => None,
                 };
                 if let Some(facts) = answer {
-                    self.session = Some(session);
+                    self.session = Some(Kept { session, since });
                     return Ok(Facts::Replica(Arc::new(facts)));
                 }
                 // The store may have been restarted, or the path may have forgotten the connection: a new one tells.
             }
             let mut session = S::open(&self.check, look).await?;
+            if let Some(legacy) = legacy {
+                session.inherit(legacy);
+            }
             let facts = session.ask(look).await?;
-            self.session = Some(session);
+            self.session = Some(Kept { session, since: now });
             Ok(Facts::Replica(Arc::new(facts)))
         })
     }
@@ -154,4 +190,64 @@ pub(super) fn broken(error: &io::Error, address: &Address) -> LookError {
 /// A store that answers, and refuses.
 pub(super) fn rejected(address: &Address, why: &str) -> LookError {
     LookError::fault(DownCause::Rejected, format!("{address} refuses: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::Clock;
+    use crate::model::target::{ReplicaRole, StoreTls};
+    use crate::probe::ProbeEnvironment;
+
+    /// Tells whether it has inherited.
+    struct Heir(bool);
+
+    impl Session for Heir {
+        async fn open(_: &StoreCheck, _: &mut Look<'_>) -> Result<Self, LookError> {
+            Ok(Self(false))
+        }
+
+        async fn ask(&mut self, _: &mut Look<'_>) -> Result<ReplicaFacts, LookError> {
+            Ok(ReplicaFacts {
+                role: ReplicaRole::Primary,
+                state: "primary".into(),
+                lag_bytes: None,
+                lag: None,
+                connected: None,
+                replicas: Some(self.0.into()),
+                version: None,
+                identity: None,
+            })
+        }
+
+        fn legacy(&self) -> Option<Legacy> {
+            Some(Legacy { peer: SocketAddr::from(([127, 0, 0, 1], 1)), caught_up: Clock::new().now() })
+        }
+
+        fn inherit(&mut self, _: Legacy) {
+            self.0 = true;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_renewed_after_a_minute() {
+        let env = ProbeEnvironment::new(Clock::new());
+        let mut checker = ReplicaChecker::<Heir>::new(&StoreCheck {
+            address: Address::parse("store.example", Some(5432)).unwrap(),
+            user: None,
+            password: None,
+            database: None,
+            tls: StoreTls::Off,
+        });
+        let mut told = Vec::new();
+        for age in [0, 59, 61, 59] {
+            if let Some(kept) = &mut checker.session {
+                kept.since = env.clock.now().checked_sub(Duration::from_secs(age)).unwrap();
+            }
+            let mut look = Look::new(&env, env.clock.now() + Duration::from_secs(5));
+            let Facts::Replica(facts) = checker.look(&mut look).await.unwrap() else { panic!() };
+            told.push(facts.replicas.unwrap());
+        }
+        assert_eq!(told, [0, 0, 1, 1]);
+    }
 }

@@ -5,11 +5,12 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -25,6 +26,8 @@ use crate::model::target_report::CheckPhase;
 
 /// Idle connections are kept this long: longer than most intervals.
 const KEEP_IDLE: Duration = Duration::from_secs(90);
+/// After this a connection in use is ended, and the next request resolves the name anew: it may stand for another server by then.
+const RENEW: Duration = Duration::from_secs(60);
 
 pub(super) const USER_AGENT: &str = concat!("rtmp-hmonitor/", env!("CARGO_PKG_VERSION"));
 
@@ -32,6 +35,8 @@ pub(super) const USER_AGENT: &str = concat!("rtmp-hmonitor/", env!("CARGO_PKG_VE
 #[derive(Debug, Clone)]
 pub struct WebClient {
     client: reqwest::Client,
+    /// When a connection was ended for the sake of the next, or the client made. Clones share it, as they share the connection.
+    renewed: Arc<Mutex<Instant>>,
 }
 
 /// A whole answer.
@@ -78,7 +83,7 @@ impl WebClient {
             .pool_max_idle_per_host(1)
             .user_agent(USER_AGENT);
         let client = builder.build().map_err(|e| LookError::hindered(describe(&e.without_url())))?;
-        Ok(Self { client })
+        Ok(Self { client, renewed: Arc::new(Mutex::new(env.clock.now())) })
     }
 
     /// A request, with the URL's credentials.
@@ -93,6 +98,16 @@ impl WebClient {
         }
     }
 
+    /// Whether it is time to end the connection. Notes it.
+    fn renews(&self, now: Instant) -> bool {
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = now.saturating_duration_since(*renewed) >= RENEW;
+        if due {
+            *renewed = now;
+        }
+        due
+    }
+
     /// Sends `request` and reads the answer, whatever its status, up to `limit` bytes; more is a `protocol` fault. A request that gets
     /// no answer because the connection ends is sent once more, so it must be one that may come twice.
     pub async fn send(
@@ -101,6 +116,10 @@ impl WebClient {
         request: reqwest::RequestBuilder,
         limit: usize,
     ) -> Result<WebAnswer, LookError> {
+        let request = match self.renews(look.env.clock.now()) {
+            true => request.header(CONNECTION, "close"),
+            false => request,
+        };
         let again = request.try_clone();
         let answer = look.timed(CheckPhase::Processing, async {
             match (request.send().await.map_err(fault), again) {
@@ -212,4 +231,63 @@ fn describe(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::Clock;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// Answers all requests of one connection, and says which connection it is; does not end it when asked to.
+    async fn serve(mut socket: TcpStream, number: u8) -> io::Result<()> {
+        let mut head = Vec::new();
+        while socket.read_buf(&mut head).await? > 0 {
+            if head.ends_with(b"\r\n\r\n") {
+                let closes = u8::from(head.windows(17).any(|w| w == b"connection: close"));
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{number}{closes}");
+                socket.write_all(answer.as_bytes()).await?;
+                head.clear();
+            }
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_renewed_once_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = WebUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let env = ProbeEnvironment::new(Clock::new());
+        let client = WebClient::new(&env, &TlsSpec::default()).await.unwrap();
+        let asking = async {
+            let mut told = Vec::new();
+            for long_ago in [false, true, false] {
+                if long_ago {
+                    let then = env.clock.now().checked_sub(RENEW).unwrap();
+                    *client.renewed.lock().unwrap() = then;
+                }
+                let mut look = Look::new(&env, env.clock.now() + Duration::from_secs(10));
+                let answer = client.clone().send(&mut look, client.get(&url), 10).await.unwrap();
+                told.push(String::from_utf8(answer.body).unwrap());
+                // Until the connection is kept, or gone.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            told
+        };
+        let serving = async {
+            let mut connections = tokio::task::JoinSet::new();
+            for number in 1.. {
+                let (socket, _) = listener.accept().await.unwrap();
+                connections.spawn(serve(socket, number));
+            }
+        };
+        let told = tokio::select! {
+            told = asking => told,
+            () = serving => panic!("endless"),
+        };
+        assert_eq!(told, ["10", "11", "20"], "connection, and whether it shall be the last request on it");
+    }
 }

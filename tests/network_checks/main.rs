@@ -14,6 +14,7 @@ mod http;
 mod logs;
 mod rtmp;
 mod tls;
+mod unreachable;
 mod watched;
 mod web_client;
 mod websocket;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rtmp_hmonitor::model::DownCause;
 use rtmp_hmonitor::model::address::WebUrl;
-use rtmp_hmonitor::model::clock::Clock;
+use rtmp_hmonitor::model::clock::{Clock, HEARTBEAT};
 use rtmp_hmonitor::model::spec::TlsSpec;
 use rtmp_hmonitor::model::target::{Check, RtmpServerCheck, ServerFlavor};
 use rtmp_hmonitor::model::target_report::{Facts, RtmpServerFacts, ServerStream};
@@ -50,7 +50,20 @@ impl Watch {
     fn try_look(&mut self) -> Result<Arc<RtmpServerFacts>, LookError> {
         let mut look = Look::new(&self.environment, self.environment.clock.now() + TIMEOUT);
         let looked = async { tokio::time::timeout(TIMEOUT, self.checker.look(&mut look)).await };
-        match self.runtime.block_on(looked).expect("a look ends") {
+        let clock = self.environment.clock.clone();
+        let beating = async {
+            loop {
+                clock.beat();
+                tokio::time::sleep(HEARTBEAT).await;
+            }
+        };
+        let looked = async {
+            tokio::select! {
+                looked = looked => looked.expect("a look ends"),
+                () = beating => unreachable!("it goes on"),
+            }
+        };
+        match self.runtime.block_on(looked) {
             Ok(Facts::RtmpServer(facts)) => Ok(facts),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error),

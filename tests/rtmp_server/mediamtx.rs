@@ -1,5 +1,7 @@
 //! Answers in the shapes of MediaMTX. The fake's clock says 2026-01-04T10:00:03Z.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rtmp_hmonitor::model::DownCause;
@@ -53,6 +55,27 @@ fn serving(items: Vec<Value>) -> impl Fn(&Request) -> Reply + Send + 'static {
         }
         other => panic!("nobody may ask for {other}"),
     }
+}
+
+#[test]
+fn information_that_is_broken_or_hangs_is_absent() {
+    let (held, hold) = mpsc::channel::<()>();
+    let (serve, broken) = (serving(vec![demo()]), AtomicBool::new(true));
+    let fake = Fake::start(move |request| match &*request.line {
+        "GET /v3/info" if broken.swap(false, Ordering::SeqCst) => Reply::Raw(b"no HTTP\r\n\r\n".to_vec()),
+        "GET /v3/info" => {
+            // Until the test ends.
+            let _ = hold.recv();
+            Reply::Raw(Vec::new())
+        }
+        _ => serve(request),
+    });
+    let mut watch = watch(&fake);
+    for case in ["broken", "hanging"] {
+        let facts = watch.look();
+        assert_eq!((facts.streams.len(), &facts.version), (1, &None), "{case}");
+    }
+    drop(held);
 }
 
 #[test]

@@ -42,7 +42,7 @@ async fn of_rest() {
             s.livestream = Answer::Endless("HTTP/1.1 200 OK\r\n\r\n", "{\"S3cretKey\":")
         }),
         ("500", DownCause::Status, |s| s.livestream = Answer::Status(500)),
-        ("501", DownCause::Status, |s| s.livestream = Answer::Status(501)),
+        ("501", DownCause::NotFound, |s| s.livestream = Answer::Status(501)),
         ("503", DownCause::Status, |s| s.livestream = Answer::Status(503)),
         ("a redirect", DownCause::Status, |s| s.livestream = Answer::Status(302)),
         ("a wrong password", DownCause::Status, |s| s.livestream = Answer::Status(401)),

@@ -51,7 +51,12 @@ impl HaproxyChecker {
                     Some(web) => web,
                     none => none.insert(WebClient::new(look.env, tls).await?),
                 };
-                let answer = web.send(look, web.get(url), ANSWER_LIMIT).await?;
+                let answer = web.send(look, web.get(url), ANSWER_LIMIT).await;
+                if let Err(LookError::Fault { cause: DownCause::Tls, .. }) = answer {
+                    // The authorities may have been replaced since they were read.
+                    self.web = None;
+                }
+                let answer = answer?;
                 let status = answer.status.as_u16();
                 if status != 200 {
                     let cause = if matches!(status, 401 | 403) { DownCause::Rejected } else { DownCause::Status };

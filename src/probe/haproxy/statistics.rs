@@ -3,6 +3,7 @@
 //! Columns are found by their names, so that those of other versions do no harm. Format: HAProxy Management Guide, sections 9.1 "CSV
 //! format" and 9.3 "Unix Socket commands".
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use csv::{ReaderBuilder, StringRecord};
@@ -113,6 +114,7 @@ fn read_table(table: &str) -> Result<Vec<HaproxyProxy>, StatisticsError> {
     let columns = Columns::find(header)?;
     let width = header.len();
     let mut proxies = Vec::new();
+    let mut names = HashSet::new();
     let mut servers: Vec<(Box<str>, HaproxyServer)> = Vec::new();
     let mut record = StringRecord::new();
     for number in 1.. {
@@ -131,9 +133,13 @@ fn read_table(table: &str) -> Result<Vec<HaproxyProxy>, StatisticsError> {
             // A backend's row follows those of its servers.
             Some(1) => {
                 let mut proxy = proxy(&row, &columns);
-                let own = servers.drain(..).filter(|(name, _)| *name == proxy.name);
-                proxy.servers = own.map(|(_, server)| server).collect();
-                proxies.push(proxy);
+                // Names are unique; of what claims otherwise, the first of each name counts.
+                let mut seen = HashSet::new();
+                let own = servers.drain(..).filter(|(name, _)| *name == proxy.name).map(|(_, server)| server);
+                proxy.servers = own.filter(|server| seen.insert(server.name.clone())).collect();
+                if names.insert(proxy.name.clone()) {
+                    proxies.push(proxy);
+                }
             }
             _ => {}
         }
@@ -174,7 +180,31 @@ fn is_up(status: &str) -> bool {
     status.starts_with("UP") || status == "OPEN" || status == "no check"
 }
 
-/// `MAINT (resolution)` is nobody's intent: the server's name does not resolve.
+/// `DRAIN` and `NOLB` (as drained by a check answered with 404) take nobody new. `MAINT (resolution)` is nobody's intent: the server's name does not resolve.
 fn is_wanted(status: &str) -> bool {
-    status == "MAINT (resolution)" || !(status.starts_with("MAINT") || status.starts_with("DRAIN"))
+    status == "MAINT (resolution)" || !["MAINT", "DRAIN", "NOLB"].iter().any(|s| status.starts_with(s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_drained_by_404_is_not_wanted_and_names_are_unique() {
+        let rows = [
+            "b,s1,NOLB,1,2,2",
+            "b,s2,UP,3,4,2",
+            "b,s1,UP,5,6,2",
+            "b,BACKEND,UP,4,6,1",
+            "b,s3,UP,7,8,2",
+            "b,BACKEND,DOWN,9,9,1",
+        ];
+        let answer = format!("# pxname,svname,status,scur,stot,type\n{}\n", rows.join("\n"));
+        let facts = read(&answer).unwrap();
+        assert_eq!(facts.proxies.len(), 1);
+        let proxy = &facts.proxies[0];
+        assert_eq!((proxy.up, proxy.sessions), (true, 4));
+        let servers: Vec<_> = proxy.servers.iter().map(|s| (&*s.name, s.up, s.wanted, s.sessions)).collect();
+        assert_eq!(servers, [("s1", false, false, 1), ("s2", true, true, 3)]);
+    }
 }

@@ -141,14 +141,29 @@ impl Api<'_> {
         })?;
         Ok(Answer { content, at })
     }
-}
 
-/// What adds detail may be switched off, forbidden or not there yet in an older version.
-pub(super) fn optional<T>(asked: Result<Answer<T>, LookError>) -> Result<Option<T>, LookError> {
-    match asked {
-        Ok(answer) => Ok(Some(answer.content)),
-        Err(LookError::Fault { cause: DownCause::Rejected | DownCause::NotFound | DownCause::Status, .. }) => Ok(None),
-        Err(error) => Err(error),
+    /// Asks for what adds detail. It may be switched off, forbidden, broken or not there yet in an older version, and take half of the
+    /// time that is left: then it is absent, and the look is none the worse for it.
+    pub(super) async fn optional<T: Send + 'static>(
+        &self,
+        look: &Look<'_>,
+        question: Question,
+        parse: fn(&str, Timestamp) -> Result<T, Unreadable>,
+    ) -> Option<T> {
+        let env = look.env;
+        let now = env.clock.now();
+        let until = now + look.deadline.saturating_duration_since(now) / 2;
+        // The look's phases are those of the request that counts.
+        let mut look = Look::new(env, until);
+        let answer = tokio::select! {
+            biased;
+            answer = self.ask(&mut look, question, parse) => answer,
+            () = env.sleep_until(until) => return None,
+        };
+        answer
+            .inspect_err(|error| tracing::debug!(?error, "part of a server's statistics is missing"))
+            .ok()
+            .map(|answer| answer.content)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::api::{Api, Question, Unreadable, optional};
+use super::api::{Api, Question, Unreadable};
 use super::formats;
 use super::loose::Loose;
 use super::statistics::{MAX_STREAMS, Reading, Statistics, span, word};
@@ -35,7 +35,7 @@ pub(super) async fn read(api: &Api<'_>, look: &mut Look<'_>) -> Result<(Instant,
         }
     };
     // Versions before 1.15 do not have it.
-    if let Some(info) = optional(api.ask(look, Question::MediamtxInfo, info).await)? {
+    if let Some(info) = api.optional(look, Question::MediamtxInfo, info).await {
         found = Statistics { version: info.version, uptime: info.uptime, identity: info.identity, ..found };
     }
     Ok((at, found))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::api::{Api, Question, Unreadable, optional};
+use super::api::{Api, Question, Unreadable};
 use super::formats;
 use super::loose::Loose;
 use super::statistics::{MAX_STREAMS, Reading, Statistics, span, word};
@@ -39,13 +39,13 @@ pub(super) async fn read(api: &Api<'_>, look: &mut Look<'_>) -> Result<(Instant,
         }
     };
     if found.clients <= MAX_CLIENTS && found.streams.iter().any(|reading| reading.stream.publishing) {
-        let asked = api.ask(look, Question::SrsClients { count: MAX_CLIENTS }, |text, _| publishers(text)).await;
-        let publishers = optional(asked)?.unwrap_or_default();
+        let asked = api.optional(look, Question::SrsClients { count: MAX_CLIENTS }, |text, _| publishers(text)).await;
+        let publishers = asked.unwrap_or_default();
         for stream in found.streams.iter_mut().map(|reading| &mut reading.stream) {
             stream.published_for = stream.publisher.as_ref().and_then(|id| publishers.get(id)).copied();
         }
     }
-    if let Some(summary) = optional(api.ask(look, Question::SrsSummaries, |text, _| summary(text)).await)? {
+    if let Some(summary) = api.optional(look, Question::SrsSummaries, |text, _| summary(text)).await {
         let Statistics { version, uptime, bytes_in, bytes_out, .. } = summary;
         found = Statistics { version, uptime, bytes_in, bytes_out, ..found };
     }

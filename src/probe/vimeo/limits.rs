@@ -27,6 +27,8 @@ pub struct Budget {
     limit: Option<RateLimit>,
     /// No request before this.
     not_before: Option<Instant>,
+    /// When that was noted.
+    noted: Option<Instant>,
     bans_in_row: u32,
 }
 
@@ -40,10 +42,13 @@ impl Budget {
         self.limit
     }
 
-    /// Takes in an answer that was no ban.
-    pub fn note_answer(&mut self, now: Instant, wall: SystemTime, headers: &HeaderMap) {
-        self.bans_in_row = 0;
-        self.not_before = None;
+    /// Takes in an answer that was no ban, to a request that began at `begun`. One that began before the newest wait was noted knows
+    /// nothing of it, and does not shorten it.
+    pub fn note_answer(&mut self, begun: Instant, now: Instant, wall: SystemTime, headers: &HeaderMap) {
+        if self.noted.is_none_or(|noted| noted <= begun) {
+            self.bans_in_row = 0;
+            self.not_before = None;
+        }
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
         self.limit = number("x-ratelimit-limit")
             .zip(number("x-ratelimit-remaining"))
@@ -52,7 +57,7 @@ impl Budget {
         if remaining as f64 <= limit as f64 * SCARCE {
             let left = reset(headers, wall).unwrap_or(BAN);
             let parts = u32::try_from(remaining).unwrap_or(u32::MAX).saturating_add(1);
-            self.not_before = Some(now + left / parts);
+            self.hold(now, now + left / parts);
         }
     }
 
@@ -64,8 +69,14 @@ impl Budget {
         self.bans_in_row = self.bans_in_row.saturating_add(1);
         // Jitter, so that several monitors with one token do not come back together.
         let wait = told.filter(|t| !t.is_zero()).unwrap_or(grown).min(LONGEST_RESET).mul_f64(1.0 + random / 4.0);
-        self.not_before = Some(now + wait);
+        self.hold(now, now + wait);
         wait
+    }
+
+    /// No request before `until`, nor before what is noted already.
+    fn hold(&mut self, now: Instant, until: Instant) {
+        self.not_before = self.not_before.max(Some(until));
+        self.noted = Some(now);
     }
 }
 
@@ -153,26 +164,50 @@ mod tests {
         let mut budget = Budget::default();
         let waits: Vec<_> = (0..6).map(|_| budget.note_ban(now, wall, &HeaderMap::new(), 0.0).as_secs()).collect();
         assert_eq!(waits, [60, 120, 240, 480, 900, 900]);
-        budget.note_answer(now, wall, &HeaderMap::new());
+        budget.note_answer(now, now, wall, &HeaderMap::new());
         assert_eq!(budget.wait(now), None);
         assert_eq!(budget.note_ban(now, wall, &HeaderMap::new(), 1.0), S(75), "jitter");
+    }
+
+    #[test]
+    fn an_answer_to_an_older_request_lifts_nothing() {
+        let (start, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + S(1_790_000_000));
+        let plenty = told(100, 90, "1790000060");
+        let accounts = Accounts::default();
+        let api = Address::parse("api.vimeo.com", Some(443)).unwrap();
+        let (a, b) = (accounts.of(&api, &Secret::new("t")), accounts.of(&api, &Secret::new("t")));
+        // Both targets ask at once; one is banned, the other's answer comes after that.
+        a.lock().unwrap().note_ban(start + S(1), wall, &HeaderMap::new(), 0.0);
+        b.lock().unwrap().note_answer(start, start + S(2), wall, &plenty);
+        assert_eq!(a.lock().unwrap().wait(start + S(2)), Some(S(59)));
+        assert_eq!(b.lock().unwrap().note_ban(start + S(61), wall, &HeaderMap::new(), 0.0), S(120), "still in a row");
+        // Nor a wait for a scarce budget, which a late answer may lengthen.
+        let (begun, mut budget) = (start + S(200), a.lock().unwrap());
+        budget.note_answer(begun, begun, wall, &told(100, 5, "1790000060"));
+        assert_eq!(budget.wait(begun), Some(S(10)));
+        budget.note_answer(start, begun + S(1), wall, &plenty);
+        assert_eq!(budget.wait(begun), Some(S(10)));
+        budget.note_answer(start, begun, wall, &told(100, 3, "1790000060"));
+        assert_eq!(budget.wait(begun), Some(S(15)));
+        budget.note_answer(begun + S(15), begun + S(16), wall, &plenty);
+        assert_eq!(budget.wait(begun + S(16)), None);
     }
 
     #[test]
     fn a_scarce_budget_is_spread_to_the_reset() {
         let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + S(1_790_000_000));
         let mut budget = Budget::default();
-        budget.note_answer(now, wall, &told(100, 50, "1790000060"));
+        budget.note_answer(now, now, wall, &told(100, 50, "1790000060"));
         assert_eq!(budget.wait(now), None, "plenty");
         assert_eq!(budget.limit(), Some(RateLimit { limit: 100, remaining: 50 }));
-        budget.note_answer(now, wall, &told(100, 5, "1790000060"));
+        budget.note_answer(now, now, wall, &told(100, 5, "1790000060"));
         assert_eq!(budget.wait(now), Some(S(10)), "six waits reach the reset");
-        budget.note_answer(now, wall, &told(100, 0, "1790000060"));
+        budget.note_answer(now, now, wall, &told(100, 0, "1790000060"));
         assert_eq!(budget.wait(now), Some(S(60)));
         // All of it, simulated: never a request more than was left.
         let (mut at, mut sent, end) = (now, 0, now + S(60));
         let mut remaining = 9;
-        budget.note_answer(now, wall, &told(100, remaining, "1790000060"));
+        budget.note_answer(now, now, wall, &told(100, remaining, "1790000060"));
         while at < end {
             if let Some(wait) = budget.wait(at) {
                 at += wait;
@@ -180,7 +215,7 @@ mod tests {
             }
             assert!(remaining > 0, "asked beyond the limit after {:?}", at - now);
             (remaining, sent) = (remaining - 1, sent + 1);
-            budget.note_answer(at, wall + (at - now), &told(100, remaining, "1790000060"));
+            budget.note_answer(at, at, wall + (at - now), &told(100, remaining, "1790000060"));
         }
         assert_eq!(sent, 9);
     }

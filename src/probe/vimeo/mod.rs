@@ -87,11 +87,11 @@ impl VimeoChecker {
         let stats = live_stats(document).map(|path| Ask::LiveStats(path.to_owned()));
         let video = answers::video_of_event(document);
         let session = match target {
-            VimeoTarget::Event(event) => self.session_of_event(look, event, video).await?,
-            VimeoTarget::Video(video) => self.extra(look, &Ask::SessionOfVideo(video)).await?,
+            VimeoTarget::Event(event) => self.session_of_event(look, event, video).await,
+            VimeoTarget::Video(video) => self.extra(look, &Ask::SessionOfVideo(video)).await,
         };
         let stats = match stats {
-            Some(ask) => self.extra(look, &ask).await?,
+            Some(ask) => self.extra(look, &ask).await,
             None => None,
         };
         let document = self.kept.as_ref().map_or(&Value::Null, |k| &k.document);
@@ -103,26 +103,21 @@ impl VimeoChecker {
         Ok(Facts::Vimeo(facts.into()))
     }
 
-    async fn session_of_event(
-        &mut self,
-        look: &mut Look<'_>,
-        event: u64,
-        video: Option<u64>,
-    ) -> Result<Option<Value>, LookError> {
+    async fn session_of_event(&mut self, look: &Look<'_>, event: u64, video: Option<u64>) -> Option<Value> {
         if self.newer_session != Some(false) {
-            let found = self.extra(look, &Ask::SessionOfEvent { event, video }).await?;
+            let found = self.extra(look, &Ask::SessionOfEvent { event, video }).await;
             // Without a session yet both forms may say "not found": only a success tells them apart for good.
             if found.is_some() {
                 self.newer_session = Some(true);
-                return Ok(found);
+                return found;
             }
         }
-        let Some(video) = video.filter(|_| self.newer_session != Some(true)) else { return Ok(None) };
-        let found = self.extra(look, &Ask::SessionOfVideo(video)).await?;
+        let video = video.filter(|_| self.newer_session != Some(true))?;
+        let found = self.extra(look, &Ask::SessionOfVideo(video)).await;
         if found.is_some() {
             self.newer_session = Some(false);
         }
-        Ok(found)
+        found
     }
 
     /// Refreshes the main document.
@@ -145,16 +140,25 @@ impl VimeoChecker {
         }
     }
 
-    /// Something that is good to know: that it cannot be had fails nothing, unless it would be asked in vain again.
-    async fn extra(&mut self, look: &mut Look<'_>, ask: &Ask) -> Result<Option<Value>, LookError> {
-        match self.ask(look, ask, (None, None)).await {
-            Ok(Answer::Document(kept)) => Ok(Some(kept.document)),
-            Ok(Answer::Unchanged | Answer::Refused(_)) => Ok(None),
-            // The main document has been had: a ban or a broken answer now counts against the next look.
-            Err(LookError::Blind { .. }) => Ok(None),
+    /// Something that is good to know: it may fail and take half of the time that is left, and the look is none the worse for it.
+    async fn extra(&mut self, look: &Look<'_>, ask: &Ask) -> Option<Value> {
+        let env = look.env;
+        let now = env.clock.now();
+        let until = now + look.deadline.saturating_duration_since(now) / 2;
+        // The look's phases are those of the request that counts.
+        let mut look = Look::new(env, until);
+        let answer = tokio::select! {
+            biased;
+            answer = self.ask(&mut look, ask, (None, None)) => answer,
+            () = env.sleep_until(until) => return None,
+        };
+        match answer {
+            Ok(Answer::Document(kept)) => Some(kept.document),
+            // The main document has been had: a ban now counts against the next look.
+            Ok(Answer::Unchanged | Answer::Refused(_)) | Err(LookError::Blind { .. }) => None,
             Err(LookError::Fault { detail, .. }) => {
                 tracing::debug!(%detail, "part of an answer from Vimeo is missing");
-                Ok(None)
+                None
             }
         }
     }
@@ -176,8 +180,8 @@ impl VimeoChecker {
             return Err(rate_limited(wait));
         }
         let client = match &self.client {
-            Some(client) => client,
-            None => self.client.insert(WebClient::new(look.env, &self.check.tls).await?),
+            Some(client) => client.clone(),
+            None => self.client.insert(WebClient::new(look.env, &self.check.tls).await?).clone(),
         };
         let mut request = client.get(&self.check.api.with_path(&ask.path())).header(ACCEPT, MEDIA_TYPE);
         request = request.bearer_auth(self.check.token.expose());
@@ -186,13 +190,19 @@ impl VimeoChecker {
                 request = request.header(name, value);
             }
         }
-        let answer = client.send(look, request, MAX_ANSWER).await?;
+        let begun = look.env.clock.now();
+        let answer = client.send(look, request, MAX_ANSWER).await;
+        if let Err(LookError::Fault { cause: DownCause::Tls, .. }) = answer {
+            // The authorities may have been replaced since they were read.
+            self.client = None;
+        }
+        let answer = answer?;
         let now = look.env.clock.now();
         let wall = look.env.clock.calendar().wall(now);
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Err(rate_limited(budget().note_ban(now, wall, &answer.headers, fastrand::f64())));
         }
-        budget().note_answer(now, wall, &answer.headers);
+        budget().note_answer(begun, now, wall, &answer.headers);
         if answer.status == StatusCode::NOT_MODIFIED {
             return Ok(Answer::Unchanged);
         }

@@ -35,6 +35,8 @@ pub struct WebPresenterChecker {
     check: WebPresenterCheck,
     text_address: Address,
     rest: Option<RestInterface>,
+    /// REST has answered at least once.
+    rest_known: bool,
     /// Kept between looks.
     ethernet: Option<EthernetConnection>,
     /// The text protocol stands in for REST, until then.
@@ -58,6 +60,7 @@ impl WebPresenterChecker {
         Self {
             text_address: Address { host: check.rest.address.host.clone(), port: check.ethernet_port },
             rest: None,
+            rest_known: false,
             ethernet: None,
             stand_in_until: None,
             notifications: Notifications::new(check),
@@ -104,8 +107,9 @@ impl WebPresenterChecker {
     async fn by_either(&mut self, look: &mut Look<'_>) -> Result<Told, LookError> {
         let now = look.env.clock.now();
         let Some(until) = self.stand_in_until else {
-            return match self.by_rest(look).await {
-                Err(error) if is_absence(&error) => match self.by_text(look).await {
+            let told = if self.rest_known { self.by_rest(look).await } else { self.by_rest_in_half(look).await };
+            return match told {
+                Err(error) if self.may_lack_rest(&error) => match self.by_text(look).await {
                     Ok(told) => {
                         self.stand_in_until = Some(now + TRY_REST_AGAIN);
                         Ok(told)
@@ -119,15 +123,7 @@ impl WebPresenterChecker {
         self.stand_in_until = Some(now);
         let mut next_try = until;
         if until <= now {
-            // An address that does not answer must not cost the look what the text protocol can tell.
-            let half = now + look.deadline.saturating_duration_since(now) / 2;
-            let env = look.env;
-            let told = tokio::select! {
-                biased;
-                told = self.by_rest(look) => told.ok(),
-                () = env.sleep_until(half) => None,
-            };
-            if let Some(told) = told {
+            if let Ok(told) = self.by_rest_in_half(look).await {
                 self.leave_text();
                 return Ok(told);
             }
@@ -146,6 +142,27 @@ impl WebPresenterChecker {
                 }
                 Err(_) => Err(error),
             },
+        }
+    }
+
+    /// REST, in half of the time: an address that does not answer must not cost the look what the text protocol can tell.
+    async fn by_rest_in_half(&mut self, look: &mut Look<'_>) -> Result<Told, LookError> {
+        let env = look.env;
+        let now = env.clock.now();
+        let half = now + look.deadline.saturating_duration_since(now) / 2;
+        tokio::select! {
+            biased;
+            told = self.by_rest(look) => told,
+            () = env.sleep_until(half) => Err(LookError::fault(DownCause::Timeout, "no answer in time over REST")),
+        }
+    }
+
+    /// Whether the interface may not be there at all: a port may be filtered as well.
+    fn may_lack_rest(&self, error: &LookError) -> bool {
+        match error {
+            LookError::Fault { cause: DownCause::Connect | DownCause::NotFound, .. } => true,
+            LookError::Fault { cause: DownCause::Timeout, .. } => !self.rest_known,
+            _ => false,
         }
     }
 
@@ -169,6 +186,7 @@ impl WebPresenterChecker {
                 return Err(error);
             }
         };
+        self.rest_known = true;
         rest.refresh(look, &reading.status).await;
         let target_bitrate = reading.format.as_deref().and_then(|format| rest.target_bitrate(format));
         let surroundings = rest.surroundings();
@@ -228,11 +246,6 @@ impl Checker for WebPresenterChecker {
     }
 }
 
-/// Whether the interface may not be there at all.
-fn is_absence(error: &LookError) -> bool {
-    matches!(error, LookError::Fault { cause: DownCause::Connect | DownCause::NotFound, .. })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +276,11 @@ mod tests {
 
     /// Five minutes after the text protocol has begun to stand in for REST.
     async fn look_later(rest: impl Future<Output = ()>, rest_port: u16) -> (WebPresenterFacts, bool) {
+        look_at(rest, rest_port, true).await
+    }
+
+    /// `later`: the text protocol stands in for REST, and REST is due again.
+    async fn look_at(rest: impl Future<Output = ()>, rest_port: u16, later: bool) -> (WebPresenterFacts, bool) {
         let (text, text_port) = listen().await;
         let mut checker = WebPresenterChecker::new(&WebPresenterCheck {
             rest: WebUrl::parse(&format!("http://127.0.0.1:{rest_port}")).unwrap(),
@@ -273,7 +291,7 @@ mod tests {
         });
         let clock = Clock::new();
         let env = ProbeEnvironment::new(clock.clone());
-        checker.stand_in_until = Some(clock.now());
+        checker.stand_in_until = later.then(|| clock.now());
         let mut look = Look::new(&env, clock.now() + Duration::from_secs(2));
         let hello = "PROTOCOL PREAMBLE:\nVersion: 1.2\n\nEND PRELUDE:\n\n";
         let told = tokio::select! {
@@ -299,6 +317,21 @@ mod tests {
     async fn rest_that_does_not_answer_leaves_time_for_the_text_protocol() {
         let (_silent, port) = listen().await;
         let (facts, waits) = look_later(pending(), port).await;
+        assert_eq!((facts.transport, &*facts.status, waits), (DeviceTransport::Ethernet, "Idle", true));
+    }
+
+    #[tokio::test]
+    async fn a_filtered_rest_leaves_time_for_the_text_protocol_from_the_first_look() {
+        let (_silent, port) = listen().await;
+        let (facts, waits) = look_at(pending(), port, false).await;
+        assert_eq!((facts.transport, &*facts.status, waits), (DeviceTransport::Ethernet, "Idle", true));
+    }
+
+    #[tokio::test]
+    async fn rest_that_is_not_implemented_is_not_there() {
+        let (listener, port) = listen().await;
+        let answer = "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n";
+        let (facts, waits) = look_at(talk(&listener, "", answer), port, false).await;
         assert_eq!((facts.transport, &*facts.status, waits), (DeviceTransport::Ethernet, "Idle", true));
     }
 }

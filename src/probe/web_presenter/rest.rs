@@ -90,8 +90,9 @@ impl RestInterface {
         let (status, body) = self.get(look, Resource::Livestream).await?;
         match status {
             StatusCode::OK => parse::<Livestream>(Resource::Livestream, &body)?.reading(),
-            StatusCode::NOT_FOUND => {
-                Err(LookError::fault(DownCause::NotFound, "the device has no livestream interface (404)"))
+            StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED => {
+                let detail = format!("the device has no livestream interface ({})", status.as_u16());
+                Err(LookError::fault(DownCause::NotFound, detail))
             }
             other => Err(unexpected(Resource::Livestream, other)),
         }
