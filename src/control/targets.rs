@@ -27,7 +27,7 @@ type Task = JoinHandle<Known>;
 /// What is known of a target, in the way that fits the kind of its check.
 #[derive(Debug)]
 enum Known {
-    Looks(TargetTally),
+    Looks(Box<TargetTally>),
     Pings(Box<PingTally>),
 }
 
@@ -44,7 +44,7 @@ impl Known {
                 tally.move_on(now);
                 Self::Looks(tally)
             }
-            _ => Self::Looks(TargetTally::new(now)),
+            _ => Self::Looks(TargetTally::new(now).into()),
         }
     }
 

@@ -37,5 +37,5 @@ fn url(text: &str) -> WebUrl {
 
 /// Trust in an authority's file, for a server of this name.
 fn trust(ca: &Path, name: &str) -> TlsSpec {
-    TlsSpec { ca_file: Some(ca.to_owned()), server_name: Some(name.to_owned()) }
+    TlsSpec { ca_file: Some(ca.to_owned()), server_name: Some(name.to_owned()), ..TlsSpec::default() }
 }

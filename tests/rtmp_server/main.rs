@@ -38,7 +38,7 @@ struct Watch {
 
 impl Watch {
     fn new(flavor: ServerFlavor, url: &str) -> Self {
-        let (url, tls) = (WebUrl::parse(url).unwrap(), TlsSpec { ca_file: None, server_name: None });
+        let (url, tls) = (WebUrl::parse(url).unwrap(), TlsSpec::default());
         let check = Check::RtmpServer(RtmpServerCheck { flavor, url, tls, origin: None });
         Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),

@@ -125,7 +125,7 @@ fn role_and_lag_follow_promotion_and_death() {
 
     let tls = |ca: bool| {
         let ca_file = ca.then(|| directory.path().join("ca.pem"));
-        StoreTls::On(TlsSpec { ca_file, server_name: Some("database.test".into()) })
+        StoreTls::On(TlsSpec { ca_file, server_name: Some("database.test".into()), ..TlsSpec::default() })
     };
     let watched_a = Watched::start("a", Check::Postgres(store(a.port)));
     let watched_b = Watched::start("b", Check::Postgres(store(b.port)));
