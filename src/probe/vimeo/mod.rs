@@ -1,6 +1,6 @@
 //! Live events and live videos at Vimeo (API 3.4): where they stand, what comes in, who watches, as far as the API tells.
 //!
-//! Read-only: [`Ask`] is all that can be asked. `fields` is always set, and names nothing secret. What the API does not give is absent.
+//! Read-only: the paths that can be asked are a closed set. `fields` is always set, and names nothing secret. What the API does not give is absent.
 
 mod answers;
 mod limits;
