@@ -34,6 +34,9 @@ fn feed(session: &mut PlaySession, now: Instant, mut input: &[u8]) -> bool {
             Ok(None) => return input.is_empty(),
             Err(error) => {
                 let _ = (error.cause(), error.to_string());
+                if let Some(next) = session.next_introduction() {
+                    assert!(!format!("{next:?}").contains("password"));
+                }
                 return false;
             }
         }
@@ -44,7 +47,7 @@ fn feed(session: &mut PlaySession, now: Instant, mut input: &[u8]) -> bool {
 fuzz_target!(|data: &[u8]| {
     let Some((choice, data)) = data.split_first() else { return };
     let now = Instant::now();
-    let url = StreamUrl::parse("rtmp://h/live/fuzzkey?token=t").expect("valid");
+    let url = StreamUrl::parse("rtmp://user:password@h/live/fuzzkey?token=t").expect("valid");
     let config = PlayConfig { url, timeouts: PhaseTimeouts::default(), introduction: Introduction::default(), random: 1 };
     let Ok(mut session) = PlaySession::new(now, config, now + Duration::from_secs(5)) else { return };
     if choice & 3 > 0 {
@@ -69,4 +72,7 @@ fuzz_target!(|data: &[u8]| {
     session.send_ping(now);
     let _ = session.handle_timeout(now + Duration::from_secs(9));
     let _ = session.handle_eof();
+    if let Some(target) = session.moved_to() {
+        assert!(target.key().starts_with("fuzzkey"));
+    }
 });
