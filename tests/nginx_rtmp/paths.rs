@@ -85,7 +85,7 @@ impl Site {
         path
     }
 
-    /// What the events say of the path's faults, oldest first.
+    /// What the events say of the path's faults and their ends, oldest first. A hop that is back before those after it are is neither.
     fn events(&self) -> Vec<String> {
         let events = self.monitor.get("/api/v1/events?limit=1000").json();
         let events = events["events"].as_array().unwrap().iter();
@@ -94,7 +94,8 @@ impl Site {
             .map(|e| (e["id"].as_u64().unwrap(), e["detail"].as_str().unwrap().to_owned()))
             .collect();
         found.sort();
-        found.into_iter().map(|(_, detail)| detail).collect()
+        let details = found.into_iter().map(|(_, detail)| detail);
+        details.filter(|detail| detail.starts_with("first failing hop") || detail == "no hop fails").collect()
     }
 }
 
