@@ -369,6 +369,6 @@ fn the_running_monitor_tells_no_secret() {
 }
 
 #[test]
-fn the_running_monitor_tells_no_secret_in_json() {
-    exercise("json");
+fn the_running_monitor_tells_no_secret_in_ecs_documents() {
+    exercise("ecs");
 }

@@ -114,10 +114,11 @@ impl Store {
         let reports = self.board.take();
         self.fold.take_reports(now, wall, reports, &mut outcome);
         self.fold.handle_timeout(now, wall, &mut outcome);
-        self.current.store(Arc::new(self.fold.snapshot(now)));
+        let snapshot = Arc::new(self.fold.snapshot(now));
+        self.current.store(Arc::clone(&snapshot));
         for event in outcome.events {
             let event = self.events.push(event);
-            self.journal.note(now, &event);
+            self.journal.note(now, &event, &snapshot);
         }
         self.journal.flush(now);
         for (subject, judgement) in &outcome.remember {
