@@ -345,7 +345,7 @@ streams:
     seen.note("the log", std::fs::read_to_string(directory).unwrap());
     let log = seen.text("the log");
     for part in [
-        "TRACE",
+        if format == "ecs" { "\"trace\"" } else { "TRACE" },
         "parrot",
         "NetStream.Play.Failed",
         "***",
