@@ -1,5 +1,6 @@
 //! Layer 5: the commands.
 
+mod ask;
 mod demo;
 mod inspect;
 
@@ -52,6 +53,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run the RTMP origin simulator alone.
     Sim(SimArguments),
+    /// Ask a running monitor whether it is well, as container health checks do. Exit code: 0 yes, 1 no.
+    CheckHealth(ask::AskArguments),
     /// Print a shell completion script.
     Completions { shell: clap_complete::Shell },
 }
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Probe(arguments) => inspect::probe(&arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Sim(arguments) => simulate(arguments).map(|()| ExitCode::SUCCESS),
+        Command::CheckHealth(arguments) => ask::ask(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "rtmp-hmonitor", &mut script);
