@@ -49,7 +49,7 @@ use self::targets::Targets;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
 use crate::model::target::TargetSpec;
-use crate::model::{PathSpec, closed_enum};
+use crate::model::{FailoverSpec, GroupSpec, Name, PathSpec, closed_enum};
 
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
@@ -70,6 +70,12 @@ pub struct Config {
     pub targets: Vec<TargetSpec>,
     /// Sorted by name.
     pub paths: Vec<PathSpec>,
+    /// Sorted by name.
+    pub groups: Vec<GroupSpec>,
+    /// Sorted by name.
+    pub failovers: Vec<FailoverSpec>,
+    /// Endpoints that tell whether we see the network.
+    pub vantage: Arc<[Name]>,
     pub discover: Vec<DiscoverSpec>,
     pub state_file: Option<PathBuf>,
     pub log: LogSpec,
@@ -203,6 +209,9 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         streams: streams.found,
         targets: targets.found,
         paths,
+        groups: Vec::new(),
+        failovers: Vec::new(),
+        vantage: Arc::new([]),
         discover,
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),

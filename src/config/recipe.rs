@@ -189,6 +189,8 @@ impl Recipe {
             policy: self.policy.clone(),
             labels: Labels(labels),
             server,
+            follow: None,
+            camera: None,
             source,
         })
     }

@@ -27,6 +27,8 @@ use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
+use crate::model::failover::FailoverPin;
+use crate::model::group::Maintenance;
 use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
 use crate::model::spec::{Desired, EvidenceSource, ProbeSpec, StreamSpec, Watch};
@@ -68,6 +70,8 @@ pub struct Control {
     added: BTreeMap<Name, StreamSpec>,
     discovery: Discovery,
     silences: BTreeMap<Name, Arc<Silence>>,
+    maintenance: BTreeMap<Name, Arc<Maintenance>>,
+    pins: BTreeMap<Name, Arc<FailoverPin>>,
     state: Arc<StateFile>,
     status: Arc<ControlStatus>,
     desired: watch::Sender<Desired>,
@@ -121,6 +125,8 @@ impl Control {
             added: BTreeMap::new(),
             discovery: Discovery::new(Arc::clone(&shared.board)),
             silences,
+            maintenance: BTreeMap::new(),
+            pins: BTreeMap::new(),
             state,
             status,
             desired,
@@ -381,7 +387,12 @@ impl Control {
             streams: kept(&before.streams, streams.into_values(), |stream| &stream.name),
             targets: kept(&before.targets, &self.config.targets, |target| &target.id),
             paths: kept(&before.paths, &self.config.paths, |path| &path.name),
+            groups: kept(&before.groups, &self.config.groups, |group| &group.name),
+            failovers: kept(&before.failovers, &self.config.failovers, |failover| &failover.name),
+            vantage: Arc::clone(&self.config.vantage),
             silences: Arc::new(self.silences.clone()),
+            maintenance: Arc::new(self.maintenance.clone()),
+            pins: Arc::new(self.pins.clone()),
         }
     }
 }

@@ -112,7 +112,7 @@ impl Document {
             SubjectClass::Stream => Some(&self.streams),
             SubjectClass::Endpoint => Some(&self.endpoints),
             SubjectClass::Service => Some(&self.services),
-            SubjectClass::Path => None,
+            SubjectClass::Path | SubjectClass::Group | SubjectClass::Failover | SubjectClass::Monitor => None,
         }
     }
 
@@ -121,7 +121,7 @@ impl Document {
             SubjectClass::Stream => Some(&mut self.streams),
             SubjectClass::Endpoint => Some(&mut self.endpoints),
             SubjectClass::Service => Some(&mut self.services),
-            SubjectClass::Path => None,
+            SubjectClass::Path | SubjectClass::Group | SubjectClass::Failover | SubjectClass::Monitor => None,
         }
     }
 
