@@ -271,7 +271,7 @@ async fn control_runs_the_checks_and_the_streams_that_their_server_tells_of() {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(store.run());
-    tasks.spawn(control.run(stop.clone()));
+    tasks.spawn(control.run(tokio::sync::watch::channel(Default::default()).1, stop.clone()));
     let stat = service("stat");
     let telling = async |streams: Vec<ServerStream>, health| {
         let telling = async {
