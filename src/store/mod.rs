@@ -123,7 +123,7 @@ impl Store {
         self.current.store(Arc::new(snapshot));
         // Views that answer see the change before actuators act on it.
         self.decisions.send_if_modified(|told| {
-            let changed = !Arc::ptr_eq(told, &decisions) && **told != *decisions;
+            let changed = !Arc::ptr_eq(told, &decisions) && !told.tells_the_same(&decisions);
             *told = decisions;
             changed
         });
