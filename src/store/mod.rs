@@ -6,6 +6,7 @@
 mod agenda;
 pub mod events;
 mod fold;
+mod groups;
 mod journal;
 mod judged;
 mod listing;
