@@ -249,6 +249,16 @@ const SCHEDULE: &[Key] = &[
 const SERVER: &[Key] = &[
     key("listen", Address, "Address of everything. Default 0.0.0.0:9935."),
     key("health_listen", Either(&["none"], &Address), "Address of health answers alone. Default 0.0.0.0:9937."),
+    key(
+        "agent_listen",
+        Either(&["none"], &Address),
+        "Address for HAProxy's agent checks, such as 0.0.0.0:9936. Default none.",
+    ),
+    key(
+        "unix_listen",
+        Path,
+        "Unix socket (mode 0660) with all of listen, plain; reading needs no token there. Default: none.",
+    ),
     key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
     key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
     key("read", Choice(words!(ReadAccess)), "Whether reading needs a token. Default open."),
@@ -269,6 +279,8 @@ const LIMITS: &[Key] = &[
         .or(|| ServerLimits::default().connections.to_string()),
     key("health_connections", Count(1, 65_536), "Connections to health_listen.")
         .or(|| ServerLimits::default().health_connections.to_string()),
+    key("agent_connections", Count(1, 65_536), "Connections to agent_listen.")
+        .or(|| ServerLimits::default().agent_connections.to_string()),
     key(
         "request_timeout",
         ms(100, 10 * MINUTE),

@@ -268,6 +268,8 @@ impl Control {
         let differs = [
             ("server.listen", old.listen != new_server.listen),
             ("server.health_listen", old.health_listen != new_server.health_listen),
+            ("server.agent_listen", old.agent_listen != new_server.agent_listen),
+            ("server.unix_listen", old.unix_listen != new_server.unix_listen),
             ("state_file", self.config.state_file != new.state_file),
             ("log", self.config.log != new.log),
             ("supervisor", self.config.supervisor != new.supervisor),
