@@ -4,8 +4,10 @@
 
 pub mod address;
 pub mod clock;
+pub mod content;
 pub mod event;
 pub mod health;
+pub mod libav;
 pub mod name;
 pub mod packet;
 pub mod path;
