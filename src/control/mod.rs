@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, ConfigErrors, Loaded};
 use crate::model::failover::{Decisions, FailoverPin};
 use crate::model::group::{Maintenance, MaintenanceState};
+use crate::libav_pool::LibavPool;
 use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
 use crate::model::spec::{Desired, EvidenceSource, Follow, ProbeSpec, ServedBy, StreamSpec, Watch};
@@ -120,6 +121,7 @@ impl Control {
             limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
+            libav: LibavPool::new(&config.libav, Arc::clone(status.worker_ends())),
             pinger: OnceCell::new(),
         });
         let wall = SystemTime::now();
@@ -273,6 +275,7 @@ impl Control {
             ("state_file", self.config.state_file != new.state_file),
             ("log", self.config.log != new.log),
             ("supervisor", self.config.supervisor != new.supervisor),
+            ("libav", self.config.libav != new.libav),
         ];
         for (key, _) in differs.into_iter().filter(|(_, differs)| *differs) {
             tracing::warn!(key, "this change takes effect at the next start");

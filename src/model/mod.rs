@@ -4,10 +4,12 @@
 
 pub mod address;
 pub mod clock;
+pub mod content;
 pub mod event;
 pub mod failover;
 pub mod group;
 pub mod health;
+pub mod libav;
 pub mod name;
 pub mod packet;
 pub mod path;
