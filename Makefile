@@ -6,7 +6,7 @@ CARGO ?= cargo
 NOT_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo yes)
 RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
-FUZZ_TARGETS := rtmp_session amf flv_tag codec_header haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api
+FUZZ_TARGETS := rtmp_session amf flv_tag codec_header haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
 
 .PHONY: help run test test-compose lint format bench fuzz build deb
 
@@ -24,14 +24,14 @@ build: ## build the release binary
 
 test: ## install what is missing and run all tests
 	@.ci/install test
-	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked
+	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --no-fail-fast
 
 test-compose: ## build the images and run the stack of compose/ with a Docker daemon of its own (as root, about 15 minutes)
 	.ci/test-compose
 
 deb: ## make a Debian package under target/debian
 	@.ci/install build
-	$(CARGO) build --release --locked --bin rtmp-hmonitor
+	$(CARGO) build --release --locked --bins
 	@mkdir -p target/package
 	target/release/rtmp-hmonitor completions bash > target/package/rtmp-hmonitor.bash
 	target/release/rtmp-hmonitor completions zsh > target/package/_rtmp-hmonitor

@@ -430,7 +430,7 @@ def ha():
             (8, timeline("Fit to serve (eligible)", [(f"hmonitor_group_eligible{{{gr}}}", "{{group}}")],
                 [{"type": "value", "options": {"0": {"text": "no", "color": RED, "index": 0}, "1": {"text": "yes", "color": GREEN, "index": 1}}}])),
             (8, timeline("Serving", [(f"hmonitor_group_serving{{{gr}}}", "{{group}}")], YES_NO)),
-            (8, timeline("Maintenance", [(f"hmonitor_group_maintenance{{{gr}}} == 1", "{{group}} {{state}}")],
+            (8, timeline("Maintenance", [(f"hmonitor_group_maintenance{{{gr},state!=\"ready\"}} == 1", "{{group}} {{state}}")],
                 [{"type": "value", "options": {"1": {"text": "yes", "color": BLUE, "index": 0}}}])),
         ]),
         ("Decisions", 8, [
@@ -440,6 +440,8 @@ def ha():
             (8, graph("From evidence to decision", [(f"hmonitor_decision_latency_seconds{{{here}}}", "latency")], "s")),
             (8, timeline("Pinned by an operator", [(f"hmonitor_failover_pinned{{{fo}}}", "{{failover}}")],
                 [{"type": "value", "options": {"0": {"text": "no", "color": "transparent", "index": 0}, "1": {"text": "pinned", "color": BLUE, "index": 1}}}])),
+            (8, timeline("Switches held back now", [(f"hmonitor_failover_suppressed{{{fo}}} == 1", "{{failover}}: {{reason}}")],
+                [{"type": "value", "options": {"1": {"text": "held back", "color": ORANGE, "index": 0}}}])),
             (8, graph("Controllers that disagree", [(f"hmonitor_controller_disagreement_seconds{{{here}}}", "{{object}}")], "s", steps((GREEN, None), (RED, 10)))),
         ]),
         ("Carried out", 8, [

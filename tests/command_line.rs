@@ -180,29 +180,3 @@ fn completions_and_help_name_every_command() {
         assert!(help.stdout.contains(command), "{command}");
     }
 }
-
-#[test]
-fn check_health_tells_by_its_exit_code_what_a_monitor_answers() {
-    let origin = Origin::start("gate");
-    let monitor = harness::Monitor::start(&format!(
-        "{}streams: [{{ name: gate, url: \"{}\" }}]\n",
-        process::QUICK,
-        origin.url("gate")
-    ));
-    let ask = |arguments: &[&str]| {
-        let address = monitor.health.to_string();
-        run(&[&["check-health", "--address", &address], arguments].concat())
-    };
-    assert_eq!(ask(&[]).code, 0, "it lives");
-    monitor.wait_for("gate", "up", process::SOON);
-    assert_eq!(ask(&["/health/streams/gate"]).code, 0);
-    let ran = ask(&["/health/streams/nobody"]);
-    assert_eq!((ran.code, ran.stderr.trim()), (1, "rtmp-hmonitor: /health/streams/nobody: 503"));
-    assert_eq!(ask(&["no path"]).code, 1);
-    let nobody = format!("127.0.0.1:{}", free_port());
-    let ran = run(&["check-health", "--address", &nobody]);
-    assert!(ran.code == 1 && ran.stderr.contains("does not answer"), "{}", ran.all());
-    let blunt = process::blunt_server("SSH-2.0-x\r\n").to_string();
-    let ran = run(&["check-health", "--address", &blunt]);
-    assert!(ran.code == 1 && ran.stderr.contains("does not speak HTTP"), "{}", ran.all());
-}

@@ -1,8 +1,11 @@
 //! Layer 5: the commands.
 
-mod ask;
+mod check;
+mod client;
+mod ctl;
 mod demo;
 mod inspect;
+mod status;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -49,12 +52,14 @@ enum Command {
     ConfigSchema,
     /// Connect to one stream and print what is seen. Exit code: 0 healthy, 1 degraded or down, 2 wrong usage.
     Probe(inspect::ProbeArguments),
+    /// Ask a running monitor whether something is healthy. Exit code: 0 healthy or no answer, 1 not healthy, 2 wrong usage.
+    Check(check::CheckArguments),
+    /// Tell a running monitor what an operator wants, or print its status.
+    Ctl(ctl::ControlArguments),
     /// Run the monitor on an embedded origin with virtual cameras and some faults.
     Demo(demo::DemoArguments),
     /// Run the RTMP origin simulator alone.
     Sim(SimArguments),
-    /// Ask a running monitor whether it is well, as container health checks do. Exit code: 0 yes, 1 no.
-    CheckHealth(ask::AskArguments),
     /// Print a shell completion script.
     Completions { shell: clap_complete::Shell },
 }
@@ -109,9 +114,10 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(config) => check_config(config),
         Command::ConfigSchema => print_schema(),
         Command::Probe(arguments) => inspect::probe(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Ctl(arguments) => ctl::control(&arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Sim(arguments) => simulate(arguments).map(|()| ExitCode::SUCCESS),
-        Command::CheckHealth(arguments) => ask::ask(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "rtmp-hmonitor", &mut script);

@@ -1,4 +1,4 @@
-//! Layer 2: what survives a restart. Verdicts and last answers, streams added by the API, operator's silences.
+//! Layer 2: what survives a restart. Verdicts, last answers and decisions, streams added by the API, operator's silences.
 //!
 //! One JSON file, replaced atomically (write, sync, rename, sync the directory), readable by its owner alone, because added streams hold
 //! their URLs. A file that cannot be read back is put aside, not overwritten: the monitor must start.
@@ -15,9 +15,11 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::health::Remembered;
+use crate::health::{FailoverMemory, Remembered};
 use crate::model::Name;
 use crate::model::event::Subject;
+use crate::model::failover::FailoverPin;
+use crate::model::group::Maintenance;
 use crate::model::snapshot::Silence;
 
 use document::Document;
@@ -84,6 +86,17 @@ impl StateFile {
         self.changed.notify_one();
     }
 
+    /// What was decided last, by failover.
+    pub fn decisions(&self) -> Vec<(Name, FailoverMemory)> {
+        self.document().decisions()
+    }
+
+    /// Notes a decision; written soon. One that is told must be on disk before: see [`Self::save`].
+    pub fn keep_decision(&self, failover: &Name, decision: &FailoverMemory) {
+        self.document().set_decision(failover, decision);
+        self.changed.notify_one();
+    }
+
     /// Definitions of the streams added by the API.
     pub fn added_streams(&self) -> Vec<Value> {
         self.document().added.values().cloned().collect()
@@ -138,6 +151,26 @@ impl StateFile {
     pub fn remove_silence(&self, name: &Name) {
         drop(self.document().set_silence(name, None));
         self.changed.notify_one();
+    }
+
+    pub fn maintenance(&self) -> Vec<(Name, Arc<Maintenance>)> {
+        self.document().maintenance()
+    }
+
+    /// Keeps a group's maintenance, or its end; on disk when this returns.
+    pub fn set_maintenance(&self, group: &Name, to: Option<&Maintenance>) -> Result<(), StateError> {
+        let before = self.document().set_maintenance(group, to.map(Into::into));
+        self.save().inspect_err(|_| drop(self.document().set_maintenance(group, before)))
+    }
+
+    pub fn pins(&self) -> Vec<(Name, Arc<FailoverPin>)> {
+        self.document().pins()
+    }
+
+    /// Keeps a failover's pin, or its end; on disk when this returns.
+    pub fn set_pin(&self, failover: &Name, to: Option<&FailoverPin>) -> Result<(), StateError> {
+        let before = self.document().set_pin(failover, to.map(Into::into));
+        self.save().inspect_err(|_| drop(self.document().set_pin(failover, before)))
     }
 
     /// Writes the present content.

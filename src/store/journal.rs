@@ -53,6 +53,9 @@ fn background(subject: &Subject, snapshot: &Snapshot) -> (Option<String>, Option
         SubjectClass::Endpoint => target(TargetClass::Endpoint),
         SubjectClass::Service => target(TargetClass::Service),
         SubjectClass::Path => snapshot.path(name).map(|v| (&v.spec.labels, None)),
+        SubjectClass::Group => snapshot.decisions.group(name).map(|v| (&v.spec.labels, Some(v.epoch))),
+        SubjectClass::Failover => snapshot.decisions.failover(name).map(|v| (&v.spec.labels, Some(v.epoch))),
+        SubjectClass::Monitor => None,
     };
     let Some((labels, epoch)) = known else { return (None, None) };
     (json(labels), epoch)
@@ -70,6 +73,7 @@ fn write(event: &Event, snapshot: &Snapshot) {
     let about = |of| (class == of).then_some(subject.name.as_str());
     let (stream, endpoint) = (about(SubjectClass::Stream), about(SubjectClass::Endpoint));
     let (service, path) = (about(SubjectClass::Service), about(SubjectClass::Path));
+    let (group, failover) = (about(SubjectClass::Group), about(SubjectClass::Failover));
     let causes = event.causes.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(",");
     let from = event.from.map_or("", Health::as_str);
     let to = event.to.map_or("", Health::as_str);
@@ -77,11 +81,13 @@ fn write(event: &Event, snapshot: &Snapshot) {
     let (labels, action) = (labels.as_deref(), kind.as_str());
     match (kind, event.to) {
         (EventKind::State | EventKind::Cause, Some(Health::Down | Health::Degraded)) => {
-            tracing::warn!(stream, endpoint, service, path, action, from, to, causes, epoch, labels, %detail, "{class} {kind} changed");
+            tracing::warn!(stream, endpoint, service, path, group, failover, action, from, to, causes, epoch, labels, %detail, "{class} {kind} changed");
         }
         (EventKind::State | EventKind::Cause, _) => {
-            tracing::info!(stream, endpoint, service, path, action, from, to, causes, epoch, labels, %detail, "{class} {kind} changed");
+            tracing::info!(stream, endpoint, service, path, group, failover, action, from, to, causes, epoch, labels, %detail, "{class} {kind} changed");
         }
-        _ => tracing::info!(stream, endpoint, service, path, action, labels, %detail, "{class} {kind}"),
+        _ => {
+            tracing::info!(stream, endpoint, service, path, group, failover, action, labels, %detail, "{class} {kind}")
+        }
     }
 }

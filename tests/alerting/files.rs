@@ -12,20 +12,7 @@ use crate::shipped::{alert_names, expressions, families, files, root, rules, yam
 
 /// Families, with their labels, that DESIGN.md section 7 promises and the catalogue does not hold yet.
 const TO_COME: &[(&str, &[&str])] = &[
-    ("hmonitor_group_health", &["group", "state"]),
-    ("hmonitor_group_weight_ratio", &["group"]),
-    ("hmonitor_group_eligible", &["group"]),
-    ("hmonitor_group_serving", &["group"]),
-    ("hmonitor_group_maintenance", &["group", "state"]),
-    ("hmonitor_failover_active", &["failover", "candidate"]),
-    ("hmonitor_failover_epoch", &["failover"]),
-    ("hmonitor_failover_switches_total", &["failover", "reason"]),
-    ("hmonitor_failover_last_switch_timestamp_seconds", &["failover"]),
-    ("hmonitor_failover_suppressed_total", &["failover", "reason"]),
-    ("hmonitor_failover_pinned", &["failover"]),
-    ("hmonitor_isolated", &[]),
     ("hmonitor_ghost_publishers", &[]),
-    ("hmonitor_controller_disagreement_seconds", &["object"]),
     ("hmonitor_actions_total", &["action", "outcome"]),
     ("hmonitor_actions_pending", &["action"]),
     ("hmonitor_decision_latency_seconds", &[]),
