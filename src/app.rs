@@ -11,12 +11,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
+use crate::act::{self, ActStatus};
 use crate::config::{self, Config, LogFormat, LogSpec};
 use crate::control::{Control, ControlHandle, Outlets, ProbePool};
+use crate::model::action::ActionSpecs;
 use crate::model::clock::{Clock, HEARTBEAT};
 use crate::model::server::ServerSpec;
 use crate::model::target::Check;
@@ -24,7 +27,7 @@ use crate::probe::icmp::Pinger;
 use crate::probe::{ProbeEnvironment, ReportBoard};
 use crate::serve::{self, SelfMetrics, Views};
 use crate::state::StateFile;
-use crate::store::Store;
+use crate::store::{Store, StoreReader};
 
 /// Threads for the store, control, metrics, API and page. Probes and health answers have their own.
 const MAIN_THREADS: usize = 2;
@@ -79,14 +82,23 @@ pub fn run(options: Options) -> Result<()> {
         Arc::clone(&pool),
     );
     drop(entered);
-    let Outlets { handle, desired, server } = outlets;
+    let Outlets { handle, desired, server, actions } = outlets;
     let (store, reader) = Store::new(clock, board, desired, Arc::clone(&state));
     let self_metrics = SelfMetrics::new(env!("CARGO_PKG_VERSION"), env!("HMONITOR_REVISION"))?;
-    let views = Views { store: reader, control: handle.clone(), server, self_metrics: Arc::new(self_metrics) };
+    let act_status = Arc::new(ActStatus::default());
+    let inputs = act_inputs(&reader, Arc::clone(&act_status));
+    let views = Views {
+        store: reader,
+        control: handle.clone(),
+        server,
+        self_metrics: Arc::new(self_metrics),
+        actions: act_status,
+    };
 
     // Health answers begin before anything else and end after everything else.
     let health = HealthThread::start(listeners.health, views.clone())?;
     let health_ended = health.ended.clone();
+    let acting = ActThread::start(actions, inputs)?;
     let parts = Parts {
         control,
         store,
@@ -95,9 +107,11 @@ pub fn run(options: Options) -> Result<()> {
         state: Arc::clone(&state),
         main: listeners.main,
         health_ended,
+        acting: acting.clone(),
         shutdown_timeout,
     };
     let result = main.block_on(supervise(parts));
+    acting.wait_stopped();
     health.stop();
     // What the last moments brought, whatever ended the run.
     let saved = state.save();
@@ -113,17 +127,23 @@ struct Parts {
     state: Arc<StateFile>,
     main: TcpListener,
     health_ended: CancellationToken,
+    acting: ActThread,
     shutdown_timeout: Duration,
 }
 
 /// Runs all parts. The end of a critical one is the end of the process: a monitor that runs on without its store would lie.
 async fn supervise(parts: Parts) -> Result<()> {
-    let Parts { control, store, views, handle, state, main, health_ended, shutdown_timeout } = parts;
+    let Parts { control, store, views, handle, state, main, health_ended, acting, shutdown_timeout } = parts;
     let (stop_serving, stop_watching) = (CancellationToken::new(), CancellationToken::new());
     let mut critical: JoinSet<&'static str> = JoinSet::new();
     critical.spawn(async move {
         health_ended.cancelled().await;
         "health server"
+    });
+    let acting_ended = acting.ended.clone();
+    critical.spawn(async move {
+        acting_ended.cancelled().await;
+        "the actuators' thread"
     });
     critical.spawn(async move {
         store.run().await;
@@ -174,6 +194,8 @@ async fn supervise(parts: Parts) -> Result<()> {
     }
 
     tracing::info!("stopping");
+    // First of all, so that nothing that ends now looks like a decision to anybody.
+    acting.stop.cancel();
     // Health answers go on from the last picture to the very end: a check that is refused counts against every target.
     stop_serving.cancel();
     stop_watching.cancel();
@@ -235,6 +257,54 @@ impl HealthThread {
                 }
                 thread::sleep(limit / 50);
             }
+        }
+    }
+}
+
+/// What actuators look at, and whom they tell.
+fn act_inputs(store: &StoreReader, status: Arc<ActStatus>) -> act::Inputs {
+    let (snapshots, events) = (store.clone(), Arc::clone(&store.events));
+    act::Inputs {
+        clock: store.clock.clone(),
+        decisions: store.decisions.clone(),
+        snapshot: Arc::new(move || snapshots.snapshot()),
+        events: Arc::new(move |event| drop(events.push(event))),
+        status,
+    }
+}
+
+/// Actuators on a thread and runtime of their own: a program, a disk or a load balancer that hangs delays nobody else.
+#[derive(Clone)]
+struct ActThread {
+    stop: CancellationToken,
+    /// Cancelled when the thread has ended, for whatever reason.
+    ended: CancellationToken,
+}
+
+impl ActThread {
+    fn start(specs: watch::Receiver<Arc<ActionSpecs>>, inputs: act::Inputs) -> Result<Self> {
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let runtime = Builder::new_current_thread().thread_name("act-file").enable_all().build()?;
+        let (stopped, guard) = (stop.clone(), ended.clone().drop_guard());
+        let run = move || {
+            let _guard = guard;
+            runtime.block_on(act::run(specs, inputs, stopped));
+            // What is under way is dropped, and what waits on files is not waited for.
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("act".into()).spawn(run).context("cannot start the actuators' thread")?;
+        Ok(Self { stop, ended })
+    }
+
+    /// Falls silent; nothing that has been told is taken back.
+    fn wait_stopped(self) {
+        self.stop.cancel();
+        // Programs are killed on the way out; that takes microseconds.
+        for _ in 0..50 {
+            if self.ended.is_cancelled() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::action_keys::ACTIONS;
 use super::publications::KEEP;
 use super::shape::Shape::{
     Address, BitRate, Choice, Count, Deferred, Either, List, Map, Number, Path, Pattern, Table, Text,
@@ -45,6 +46,7 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("endpoints", List(&target_keys::ENDPOINT), "Network targets and replicated stores to check."),
     key("services", List(&target_keys::SERVICE), "Devices, platforms, RTMP servers and load balancers to watch."),
     key("paths", List(&target_keys::PATH), "Chains from a camera to its viewers, for telling where they are broken."),
+    key("actions", ACTIONS, "What is done with decisions on groups and failovers. Default: nothing but answers."),
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 

@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::ActStatus;
 use crate::control::ControlHandle;
 use crate::model::server::ServerSpec;
 use crate::store::StoreReader;
@@ -48,6 +49,8 @@ pub struct Views {
     /// Tokens, limits, TLS and modules are followed as they change; addresses are not looked at here.
     pub server: watch::Receiver<Arc<ServerSpec>>,
     pub self_metrics: Arc<SelfMetrics>,
+    /// What has become of decisions.
+    pub actions: Arc<ActStatus>,
 }
 
 /// Why a server could not start.

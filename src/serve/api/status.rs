@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::model::snapshot::Snapshot;
 use crate::model::{Health, TargetClass};
-use crate::serve::documents::{PathDocument, StreamSummary, TargetSummary, rfc3339};
+use crate::serve::documents::{ActionDocument, GhostDocument, PathDocument, StreamSummary, TargetSummary, rfc3339};
 use crate::serve::health::MonitorHealth;
 use crate::serve::moment::Moment;
 use crate::serve::reply::{Problem, Reply, large_json};
@@ -25,6 +25,9 @@ pub struct StatusDocument<'s> {
     pub endpoints: Vec<TargetSummary<'s>>,
     pub services: Vec<TargetSummary<'s>>,
     pub paths: Vec<PathDocument<'s>>,
+    /// Publications that a media server keeps although their publishers are gone.
+    pub ghosts: Vec<GhostDocument<'s>>,
+    pub actions: Vec<ActionDocument>,
 }
 
 type ByHealth = BTreeMap<&'static str, usize>;
@@ -66,6 +69,7 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
     let endpoints = targets(&snapshot, &moment, TargetClass::Endpoint);
     let services = targets(&snapshot, &moment, TargetClass::Service);
     let paths: Vec<_> = snapshot.paths.iter().map(|v| PathDocument::new(v, &snapshot, &moment)).collect();
+    let ghosts = views.actions.ghosts();
     let document = StatusDocument {
         at: rfc3339(moment.wall_of(moment.now)),
         monitor: MonitorHealth::read(views, &snapshot, &moment),
@@ -85,6 +89,8 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
         endpoints,
         services,
         paths,
+        ghosts: ghosts.iter().map(GhostDocument::new).collect(),
+        actions: ActionDocument::all(&views.actions),
     };
     Ok(large_json(StatusCode::OK, &document, place))
 }

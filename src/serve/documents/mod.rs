@@ -1,6 +1,7 @@
 //! The JSON documents of the API: shapes for others, made from the model, which knows no JSON. Units are in the names;
 //! what is not known is `null`; URLs are redacted; times are RFC 3339 in UTC, to the millisecond.
 
+mod actions;
 mod events;
 mod facts;
 mod figure;
@@ -21,6 +22,7 @@ use crate::model::snapshot::Snapshot;
 use super::judged::Judged;
 use super::moment::Moment;
 
+pub use actions::{ActionDocument, GhostDocument};
 pub use events::EventDocument;
 pub use paths::PathDocument;
 pub use streams::{SilenceDocument, StreamDocument, StreamSummary};
