@@ -9,10 +9,12 @@
 
 mod action_keys;
 mod actions;
+mod candidates;
 mod check;
 mod discover;
 mod environment;
 mod error;
+mod groups;
 mod keys;
 mod labels;
 mod names;
@@ -28,6 +30,7 @@ mod schedule;
 mod server;
 mod shape;
 mod streams;
+mod surroundings;
 mod target_keys;
 mod targets;
 mod text;
@@ -41,17 +44,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::candidates::Candidates;
 use self::node::{Kind, Node};
-use self::origins::Origins;
 use self::paths::Known;
 use self::reader::Reader;
 use self::recipe::{Recipe, Values};
 use self::streams::Streams;
+use self::surroundings::Surroundings;
 use self::targets::Targets;
 use crate::model::action::ActionSpecs;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
-use crate::model::target::TargetSpec;
+use crate::model::target::{TargetClass, TargetSpec};
 use crate::model::{FailoverSpec, GroupSpec, Name, PathSpec, closed_enum};
 
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
@@ -93,8 +97,8 @@ pub struct Config {
     base: PathBuf,
     /// Authority files of streams, modules, endpoints and services: those that streams added by the API may name too.
     authorities: BTreeSet<PathBuf>,
-    /// Which service lists the streams of which origin.
-    origins: Arc<Origins>,
+    /// What streams added by the API may refer to.
+    around: Arc<Surroundings>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +167,7 @@ impl Config {
         reader.authorities.clone_from(&self.authorities);
         let entry = reader.root(&tree::from_json(definition), &keys::STREAM);
         let recipe = if reader.errors.is_empty() {
-            Recipe::read(&mut reader, &self.defaults, &entry, &self.origins, None)
+            Recipe::read(&mut reader, &self.defaults, &entry, &self.around, None)
         } else {
             None
         };
@@ -186,29 +190,36 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
     let nothing = Node { place: root.place.clone(), kind: Kind::Table(BTreeMap::new()) };
     let defaults = root.get("defaults").unwrap_or(&nothing).clone();
     let targets = Targets::read(reader, root);
-    let origins = Arc::new(targets.origins.clone());
+    let around = Arc::new(Surroundings {
+        origins: targets.origins.clone(),
+        candidates: Candidates::read(root),
+        endpoints: targets.names(TargetClass::Endpoint).map(str::to_owned).collect(),
+    });
     // Checked on their own, or an error in them would show only once a stream inherits it.
     let policy = policy::policy(reader, &defaults);
     policy::watch(reader, &defaults, &policy);
     policy::tls(reader, &defaults);
-    recipe::server(reader, &defaults, &origins);
+    recipe::server(reader, &defaults, &around.origins);
+    recipe::follow(reader, &defaults, &around);
     for (name, value) in defaults.entries("labels") {
         if let Err(message) = labels::check_label(name) {
             reader.error(&value.place, message);
         }
     }
     let server = server::server(reader, root, &defaults);
-    let streams = Streams::read(reader, root, &defaults, &origins);
+    let streams = Streams::read(reader, root, &defaults, &around);
     let sources = root.items("discover");
     let discover: Vec<_> =
-        sources.iter().filter_map(|entry| discover::discover(reader, entry, &defaults, &origins)).collect();
+        sources.iter().filter_map(|entry| discover::discover(reader, entry, &defaults, &around)).collect();
     let known = Known { streams: &streams, targets: &targets, discovers: !sources.is_empty() };
     let paths = paths::paths(reader, root, &known);
+    let groups = groups::groups(reader, root, &known);
+    let failovers = groups::failovers(reader, root, &groups);
+    let vantage = groups::vantage(reader, root, &known);
     let mut warnings = streams.shared_urls();
     if streams.found.is_empty() && discover.is_empty() && targets.found.is_empty() {
         warnings.push("nothing to watch: streams, templates, discover, endpoints and services are empty".into());
     }
-    let (groups, failovers) = (Vec::new(), Vec::new());
     let known = actions::Known { groups: &groups, failovers: &failovers, targets: &targets.found };
     let actions = actions::actions(reader, root, &known);
     if actions.outbox.is_none() && !(actions.webhooks.is_empty() && actions.commands.is_empty()) {
@@ -223,7 +234,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         paths,
         groups,
         failovers,
-        vantage: Arc::new([]),
+        vantage,
         actions,
         discover,
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
@@ -234,7 +245,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         defaults,
         base: base.to_owned(),
         authorities: std::mem::take(&mut reader.authorities),
-        origins,
+        around,
     }
 }
 

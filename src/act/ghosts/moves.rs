@@ -68,7 +68,11 @@ impl Moves {
         }
         if let Some(Surroundings { held, touched }) = surroundings {
             moved |= self.held.replace(held.clone()).is_some_and(|before| before != held);
-            moved |= touched.is_some() && self.touched.replace(touched).is_some_and(|before| before != touched);
+            let before = self.touched.get_or_insert(touched);
+            if touched.is_some() && *before != touched {
+                *before = touched;
+                moved = true;
+            }
         }
         if moved {
             self.newest = Some(now);

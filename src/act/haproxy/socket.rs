@@ -25,7 +25,7 @@ pub enum SocketError {
     TooLarge,
 }
 
-/// Sends `line` (commands with `;` between them) over a connection of its own and reads the whole answer.
+/// Sends `line` (commands with `;` or line ends between them) over a connection of its own and reads the whole answer.
 pub async fn ask(socket: &ControlSocket, line: &str) -> Result<String, SocketError> {
     let exchange = async {
         match socket {
@@ -43,6 +43,8 @@ pub async fn ask(socket: &ControlSocket, line: &str) -> Result<String, SocketErr
 
 async fn converse(mut socket: impl AsyncRead + AsyncWrite + Unpin, line: &str) -> Result<String, SocketError> {
     socket.write_all(format!("{line}\n").as_bytes()).await.map_err(SocketError::Broken)?;
+    // The master process answers, and waits for more until it hears that none will come.
+    socket.shutdown().await.map_err(SocketError::Broken)?;
     let mut answer = Vec::new();
     socket.take(ANSWER_LIMIT as u64 + 1).read_to_end(&mut answer).await.map_err(SocketError::Broken)?;
     if answer.len() > ANSWER_LIMIT {

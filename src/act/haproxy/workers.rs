@@ -7,7 +7,7 @@ use super::answers::{self, AnswerError};
 use super::socket::{SocketError, ask};
 use crate::model::action::{ControlSocket, ServerId};
 
-/// Sessions named in one command line.
+/// Sessions ended over one connection.
 const BATCH: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,8 @@ pub async fn end_sessions(master: &ControlSocket, servers: &BTreeSet<&ServerId>)
         let held = answers::sessions(&ask(master, &format!("@!{worker} show sess")).await?)?;
         let held: Vec<_> = held.iter().filter(|(_, server)| servers.contains(server)).collect();
         for batch in held.chunks(BATCH) {
-            // One line goes to one worker, whole.
-            let orders: Vec<_> = batch.iter().map(|(id, _)| format!("shutdown session {id}")).collect();
-            ask(master, &format!("@!{worker} {}", orders.join(";"))).await?;
+            let orders: Vec<_> = batch.iter().map(|(id, _)| format!("@!{worker} shutdown session {id}")).collect();
+            ask(master, &orders.join("\n")).await?;
         }
         ended += held.len();
     }
