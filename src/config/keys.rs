@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::action_keys::ACTIONS;
 use super::publications::KEEP;
 use super::recipe::ADDRESS;
 use super::shape::Shape::{
@@ -56,6 +57,7 @@ pub(super) const ROOT: Shape = Table(&[&[
         List(&Text),
         "Endpoints whose success shows that we can see the network at all. Default: the default gateway, by ICMP, when there are groups.",
     ),
+    key("actions", ACTIONS, "What is done with decisions on groups and failovers. Default: nothing but answers."),
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 

@@ -86,6 +86,8 @@ fn write(event: &Event, snapshot: &Snapshot) {
         (EventKind::State | EventKind::Cause, _) => {
             tracing::info!(stream, endpoint, service, path, group, failover, action, from, to, causes, epoch, labels, %detail, "{class} {kind} changed");
         }
-        _ => tracing::info!(stream, endpoint, service, path, group, failover, action, labels, %detail, "{class} {kind}"),
+        _ => {
+            tracing::info!(stream, endpoint, service, path, group, failover, action, labels, %detail, "{class} {kind}")
+        }
     }
 }
