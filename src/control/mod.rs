@@ -30,9 +30,9 @@ use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
+use crate::libav_pool::LibavPool;
 use crate::model::failover::{Decisions, FailoverPin};
 use crate::model::group::{Maintenance, MaintenanceState};
-use crate::libav_pool::LibavPool;
 use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
 use crate::model::spec::{Desired, EvidenceSource, Follow, ProbeSpec, ServedBy, StreamSpec, Watch};
