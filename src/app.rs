@@ -1,14 +1,14 @@
 //! Composition root: reads the configuration, starts every part, and stops them in the right order.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -34,6 +34,9 @@ const MAIN_THREADS: usize = 2;
 
 /// File descriptors beside those of streams and checks: listeners, their connections, files.
 const OTHER_FILES: u64 = 600;
+/// Owner and group may connect to the Unix socket.
+const SOCKET_MODE: u32 = 0o660;
+const SOCKET_BACKLOG: i32 = 128;
 /// Log lines that may wait to be written.
 const LOG_LINES: usize = 10_000;
 
@@ -65,6 +68,7 @@ pub fn run(options: Options) -> Result<()> {
 
     let main = Builder::new_multi_thread().worker_threads(MAIN_THREADS).thread_name("main").enable_all().build()?;
     let listeners = Listeners::bind(&main, &server)?;
+    let socket = server.unix_listen.clone();
 
     let entered = main.enter();
     let env = ProbeEnvironment::new(clock.clone());
@@ -93,10 +97,12 @@ pub fn run(options: Options) -> Result<()> {
         server,
         self_metrics: Arc::new(self_metrics),
         actions: act_status,
+        controllers: Arc::default(),
     };
 
     // Health answers begin before anything else and end after everything else.
-    let health = HealthThread::start(listeners.health, views.clone())?;
+    let stop_serving = CancellationToken::new();
+    let health = HealthThread::start(listeners.health, listeners.agent, views.clone(), stop_serving.clone())?;
     let health_ended = health.ended.clone();
     let acting = ActThread::start(actions, inputs)?;
     let parts = Parts {
@@ -106,6 +112,8 @@ pub fn run(options: Options) -> Result<()> {
         handle,
         state: Arc::clone(&state),
         main: listeners.main,
+        unix: listeners.unix,
+        stop_serving,
         health_ended,
         acting: acting.clone(),
         shutdown_timeout,
@@ -113,6 +121,10 @@ pub fn run(options: Options) -> Result<()> {
     let result = main.block_on(supervise(parts));
     acting.wait_stopped();
     health.stop();
+    if let Some(path) = socket {
+        // One that stays is made room for at the next start.
+        let _ = std::fs::remove_file(path);
+    }
     // What the last moments brought, whatever ended the run.
     let saved = state.save();
     main.shutdown_background();
@@ -126,6 +138,8 @@ struct Parts {
     handle: ControlHandle,
     state: Arc<StateFile>,
     main: TcpListener,
+    unix: Option<UnixListener>,
+    stop_serving: CancellationToken,
     health_ended: CancellationToken,
     acting: ActThread,
     shutdown_timeout: Duration,
@@ -133,8 +147,20 @@ struct Parts {
 
 /// Runs all parts. The end of a critical one is the end of the process: a monitor that runs on without its store would lie.
 async fn supervise(parts: Parts) -> Result<()> {
-    let Parts { control, store, views, handle, state, main, health_ended, acting, shutdown_timeout } = parts;
-    let (stop_serving, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let Parts {
+        control,
+        store,
+        views,
+        handle,
+        state,
+        main,
+        unix,
+        stop_serving,
+        health_ended,
+        acting,
+        shutdown_timeout,
+    } = parts;
+    let stop_watching = CancellationToken::new();
     let mut critical: JoinSet<&'static str> = JoinSet::new();
     critical.spawn(async move {
         health_ended.cancelled().await;
@@ -155,6 +181,13 @@ async fn supervise(parts: Parts) -> Result<()> {
         control.run(decisions, watching).await;
         "control"
     });
+    if let Some(listener) = unix {
+        let (views, serving) = (views.clone(), stop_serving.clone());
+        critical.spawn(async move {
+            serve::run_unix(listener, views, serving).await;
+            "unix server"
+        });
+    }
     let serving = stop_serving.clone();
     critical.spawn(async move {
         if let Err(error) = serve::run_main(main, views, serving).await {
@@ -197,7 +230,8 @@ async fn supervise(parts: Parts) -> Result<()> {
     tracing::info!("stopping");
     // First of all, so that nothing that ends now looks like a decision to anybody.
     acting.stop.cancel();
-    // Health answers go on from the last picture to the very end: a check that is refused counts against every target.
+    // Health answers go on from the last picture to the very end: a check that is refused counts against every target. The agent goes
+    // silent, which leaves everything as it was said last.
     stop_serving.cancel();
     stop_watching.cancel();
     let finished = async {
@@ -220,7 +254,7 @@ async fn supervise(parts: Parts) -> Result<()> {
     Ok(())
 }
 
-/// Health answers on a thread and runtime of their own, so that no scrape or slow browser delays a load balancer.
+/// Health answers and agent checks on a thread and runtime of their own, so that no scrape or slow browser delays a load balancer.
 struct HealthThread {
     stop: CancellationToken,
     /// Cancelled when the server has ended, for whatever reason. Never without a listener.
@@ -229,18 +263,37 @@ struct HealthThread {
 }
 
 impl HealthThread {
-    fn start(listener: Option<std::net::TcpListener>, views: Views) -> Result<Self> {
+    /// The agent goes silent when `stopping` begins.
+    fn start(
+        health: Option<std::net::TcpListener>,
+        agent: Option<std::net::TcpListener>,
+        views: Views,
+        stopping: CancellationToken,
+    ) -> Result<Self> {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-        let Some(listener) = listener else { return Ok(Self { stop, ended, thread: None }) };
+        if health.is_none() && agent.is_none() {
+            return Ok(Self { stop, ended, thread: None });
+        }
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let listener = {
+        let (health, agent) = {
             let _entered = runtime.enter();
-            TcpListener::from_std(listener)?
+            (health.map(TcpListener::from_std).transpose()?, agent.map(TcpListener::from_std).transpose()?)
         };
         let (stopped, guard) = (stop.clone(), ended.clone().drop_guard());
         let serve = move || {
             let _guard = guard;
-            runtime.block_on(serve::run_health(listener, views, stopped));
+            let health = async {
+                match health {
+                    Some(listener) => serve::run_health(listener, views.clone(), stopped).await,
+                    None => stopped.cancelled().await,
+                }
+            };
+            let agent = async {
+                if let Some(listener) = agent {
+                    serve::run_agent(listener, views.clone(), stopping).await;
+                }
+            };
+            runtime.block_on(async { tokio::join!(health, agent) });
         };
         let thread =
             thread::Builder::new().name("health".into()).spawn(serve).context("cannot start the health thread")?;
@@ -314,6 +367,8 @@ impl ActThread {
 struct Listeners {
     main: TcpListener,
     health: Option<std::net::TcpListener>,
+    agent: Option<std::net::TcpListener>,
+    unix: Option<UnixListener>,
 }
 
 impl Listeners {
@@ -324,13 +379,49 @@ impl Listeners {
             listener.with_context(|| format!("cannot listen on {address} ({key})"))
         };
         let health = server.health_listen.map(|address| bind("server.health_listen", address)).transpose()?;
+        let agent = server.agent_listen.map(|address| bind("server.agent_listen", address)).transpose()?;
+        let unix = server.unix_listen.as_deref().map(|path| {
+            let listener = listen_at(path).and_then(|listener| {
+                let _entered = runtime.enter();
+                UnixListener::from_std(listener)
+            });
+            listener.with_context(|| format!("cannot listen on {} (server.unix_listen)", path.display()))
+        });
         let listeners = Self {
             main: bind("server.listen", server.listen)?,
             health: health.map(TcpListener::into_std).transpose()?,
+            agent: agent.map(TcpListener::into_std).transpose()?,
+            unix: unix.transpose()?,
         };
-        tracing::info!(listen = %server.listen, health = ?server.health_listen, "listening");
+        tracing::info!(
+            listen = %server.listen, health = ?server.health_listen, agent = ?server.agent_listen,
+            unix = ?server.unix_listen, "listening"
+        );
         Ok(listeners)
     }
+}
+
+/// Listens on a Unix socket that our group may use, too. What an earlier process has left at `path` makes room; a socket that somebody
+/// listens on does not.
+fn listen_at(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let address = SockAddr::unix(path)?;
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        probe.set_nonblocking(true)?;
+        match probe.connect(&address) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&address)?;
+    // Nobody can connect before it listens.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    socket.listen(SOCKET_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// Takes all the file descriptors that we may have: every stream and check needs one, and the usual soft limit is 1,024.

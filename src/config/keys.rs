@@ -11,6 +11,7 @@ use super::shape::Shape::{
 use super::shape::{Key, Shape, key, required, words};
 use super::text::{TEMPLATE, TEMPLATE_URL};
 use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
 use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
 
@@ -37,6 +38,7 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
     key("log", Table(&[LOG]), "Logging, to standard error."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
+    key("libav", Table(&[LIBAV]), "The worker processes that decode with FFmpeg's libraries."),
     key("defaults", DEFAULTS, "What every stream inherits."),
     key("streams", List(&STREAM), "The streams to watch."),
     key("templates", List(&TEMPLATE_ENTRY), "Many similar streams or endpoints from lists and ranges of names."),
@@ -251,6 +253,16 @@ const SCHEDULE: &[Key] = &[
 const SERVER: &[Key] = &[
     key("listen", Address, "Address of everything. Default 0.0.0.0:9935."),
     key("health_listen", Either(&["none"], &Address), "Address of health answers alone. Default 0.0.0.0:9937."),
+    key(
+        "agent_listen",
+        Either(&["none"], &Address),
+        "Address for HAProxy's agent checks, such as 0.0.0.0:9936. Default none.",
+    ),
+    key(
+        "unix_listen",
+        Path,
+        "Unix socket (mode 0660) with all of listen, plain; reading needs no token there. Default: none.",
+    ),
     key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
     key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
     key("read", Choice(words!(ReadAccess)), "Whether reading needs a token. Default open."),
@@ -271,6 +283,8 @@ const LIMITS: &[Key] = &[
         .or(|| ServerLimits::default().connections.to_string()),
     key("health_connections", Count(1, 65_536), "Connections to health_listen.")
         .or(|| ServerLimits::default().health_connections.to_string()),
+    key("agent_connections", Count(1, 65_536), "Connections to agent_listen.")
+        .or(|| ServerLimits::default().agent_connections.to_string()),
     key(
         "request_timeout",
         ms(100, 10 * MINUTE),
@@ -294,6 +308,12 @@ const SUPERVISOR: &[Key] = &[
         .or(|| duration(SupervisorSpec::default().backoff_max)),
     key("connects_per_second_per_origin", Count(1, 10_000), "Connection attempts to one origin.")
         .or(|| SupervisorSpec::default().connects_per_second_per_origin.to_string()),
+];
+
+const LIBAV: &[Key] = &[
+    key("worker", Path, "The workers' program. Default: rtmp-hmonitor-libav beside the monitor's."),
+    key("inspectors", Count(1, 64), "Processes that decode samples.")
+        .or(|| LibavSpec::default().inspectors.to_string()),
 ];
 
 const PROBE: &[Key] = &[key("modules", List(&MODULE), "Named ways to probe a target.")];

@@ -30,6 +30,7 @@ use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
+use crate::libav_pool::LibavPool;
 use crate::model::action::ActionSpecs;
 use crate::model::failover::{Decisions, FailoverPin};
 use crate::model::group::{Maintenance, MaintenanceState};
@@ -123,6 +124,7 @@ impl Control {
             limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
+            libav: LibavPool::new(&config.libav, Arc::clone(status.worker_ends())),
             pinger: OnceCell::new(),
         });
         let wall = SystemTime::now();
@@ -274,9 +276,12 @@ impl Control {
         let differs = [
             ("server.listen", old.listen != new_server.listen),
             ("server.health_listen", old.health_listen != new_server.health_listen),
+            ("server.agent_listen", old.agent_listen != new_server.agent_listen),
+            ("server.unix_listen", old.unix_listen != new_server.unix_listen),
             ("state_file", self.config.state_file != new.state_file),
             ("log", self.config.log != new.log),
             ("supervisor", self.config.supervisor != new.supervisor),
+            ("libav", self.config.libav != new.libav),
         ];
         for (key, _) in differs.into_iter().filter(|(_, differs)| *differs) {
             tracing::warn!(key, "this change takes effect at the next start");

@@ -5,10 +5,12 @@
 pub mod action;
 pub mod address;
 pub mod clock;
+pub mod content;
 pub mod event;
 pub mod failover;
 pub mod group;
 pub mod health;
+pub mod libav;
 pub mod name;
 pub mod packet;
 pub mod path;

@@ -1,4 +1,4 @@
-//! Layer 2: what survives a restart. Verdicts and last answers, streams added by the API, operator's silences.
+//! Layer 2: what survives a restart. Verdicts, last answers and decisions, streams added by the API, operator's silences.
 //!
 //! One JSON file, replaced atomically (write, sync, rename, sync the directory), readable by its owner alone, because added streams hold
 //! their URLs. A file that cannot be read back is put aside, not overwritten: the monitor must start.
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::health::Remembered;
+use crate::health::{FailoverMemory, Remembered};
 use crate::model::Name;
 use crate::model::event::Subject;
 use crate::model::failover::FailoverPin;
@@ -83,6 +83,17 @@ impl StateFile {
     /// Drops what is known of something that is not wanted any more.
     pub fn forget(&self, subject: &Subject) {
         self.document().remove_judgement(subject);
+        self.changed.notify_one();
+    }
+
+    /// What was decided last, by failover.
+    pub fn decisions(&self) -> Vec<(Name, FailoverMemory)> {
+        self.document().decisions()
+    }
+
+    /// Notes a decision; written soon. One that is told must be on disk before: see [`Self::save`].
+    pub fn keep_decision(&self, failover: &Name, decision: &FailoverMemory) {
+        self.document().set_decision(failover, decision);
         self.changed.notify_one();
     }
 

@@ -2,9 +2,11 @@
 //! what is not known is `null`; URLs are redacted; times are RFC 3339 in UTC, to the millisecond.
 
 mod actions;
+mod controllers;
 mod events;
 mod facts;
 mod figure;
+mod groups;
 mod paths;
 mod streams;
 mod targets;
@@ -23,7 +25,9 @@ use super::judged::Judged;
 use super::moment::Moment;
 
 pub use actions::{ActionDocument, GhostDocument};
+pub use controllers::ControllerDocument;
 pub use events::EventDocument;
+pub use groups::{FailoverDocument, GroupDocument, MaintenanceDocument, PinDocument, health as group_health};
 pub use paths::PathDocument;
 pub use streams::{SilenceDocument, StreamDocument, StreamSummary};
 pub use targets::{TargetDocument, TargetSummary};

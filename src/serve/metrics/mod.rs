@@ -1,10 +1,11 @@
 //! `/metrics`: one exposition from one snapshot.
 //!
-//! The families of streams, endpoints, services and paths are written as text, because building `MetricFamily` values for a thousand streams takes
+//! The families of all that is watched and decided are written as text, because building `MetricFamily` values for a thousand streams takes
 //! tens of milliseconds and a million allocations; the monitor's own families come from a registry.
 
 pub mod budget;
 pub mod catalogue;
+mod decisions;
 mod endpoints;
 mod exposition;
 mod moments;
@@ -31,11 +32,12 @@ use super::moment::Moment;
 use exposition::{FamilyWriter, Value};
 use process::ProcessFigures;
 
-/// Appends the families of every stream, endpoint, service and path in `snapshot` to `out`.
+/// Appends the families of every stream, endpoint, service, path, group and failover in `snapshot` to `out`.
 pub fn render(snapshot: &Snapshot, moment: &Moment, out: &mut String) {
     streams::render(snapshot, moment, out);
     targets::render(snapshot, moment, out);
     paths::render(snapshot, moment, out);
+    decisions::render(snapshot, moment, out);
 }
 
 /// The whole exposition.
@@ -57,10 +59,19 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
         }
     }
     actions(&views.actions, &mut out);
+    decisions::render_controllers(&views.controllers.heard(moment.now), &mut out);
+    let replaced = Family::named("hmonitor_libav_worker_restarts_total");
+    if let Some(mut replaced) = replaced.map(|family| FamilyWriter::new(family, &mut out)) {
+        for (reason, count) in status.worker_ends().iter() {
+            replaced.series("", &[reason.as_str()], count);
+        }
+    }
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
     let count = |class| Some((snapshot.targets_of(class).len() as u64).into());
-    let figures: [(&str, Option<Value>); 16] = [
+    let figures: [(&str, Option<Value>); 18] = [
+        ("hmonitor_isolated", Some(snapshot.sight.isolated_since.is_some().into())),
+        ("hmonitor_isolations_total", Some(snapshot.sight.isolations.into())),
         ("hmonitor_discovery_sources_failing", Some(status.discovery_failing().into())),
         ("hmonitor_config_last_reload_successful", Some(status.last_reload_successful().into())),
         (
