@@ -14,10 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 use crate::act::{self, ActStatus};
-use crate::config::{self, Config, LogFormat, LogSpec};
+use crate::config::{self, Config};
 use crate::control::{Control, ControlHandle, Outlets, ProbePool};
 use crate::model::action::ActionSpecs;
 use crate::model::clock::{Clock, HEARTBEAT};
@@ -29,6 +28,13 @@ use crate::serve::{self, SelfMetrics, Views};
 use crate::state::StateFile;
 use crate::store::{Store, StoreReader};
 
+mod ecs;
+mod log_file;
+mod logging;
+
+pub use log_file::LogFile;
+pub use logging::{LogGuard, log_directives, start_logging};
+
 /// Threads for the store, control, metrics, API and page. Probes and health answers have their own.
 const MAIN_THREADS: usize = 2;
 
@@ -37,8 +43,6 @@ const OTHER_FILES: u64 = 600;
 /// Owner and group may connect to the Unix socket.
 const SOCKET_MODE: u32 = 0o660;
 const SOCKET_BACKLOG: i32 = 128;
-/// Log lines that may wait to be written.
-const LOG_LINES: usize = 10_000;
 
 /// What to run.
 #[derive(Debug)]
@@ -96,8 +100,8 @@ pub fn run(options: Options) -> Result<()> {
         control: handle.clone(),
         server,
         self_metrics: Arc::new(self_metrics),
-        actions: act_status,
         controllers: Arc::default(),
+        actions: act_status,
     };
 
     // Health answers begin before anything else and end after everything else.
@@ -451,33 +455,6 @@ pub fn beat(clock: &Clock) -> Result<()> {
     };
     thread::Builder::new().name("heartbeat".into()).spawn(heartbeat).context("cannot start the heartbeat")?;
     Ok(())
-}
-
-/// What is logged at `level` (a level, or directives as in `RUST_LOG`).
-pub fn log_directives(level: &str) -> String {
-    // The verifier logs every certificate it refuses as an error. The stream's own line says so, once and by name. The WebSocket
-    // library traces whole requests with the tokens in them: it comes last, so that nothing said before turns that on.
-    format!("rustls_platform_verifier=off,{level},tungstenite=info,tokio_tungstenite=info")
-}
-
-/// Logs to standard error. `RUST_LOG` wins over the configured level.
-///
-/// A thread of its own writes, and lines that it cannot keep up with are dropped: a log that blocks or cannot be written must not stop
-/// the monitor. Keep the guard: it writes what is left when it is dropped.
-pub fn start_logging(spec: &LogSpec) -> Result<WorkerGuard> {
-    use std::io::IsTerminal;
-    use tracing_subscriber::EnvFilter;
-    let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
-    let directives = log_directives(&directives);
-    let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
-    let started = match spec.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-    };
-    started.map_err(|e| anyhow!("cannot start logging: {e}"))?;
-    Ok(guard)
 }
 
 /// Says where a panic happened: in the log, or on standard error where there is none. A message with values in it is left out: slicing

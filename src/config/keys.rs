@@ -10,7 +10,7 @@ use super::shape::Shape::{
 };
 use super::shape::{Key, Shape, key, required, words};
 use super::text::{TEMPLATE, TEMPLATE_URL};
-use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use super::{LogFileSpec, LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
 use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
 use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
@@ -36,7 +36,7 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
     key("state_file", Path, "Where decisions and streams added at run time survive a restart. Default: nowhere."),
     key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
-    key("log", Table(&[LOG]), "Logging, to standard error."),
+    key("log", Table(&[LOG]), "Logging, to standard error and to a file."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
     key("libav", Table(&[LIBAV]), "The worker processes that decode with FFmpeg's libraries."),
     key("defaults", DEFAULTS, "What every stream inherits."),
@@ -299,8 +299,22 @@ const LIMITS: &[Key] = &[
 ];
 
 const LOG: &[Key] = &[
-    key("format", Choice(words!(LogFormat)), "Default pretty."),
+    key(
+        "format",
+        Choice(words!(LogFormat)),
+        "ecs: documents of the Elastic Common Schema, one a line. Default pretty.",
+    ),
     key("level", Text, "error, warn, info (default), debug, trace, or a filter such as info,rtmp_hmonitor=debug."),
+    key("file", Table(&[LOG_FILE]), "A file beside standard error, bounded in size and age. Default: none."),
+];
+
+const LOG_FILE: &[Key] = &[
+    required("path", Path, "The file; older ones are path.1, path.2 and so on."),
+    key("max_size", Count(4096, 1 << 40), "Bytes after which a new file begins.")
+        .or(|| LogFileSpec::default().max_size.to_string()),
+    key("max_age", ms(MINUTE, 400 * DAY), "Age of its first line after which a new file begins.")
+        .or(|| duration(LogFileSpec::default().max_age)),
+    key("keep", Count(0, 1000), "Older files that stay.").or(|| LogFileSpec::default().keep.to_string()),
 ];
 
 const SUPERVISOR: &[Key] = &[

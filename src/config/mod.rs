@@ -108,12 +108,34 @@ pub struct LogSpec {
     pub format: LogFormat,
     /// A level or a filter in `tracing`'s grammar.
     pub level: String,
+    /// Beside standard error.
+    pub file: Option<LogFileSpec>,
+}
+
+/// A log file and its bounds: at most `keep` + 1 files of `max_size` bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFileSpec {
+    pub path: PathBuf,
+    /// Bytes.
+    pub max_size: u64,
+    /// From its first line.
+    pub max_age: Duration,
+    /// Older files that stay.
+    pub keep: u64,
+}
+
+impl Default for LogFileSpec {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), max_size: 100 << 20, max_age: Duration::from_secs(24 * 3600), keep: 7 }
+    }
 }
 
 closed_enum! {
     LogFormat {
         Pretty = "pretty",
         Json = "json",
+        /// Elastic Common Schema.
+        Ecs = "ecs",
     }
 }
 
@@ -262,7 +284,17 @@ fn log(reader: &mut Reader<'_>, node: &Node) -> LogSpec {
             "expected error, warn, info, debug, trace or a filter such as info,rtmp_hmonitor=debug",
         );
     }
-    LogSpec { format: node.text("format").and_then(|t| LogFormat::from_text(&t)).unwrap_or(LogFormat::Pretty), level }
+    let file = node.get("file").and_then(|file| {
+        let defaults = LogFileSpec::default();
+        Some(LogFileSpec {
+            path: file.path("path")?.0.to_owned(),
+            max_size: file.count("max_size").unwrap_or(defaults.max_size),
+            max_age: file.duration("max_age").unwrap_or(defaults.max_age),
+            keep: file.count("keep").unwrap_or(defaults.keep),
+        })
+    });
+    let format = node.text("format").and_then(|t| LogFormat::from_text(&t)).unwrap_or(LogFormat::Pretty);
+    LogSpec { format, level, file }
 }
 
 /// `tracing` takes a misspelt level for the name of a module and logs that alone, so a lone word must be a level.

@@ -57,10 +57,10 @@ pub struct Views {
     /// Tokens, limits, TLS and modules are followed as they change; addresses are not looked at here.
     pub server: watch::Receiver<Arc<ServerSpec>>,
     pub self_metrics: Arc<SelfMetrics>,
-    /// What has become of decisions.
-    pub actions: Arc<ActStatus>,
     /// What load balancers say of themselves.
     pub controllers: Arc<Controllers>,
+    /// What has become of decisions.
+    pub actions: Arc<ActStatus>,
 }
 
 /// Why a server could not start.

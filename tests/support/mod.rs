@@ -222,8 +222,8 @@ impl Bench {
             control,
             server: spec,
             self_metrics: Arc::new(SelfMetrics::new("0.0.0-test", "abc").unwrap()),
-            actions: Arc::default(),
             controllers: Arc::default(),
+            actions: Arc::default(),
         };
         let shutdown = CancellationToken::new();
         let main = TcpListener::bind("127.0.0.1:0").await.unwrap();

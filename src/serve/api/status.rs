@@ -28,15 +28,15 @@ pub struct StatusDocument<'s> {
     pub endpoints: Vec<TargetSummary<'s>>,
     pub services: Vec<TargetSummary<'s>>,
     pub paths: Vec<PathDocument<'s>>,
-    /// Publications that a media server keeps although their publishers are gone.
-    pub ghosts: Vec<GhostDocument<'s>>,
-    pub actions: Vec<ActionDocument>,
     pub groups: Vec<GroupDocument<'s>>,
     pub failovers: Vec<FailoverDocument<'s>>,
     /// Load balancers that say with their questions what they do.
     pub controllers: Vec<ControllerDocument<'s>>,
     /// RFC 3339: since when we have seen nothing at all; `null` while we see.
     pub isolated_since: Option<String>,
+    /// Publications that a media server keeps although their publishers are gone.
+    pub ghosts: Vec<GhostDocument<'s>>,
+    pub actions: Vec<ActionDocument>,
 }
 
 type ByHealth = BTreeMap<&'static str, usize>;
@@ -81,11 +81,11 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
     let endpoints = targets(&snapshot, &moment, TargetClass::Endpoint);
     let services = targets(&snapshot, &moment, TargetClass::Service);
     let paths: Vec<_> = snapshot.paths.iter().map(|v| PathDocument::new(v, &snapshot, &moment)).collect();
-    let ghosts = views.actions.ghosts();
     let decisions = &snapshot.decisions;
     let groups: Vec<_> = decisions.groups.iter().map(|v| GroupDocument::new(v, &snapshot, &moment)).collect();
     let failovers: Vec<_> = decisions.failovers.iter().map(|v| FailoverDocument::new(v, &snapshot, &moment)).collect();
     let heard = views.controllers.heard(moment.now);
+    let ghosts = views.actions.ghosts();
     let document = StatusDocument {
         at: rfc3339(moment.wall_of(moment.now)),
         monitor: MonitorHealth::read(views, &snapshot, &moment),
@@ -108,12 +108,12 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
         endpoints,
         services,
         paths,
-        ghosts: ghosts.iter().map(GhostDocument::new).collect(),
-        actions: ActionDocument::all(&views.actions),
         groups,
         failovers,
         controllers: heard.iter().map(|h| ControllerDocument::new(h, &moment)).collect(),
         isolated_since: snapshot.sight.isolated_since.map(rfc3339),
+        ghosts: ghosts.iter().map(GhostDocument::new).collect(),
+        actions: ActionDocument::all(&views.actions),
     };
     Ok(large_json(StatusCode::OK, &document, place))
 }

@@ -58,7 +58,6 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
             restarts.series("", &["rtmp", reason], count);
         }
     }
-    actions(&views.actions, &mut out);
     decisions::render_controllers(&views.controllers.heard(moment.now), &mut out);
     let replaced = Family::named("hmonitor_libav_worker_restarts_total");
     if let Some(mut replaced) = replaced.map(|family| FamilyWriter::new(family, &mut out)) {
@@ -66,6 +65,7 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
             replaced.series("", &[reason.as_str()], count);
         }
     }
+    actions(&views.actions, &mut out);
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
     let count = |class| Some((snapshot.targets_of(class).len() as u64).into());
