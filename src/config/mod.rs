@@ -48,7 +48,7 @@ use self::streams::Streams;
 use self::targets::Targets;
 use crate::model::libav::LibavSpec;
 use crate::model::server::ServerSpec;
-use crate::model::spec::{SpecSource, StreamSpec};
+use crate::model::spec::{EvidenceSource, SpecSource, StreamSpec};
 use crate::model::target::TargetSpec;
 use crate::model::{PathSpec, closed_enum};
 
@@ -200,6 +200,17 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
     if streams.found.is_empty() && discover.is_empty() && targets.found.is_empty() {
         warnings.push("nothing to watch: streams, templates, discover, endpoints and services are empty".into());
     }
+    let libav = libav(root.get("libav").unwrap_or(&nothing));
+    let demuxed = |stream: &&StreamSpec| matches!(stream.probe.evidence, EvidenceSource::Demux(_));
+    if let Some(stream) = streams.found.iter().find(demuxed)
+        && !libav.program().is_file()
+    {
+        let (name, program) = (&stream.name, libav.program());
+        warnings.push(format!(
+            "the stream {name} and others that are no RTMP need {}, which is not there: build with the feature libav, or set libav.worker",
+            program.display()
+        ));
+    }
     Config {
         server,
         streams: streams.found,
@@ -209,7 +220,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
         supervisor: supervisor(root.get("supervisor").unwrap_or(&nothing)),
-        libav: libav(root.get("libav").unwrap_or(&nothing)),
+        libav,
         shutdown_timeout: root.duration("shutdown_timeout").unwrap_or(SHUTDOWN_TIMEOUT),
         warnings,
         defaults,

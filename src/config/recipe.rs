@@ -12,11 +12,22 @@ use super::reader::Reader;
 use super::reference;
 use super::text::Text;
 use crate::model::spec::{
-    EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
+    EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Transport, Watch,
 };
-use crate::model::{Name, StreamUrl};
+use crate::model::{Name, StreamUrl, closed_enum};
 
 const NO_SERVER: &str = "source: server needs a service whose statistics list the stream: an rtmp_server service with this URL's host and port as its origin, or one named by the key server";
+
+const NOT_NATIVE: &str = "engine: native plays rtmp:// and rtmps:// URLs; leave it out, or write libav, for any other";
+const NOT_VERIFIED: &str = "the libav engine verifies no certificates, so tls has no effect here; take an inherited one away with an empty tls:";
+
+closed_enum! {
+    /// What plays a stream.
+    Engine {
+        Native = "native",
+        Libav = "libav",
+    }
+}
 
 /// Everything of a stream but the values of its variables.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +39,8 @@ pub(super) struct Recipe {
     timeouts: PhaseTimeouts,
     tls: TlsSpec,
     watch: Watch,
+    engine: Option<Engine>,
+    transport: Transport,
     policy: Arc<StreamPolicy>,
     /// The service whose statistics list the streams. `None`: the one of the URL's origin, if there is one.
     pub server: Option<Name>,
@@ -109,6 +122,8 @@ impl Recipe {
         let watch = policy::watch(reader, node, &policy);
         let server = server(reader, node, origins);
         let served = node.text("source").as_deref() == Some("server");
+        let engine = node.text("engine").and_then(|text| Engine::from_text(&text));
+        let transport = node.text("transport").and_then(|text| Transport::from_text(&text)).unwrap_or(Transport::Tcp);
         let app = written(node, "app");
         let (name, url) = match stand_ins {
             Some((name, url)) => (written_or(node, "name", name)?, written_or(node, "url", url)?),
@@ -122,7 +137,7 @@ impl Recipe {
             }
         };
         let origins = Arc::clone(origins);
-        Some(Self { name, url, app, labels, timeouts, tls, watch, policy, server, served, origins })
+        Some(Self { name, url, app, labels, timeouts, tls, watch, engine, transport, policy, server, served, origins })
     }
 
     /// The stream that these values of the variables make. `own` labels win over the recipe's.
@@ -159,7 +174,7 @@ impl Recipe {
             let parsed = match &app {
                 Some(Some((app, _))) => StreamUrl::with_app(&text, app),
                 Some(None) => return None,
-                None => StreamUrl::parse(&text),
+                None => StreamUrl::parse_media(&text),
             };
             parsed.map_err(|e| refuse(place, e.to_string())).ok()
         });
@@ -171,8 +186,19 @@ impl Recipe {
                 refuse(&self.url.place, NO_SERVER.into());
                 return None;
             }
-            (false, _) => EvidenceSource::Play,
+            (false, _) => match (self.engine, url.scheme().is_rtmp()) {
+                (None | Some(Engine::Native), true) => EvidenceSource::Play,
+                (Some(Engine::Native), false) => {
+                    refuse(&self.url.place, NOT_NATIVE.into());
+                    return None;
+                }
+                (None, false) | (Some(Engine::Libav), _) => EvidenceSource::Demux(self.transport),
+            },
         };
+        let demuxed = matches!(evidence, EvidenceSource::Demux(_));
+        if demuxed && url.scheme().is_secure() && self.tls != TlsSpec::default() {
+            refuse(&self.url.place, NOT_VERIFIED.into());
+        }
         if errors.len() > before {
             return None;
         }

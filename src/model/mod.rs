@@ -5,9 +5,11 @@
 pub mod address;
 pub mod clock;
 pub mod content;
+pub mod demuxed;
 pub mod event;
 pub mod health;
 pub mod libav;
+pub mod media_url;
 pub mod name;
 pub mod packet;
 pub mod path;
