@@ -69,8 +69,8 @@ impl Witnesses {
         if let Some(at) = last_frame(view).filter(|_| !self.is_own(Some(spec.probe.url.host()))) {
             let every = match (&spec.probe.evidence, spec.probe.watch) {
                 (EvidenceSource::Server(_), _) => TOLD,
-                (EvidenceSource::Play, Watch::Periodic { every, .. }) => every,
-                (EvidenceSource::Play, Watch::Always) => PLAYED,
+                (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Periodic { every, .. }) => every,
+                (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Always) => PLAYED,
             };
             sight.note_seen(&Subject::stream(&spec.name), at, every);
         }
