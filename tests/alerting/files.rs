@@ -12,10 +12,6 @@ use crate::shipped::{alert_names, expressions, families, files, root, rules, yam
 
 /// Families, with their labels, that DESIGN.md section 7 promises and the catalogue does not hold yet.
 const TO_COME: &[(&str, &[&str])] = &[
-    ("hmonitor_ghost_publishers", &[]),
-    ("hmonitor_actions_total", &["action", "outcome"]),
-    ("hmonitor_actions_pending", &["action"]),
-    ("hmonitor_decision_latency_seconds", &[]),
     ("hmonitor_stream_luma_mean_ratio", &[]),
     ("hmonitor_stream_frozen_seconds", &[]),
     ("hmonitor_stream_audio_loudness_dbfs", &[]),
