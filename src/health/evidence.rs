@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::model::content_policy::ContentPolicy;
+use crate::model::content_report::{ContentIssue, ContentReport};
 use crate::model::health::{DegradedCause, DegradedCauses, DownCause};
 use crate::model::packet::MediaKind;
 use crate::model::report::{Connection, MediaReport, MediumReport, StreamReport};
@@ -15,6 +17,10 @@ pub const REPORT_MAX_AGE: Duration = Duration::from_secs(3);
 
 /// An origin gives a new player video from the next keyframe on. A required medium that has not come is missed after this.
 pub const FIRST_FRAME_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A sample of the content tells of the present for so many intervals, and this longer: keyframes may be rare, and those who decode busy.
+const CONTENT_INTERVALS: u32 = 3;
+const CONTENT_GRACE: Duration = Duration::from_secs(30);
 
 /// Until when `report` is fresh.
 pub(super) fn fresh_until(now: Instant, report: Option<&StreamReport>) -> Option<Instant> {
@@ -61,21 +67,18 @@ pub fn assess(now: Instant, report: Option<&StreamReport>, policy: &StreamPolicy
         return Evidence::Down { cause: DownCause::Stalled, since, detail: detail.into() };
     }
     let Some(live) = report.media.live_since else { return Evidence::Pending };
-    let (judged, found) = degraded(now, session, live, &report.media, policy);
-    Evidence::Live { judged, found }
+    let mut sheet = degraded(now, session, live, &report.media, policy);
+    if let Some(content) = &report.content {
+        judge_content(now, content, &policy.content, &mut sheet);
+    }
+    Evidence::Live { judged: sheet.judged, found: sheet.found }
 }
 
 fn silence(now: Instant, since: Instant) -> f64 {
     now.saturating_duration_since(since).as_secs_f64()
 }
 
-fn degraded(
-    now: Instant,
-    session: Instant,
-    live: Instant,
-    media: &MediaReport,
-    policy: &StreamPolicy,
-) -> (DegradedCauses, DegradedCauses) {
+fn degraded(now: Instant, session: Instant, live: Instant, media: &MediaReport, policy: &StreamPolicy) -> Sheet {
     use DegradedCause as C;
     let mut sheet = Sheet::default();
     let expect = &policy.expect;
@@ -130,7 +133,19 @@ fn degraded(
         sheet.limit(C::AvSkew, media.av_skew.zip(expect.av_skew_max).map(|(s, max)| s.abs() > max.as_secs_f64()));
         sheet.limit(C::Jitter, media.jitter.zip(expect.jitter_max).map(|(j, max)| j > max));
     }
-    (sheet.judged, sheet.found)
+    sheet
+}
+
+/// An issue counts once samples have shown it for as long as the policy says. Samples that are too old tell nothing: the cause stays as
+/// it was.
+fn judge_content(now: Instant, content: &ContentReport, policy: &ContentPolicy, sheet: &mut Sheet) {
+    let oldest = policy.interval * CONTENT_INTERVALS + CONTENT_GRACE;
+    for issue in ContentIssue::ALL.iter().copied() {
+        let (Some(duration), Some(finding)) = (policy.duration(issue), content.finding(issue)) else { continue };
+        if now.saturating_duration_since(finding.at) <= oldest {
+            sheet.judge(issue.cause(), finding.since.is_some() && finding.lasted() >= duration);
+        }
+    }
 }
 
 fn below(medium: &MediumReport, range: Range<BitRate>) -> bool {

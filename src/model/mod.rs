@@ -4,8 +4,12 @@
 
 pub mod address;
 pub mod clock;
+pub mod content;
+pub mod content_policy;
+pub mod content_report;
 pub mod event;
 pub mod health;
+pub mod inspector;
 pub mod name;
 pub mod packet;
 pub mod path;

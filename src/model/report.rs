@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::closed_enum;
+use super::content_report::ContentReport;
 use super::health::DownCause;
 use super::packet::MediaKind;
 
@@ -32,6 +33,8 @@ pub struct StreamReport {
     pub fault: Option<Fault>,
     pub transport: TransportReport,
     pub media: MediaReport,
+    /// `None` where the content is not inspected.
+    pub content: Option<ContentReport>,
 }
 
 /// What the probe is doing.

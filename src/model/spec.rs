@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::content_policy::ContentPolicy;
+use super::content_report::ContentIssue;
 use super::health::DegradedCauses;
 use super::packet::MediaKind;
 use super::path::PathSpec;
@@ -205,6 +207,7 @@ pub struct StreamPolicy {
     /// How long bad evidence must hold before it counts.
     pub fall: Duration,
     pub expect: Expect,
+    pub content: ContentPolicy,
     pub flapping: Flapping,
     /// When the stream is meant to be on air. `None`: always.
     pub schedule: Option<Schedule>,
@@ -220,6 +223,7 @@ impl Default for StreamPolicy {
             rise: Duration::from_secs(5),
             fall: Duration::ZERO,
             expect: Expect::default(),
+            content: ContentPolicy::default(),
             flapping: Flapping::default(),
             schedule: None,
             degraded: DegradedAnswer::Pass,
@@ -403,6 +407,7 @@ pub fn enabled_causes(policy: &StreamPolicy) -> DegradedCauses {
         (e.jitter_max.is_some(), C::Jitter),
     ]
     .into_iter()
+    .chain(ContentIssue::ALL.iter().map(|issue| (policy.content.duration(*issue).is_some(), issue.cause())))
     .filter_map(|(on, cause)| on.then_some(cause))
     .collect()
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::inspecting::Inspector;
 use super::rtmp::{End, ProbeContext, REPORT_PERIOD};
 use super::tally::StreamTally;
 use super::transport::Transport;
@@ -58,11 +59,18 @@ pub(super) struct Playing<'t> {
     resumed: Option<Instant>,
     transport: Transport,
     session: PlaySession,
+    inspector: Inspector,
     tally: &'t mut StreamTally,
 }
 
 impl<'t> Playing<'t> {
-    pub(super) fn new(now: Instant, transport: Transport, session: PlaySession, tally: &'t mut StreamTally) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        transport: Transport,
+        session: PlaySession,
+        inspector: Inspector,
+        tally: &'t mut StreamTally,
+    ) -> Self {
         Self {
             phase_start: now,
             received_before: tally.transport.received_bytes,
@@ -76,6 +84,7 @@ impl<'t> Playing<'t> {
             resumed: None,
             transport,
             session,
+            inspector,
             tally,
         }
     }
@@ -140,15 +149,16 @@ impl<'t> Playing<'t> {
         }
     }
 
-    /// Waits for the timer, for news from the socket or, with `unsent`, for room in it. Polls by hand, because this happens at every
-    /// tick of every stream.
-    async fn wait(&self, mut timer: Pin<&mut Sleep>, unsent: bool) -> io::Result<()> {
+    /// Waits for the timer, for the end of an inspection, for news from the socket or, with `unsent`, for room in it. Polls by hand,
+    /// because this happens at every tick of every stream.
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>, unsent: bool) -> io::Result<()> {
+        let Self { transport, inspector, .. } = self;
         poll_fn(|cx| {
-            if timer.as_mut().poll(cx).is_ready() {
+            if timer.as_mut().poll(cx).is_ready() || inspector.poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            match self.transport.poll_readable(cx) {
-                Poll::Pending if unsent => self.transport.poll_writable(cx),
+            match transport.poll_readable(cx) {
+                Poll::Pending if unsent => transport.poll_writable(cx),
                 readable => readable,
             }
         })
@@ -208,6 +218,7 @@ impl<'t> Playing<'t> {
             let event = match output {
                 Output::Media(packet) => {
                     self.tally.analyzer.handle_packet(now, &packet);
+                    self.tally.content.handle_packet(now, &packet);
                     continue;
                 }
                 Output::Event(event) => event,
@@ -238,8 +249,7 @@ impl<'t> Playing<'t> {
 
     fn begin_play(&mut self, now: Instant) -> io::Result<()> {
         self.started = Some(now);
-        self.tally.transport.session_start = Some(now);
-        self.tally.analyzer.start_session(now);
+        self.tally.start_session(now);
         // Learn early whether this origin answers pings: only then does a missing pong mean something.
         self.session.send_ping(now);
         self.transport.hold_back()
@@ -292,7 +302,7 @@ impl<'t> Playing<'t> {
                 return Err(End::Listened);
             }
         }
-        let urgent = urgent || fault_before != self.tally.fault.as_ref().map(|f| f.cause);
+        let urgent = self.inspect(now) || urgent || fault_before != self.tally.fault.as_ref().map(|f| f.cause);
         self.publish(ctx, now, urgent);
         // An origin may not attach us to a publication that comes back, or it comes back elsewhere: ask anew now and then.
         if silence >= policy.stall_timeout + ctx.spec.timeouts.first_media * 2 {
@@ -309,6 +319,15 @@ impl<'t> Playing<'t> {
             return Err(End::Failed(cause, detail));
         }
         Ok(())
+    }
+
+    /// Goes on with what the content's inspection needs. `true`: it has shown something.
+    fn inspect(&mut self, now: Instant) -> bool {
+        let content = &mut self.tally.content;
+        let flows = self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled();
+        let news = self.inspector.step(now, content, flows);
+        self.session.keep_bodies(content.wanted_bodies());
+        news
     }
 
     /// Whether an origin that has answered pings before leaves one unanswered while all is silent.
