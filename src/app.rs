@@ -69,6 +69,7 @@ pub fn run(options: Options) -> Result<()> {
         // Said at once and not only by endpoints that stay unknown.
         drop(Pinger::open(&env).context("endpoints: icmp")?);
     }
+    let inspections = Arc::clone(&env.inspections);
     let (control, outlets) = Control::new(
         options.config,
         options.environment,
@@ -82,7 +83,8 @@ pub fn run(options: Options) -> Result<()> {
     let Outlets { handle, desired, server } = outlets;
     let (store, reader) = Store::new(clock, board, desired, Arc::clone(&state));
     let self_metrics = SelfMetrics::new(env!("CARGO_PKG_VERSION"), env!("HMONITOR_REVISION"))?;
-    let views = Views { store: reader, control: handle.clone(), server, self_metrics: Arc::new(self_metrics) };
+    let self_metrics = Arc::new(self_metrics);
+    let views = Views { store: reader, control: handle.clone(), server, self_metrics, inspections };
 
     // Health answers begin before anything else and end after everything else.
     let health = HealthThread::start(listeners.health, views.clone())?;

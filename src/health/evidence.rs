@@ -18,10 +18,6 @@ pub const REPORT_MAX_AGE: Duration = Duration::from_secs(3);
 /// An origin gives a new player video from the next keyframe on. A required medium that has not come is missed after this.
 pub const FIRST_FRAME_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A sample of the content tells of the present for so many intervals, and this longer: keyframes may be rare, and those who decode busy.
-const CONTENT_INTERVALS: u32 = 3;
-const CONTENT_GRACE: Duration = Duration::from_secs(30);
-
 /// Until when `report` is fresh.
 pub(super) fn fresh_until(now: Instant, report: Option<&StreamReport>) -> Option<Instant> {
     report.map(|r| r.observed_at + max_age(r)).filter(|until| *until >= now)
@@ -139,10 +135,9 @@ fn degraded(now: Instant, session: Instant, live: Instant, media: &MediaReport, 
 /// An issue counts once samples have shown it for as long as the policy says. Samples that are too old tell nothing: the cause stays as
 /// it was.
 fn judge_content(now: Instant, content: &ContentReport, policy: &ContentPolicy, sheet: &mut Sheet) {
-    let oldest = policy.interval * CONTENT_INTERVALS + CONTENT_GRACE;
     for issue in ContentIssue::ALL.iter().copied() {
         let (Some(duration), Some(finding)) = (policy.duration(issue), content.finding(issue)) else { continue };
-        if now.saturating_duration_since(finding.at) <= oldest {
+        if now.saturating_duration_since(finding.at) <= policy.stands_for() {
             sheet.judge(issue.cause(), finding.since.is_some() && finding.lasted() >= duration);
         }
     }

@@ -36,6 +36,11 @@ impl ContentPolicy {
         self.thumbnail || ContentIssue::ALL.iter().any(|issue| self.duration(*issue).is_some())
     }
 
+    /// For how long a sample tells of the present: keyframes may be rare, and those who decode busy.
+    pub fn stands_for(&self) -> Duration {
+        self.interval * 3 + Duration::from_secs(30)
+    }
+
     /// How long an issue must last to be a cause; `None`: it is not checked.
     pub fn duration(&self, issue: ContentIssue) -> Option<Duration> {
         match issue {

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::ControlHandle;
 use crate::model::server::ServerSpec;
+use crate::probe::Inspections;
 use crate::store::StoreReader;
 
 pub use metrics::SelfMetrics;
@@ -48,6 +49,7 @@ pub struct Views {
     /// Tokens, limits, TLS and modules are followed as they change; addresses are not looked at here.
     pub server: watch::Receiver<Arc<ServerSpec>>,
     pub self_metrics: Arc<SelfMetrics>,
+    pub inspections: Arc<Inspections>,
 }
 
 /// Why a server could not start.

@@ -181,6 +181,7 @@ async fn handle(handler: Handler, call: Call) -> Result<Reply, Problem> {
         Handler::Paths => api::paths::list(&call)?,
         Handler::Path => api::paths::one(&call)?,
         Handler::Events => api::events::all(&call)?,
+        Handler::Thumbnail => api::thumbnail::newest(&call)?,
         Handler::StreamEvents => api::events::of_stream(&call)?,
         Handler::Reload => api::intent::reload(call).await?,
         Handler::AddStream => api::intent::add_stream(call).await?,

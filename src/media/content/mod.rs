@@ -23,7 +23,9 @@ use sizes::Sizes;
 /// Least time from one sample to the next.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 /// The first sample is taken within this of live media, at the stream's own phase.
-const FIRST_WITHIN: Duration = Duration::from_secs(10);
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// When those who decode were busy, the next sample is taken about this much later.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
 /// One stream's content. Counters and the thumbnail survive sessions; everything else starts anew with each.
 #[derive(Debug, Clone)]
@@ -154,6 +156,10 @@ impl ContentWatch {
             Err(failure) => self.course.failed(taken, failure, &self.policy),
         }
         self.plan(now);
+        if result.is_err_and(|failure| failure == InspectFailure::Busy) {
+            let pause = BUSY_PAUSE.mul_f64(0.5 + self.phase);
+            self.due = self.due.map(|due| due.min(now + pause));
+        }
     }
 
     /// Shows this picture from now on, or none.

@@ -55,6 +55,11 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
             restarts.series("", &["rtmp", reason], count);
         }
     }
+    if let Some(mut inspections) = Family::named("hmonitor_inspections_total").map(|f| FamilyWriter::new(f, &mut out)) {
+        for (outcome, count) in views.inspections.outcomes().filter(|(_, count)| *count > 0) {
+            inspections.series("", &[outcome.as_str()], count);
+        }
+    }
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
     let count = |class| Some((snapshot.targets_of(class).len() as u64).into());
