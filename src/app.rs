@@ -69,7 +69,6 @@ pub fn run(options: Options) -> Result<()> {
         // Said at once and not only by endpoints that stay unknown.
         drop(Pinger::open(&env).context("endpoints: icmp")?);
     }
-    let inspections = Arc::clone(&env.inspections);
     let (control, outlets) = Control::new(
         options.config,
         options.environment,
@@ -80,7 +79,7 @@ pub fn run(options: Options) -> Result<()> {
         Arc::clone(&pool),
     );
     drop(entered);
-    let Outlets { handle, desired, server } = outlets;
+    let Outlets { handle, desired, server, inspections } = outlets;
     let (store, reader) = Store::new(clock, board, desired, Arc::clone(&state));
     let self_metrics = SelfMetrics::new(env!("CARGO_PKG_VERSION"), env!("HMONITOR_REVISION"))?;
     let self_metrics = Arc::new(self_metrics);

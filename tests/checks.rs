@@ -11,9 +11,11 @@ use std::time::Duration;
 use rtmp_hmonitor::config;
 use rtmp_hmonitor::control::targets::{MakeChecker, TargetSupervisor};
 use rtmp_hmonitor::control::{Control, ControlStatus, OriginLimiter, ProbePool, Shared};
+use rtmp_hmonitor::libav_pool::LibavPool;
 use rtmp_hmonitor::model::address::Address;
 use rtmp_hmonitor::model::clock::{Clock, HEARTBEAT};
 use rtmp_hmonitor::model::event::EventKind;
+use rtmp_hmonitor::model::libav::LibavSpec;
 use rtmp_hmonitor::model::snapshot::TargetView;
 use rtmp_hmonitor::model::spec::{Desired, EvidenceSource, Labels};
 use rtmp_hmonitor::model::target::{Check, CheckSpec, TargetExpect, TargetPolicy, TcpCheck};
@@ -54,6 +56,7 @@ impl Bench {
             limiter: OriginLimiter::new(100),
             status: Arc::clone(&status),
             backoff_max: Duration::from_secs(5),
+            libav: Arc::new(LibavPool::new(&LibavSpec::default(), Arc::default())),
             pinger: tokio::sync::OnceCell::new(),
         });
         let (desired, receiver) = watch::channel(Desired::default());

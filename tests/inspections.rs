@@ -50,7 +50,7 @@ impl Drop for UnderWay {
 }
 
 impl Inspector for Decoder {
-    fn inspect(&self, sample: Sample, thumbnail: bool) -> Inspecting {
+    fn inspect(self: Arc<Self>, sample: Sample, thumbnail: bool) -> Inspecting {
         assert!(thumbnail, "the policy wants one");
         self.samples.lock().unwrap().push(sample);
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;

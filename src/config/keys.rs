@@ -10,6 +10,7 @@ use super::shape::Shape::{
 use super::shape::{Key, Shape, key, required, words};
 use super::text::TEMPLATE;
 use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
 use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
 
@@ -35,6 +36,7 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
     key("log", Table(&[LOG]), "Logging, to standard error."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
+    key("libav", Table(&[LIBAV]), "The worker processes that decode with FFmpeg's libraries."),
     key("defaults", DEFAULTS, "What every stream inherits."),
     key("streams", List(&STREAM), "The streams to watch."),
     key("templates", List(&TEMPLATE_ENTRY), "Many similar streams or endpoints from lists and ranges of names."),
@@ -272,6 +274,12 @@ const SUPERVISOR: &[Key] = &[
         .or(|| duration(SupervisorSpec::default().backoff_max)),
     key("connects_per_second_per_origin", Count(1, 10_000), "Connection attempts to one origin.")
         .or(|| SupervisorSpec::default().connects_per_second_per_origin.to_string()),
+];
+
+const LIBAV: &[Key] = &[
+    key("worker", Path, "The workers' program. Default: rtmp-hmonitor-libav beside the monitor's."),
+    key("inspectors", Count(1, 64), "Processes that decode samples.")
+        .or(|| LibavSpec::default().inspectors.to_string()),
 ];
 
 const PROBE: &[Key] = &[key("modules", List(&MODULE), "Named ways to probe a target.")];

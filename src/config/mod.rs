@@ -47,6 +47,7 @@ use self::reader::Reader;
 use self::recipe::{Recipe, Values};
 use self::streams::Streams;
 use self::targets::Targets;
+use crate::model::libav::LibavSpec;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
 use crate::model::target::TargetSpec;
@@ -75,6 +76,7 @@ pub struct Config {
     pub state_file: Option<PathBuf>,
     pub log: LogSpec,
     pub supervisor: SupervisorSpec,
+    pub libav: LibavSpec,
     /// Longest graceful stop.
     pub shutdown_timeout: Duration,
     /// What is allowed but hardly meant, one line each.
@@ -208,6 +210,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
         supervisor: supervisor(root.get("supervisor").unwrap_or(&nothing)),
+        libav: libav(root.get("libav").unwrap_or(&nothing)),
         shutdown_timeout: root.duration("shutdown_timeout").unwrap_or(SHUTDOWN_TIMEOUT),
         warnings,
         defaults,
@@ -243,5 +246,12 @@ fn supervisor(node: &Node) -> SupervisorSpec {
     SupervisorSpec {
         backoff_max: node.duration("backoff_max").unwrap_or(defaults.backoff_max),
         connects_per_second_per_origin: connects.unwrap_or(defaults.connects_per_second_per_origin),
+    }
+}
+
+fn libav(node: &Node) -> LibavSpec {
+    LibavSpec {
+        worker: node.path("worker").map(|(path, _)| path.to_owned()),
+        inspectors: node.count("inspectors").unwrap_or(LibavSpec::default().inspectors),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::content::{InspectFailure, Inspection, Sample};
 
@@ -12,7 +13,7 @@ pub type Inspecting = Pin<Box<dyn Future<Output = Result<Inspection, InspectFail
 /// Who decodes. Never waits without bound: a full queue answers [`InspectFailure::Busy`].
 pub trait Inspector: fmt::Debug + Send + Sync {
     /// Decodes `sample`, with a thumbnail if wanted.
-    fn inspect(&self, sample: Sample, thumbnail: bool) -> Inspecting;
+    fn inspect(self: Arc<Self>, sample: Sample, thumbnail: bool) -> Inspecting;
 }
 
 /// There is nobody who decodes.
@@ -20,7 +21,7 @@ pub trait Inspector: fmt::Debug + Send + Sync {
 pub struct NoInspector;
 
 impl Inspector for NoInspector {
-    fn inspect(&self, _sample: Sample, _thumbnail: bool) -> Inspecting {
+    fn inspect(self: Arc<Self>, _sample: Sample, _thumbnail: bool) -> Inspecting {
         Box::pin(std::future::ready(Err(InspectFailure::Unavailable)))
     }
 }

@@ -10,6 +10,7 @@ pub mod content_report;
 pub mod event;
 pub mod health;
 pub mod inspector;
+pub mod libav;
 pub mod name;
 pub mod packet;
 pub mod path;

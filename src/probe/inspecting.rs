@@ -49,7 +49,7 @@ impl Inspector {
     }
 
     fn begin(&mut self, now: Instant, sample: Sample, thumbnail: bool) {
-        let inspecting = self.shared.inspector.inspect(sample, thumbnail);
+        let inspecting = Arc::clone(&self.shared.inspector).inspect(sample, thumbnail);
         let bounded =
             async { tokio::time::timeout(LAST_DEADLINE, inspecting).await.unwrap_or(Err(InspectFailure::Deadline)) };
         self.under_way = Some((now, Box::pin(bounded)));

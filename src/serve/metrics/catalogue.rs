@@ -241,6 +241,7 @@ pub static CATALOGUE: &[Family] = &[
     monitor("hmonitor_health_answers_total", Counter, &["view", "answer"], "Answers of the health endpoints; held and assumed ones rest on no fresh evidence."),
     monitor("hmonitor_inspections_total", Counter, &["outcome"], "Inspections of streams' content by how they ended, once one has."),
     monitor("hmonitor_probe_restarts_total", Counter, &["probe", "reason"], "Probes started again after they had ended."),
+    monitor("hmonitor_libav_worker_restarts_total", Counter, &["reason"], "Worker processes of libav that were lost and replaced."),
     monitor("hmonitor_task_panics_total", Counter, &[], "Tasks that ended by a panic."),
     monitor("hmonitor_observer_pauses_total", Counter, &[], "Times this process or its machine stood still."),
     monitor("process_cpu_seconds_total", Counter, &[], "User and system CPU time of this process."),

@@ -60,6 +60,12 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
             inspections.series("", &[outcome.as_str()], count);
         }
     }
+    let replaced = Family::named("hmonitor_libav_worker_restarts_total");
+    if let Some(mut replaced) = replaced.map(|family| FamilyWriter::new(family, &mut out)) {
+        for (reason, count) in status.worker_ends().iter() {
+            replaced.series("", &[reason.as_str()], count);
+        }
+    }
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
     let count = |class| Some((snapshot.targets_of(class).len() as u64).into());
