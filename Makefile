@@ -24,7 +24,7 @@ build: ## build the release binary
 
 test: ## install what is missing and run all tests
 	@.ci/install test
-	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked
+	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --no-fail-fast
 
 lint: ## check formatting, lints and docs
 	@.ci/install build

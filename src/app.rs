@@ -130,9 +130,10 @@ async fn supervise(parts: Parts) -> Result<()> {
         store.run().await;
         "store"
     });
+    let decisions = views.store.decisions.clone();
     let watching = stop_watching.clone();
     critical.spawn(async move {
-        control.run(watching).await;
+        control.run(decisions, watching).await;
         "control"
     });
     let serving = stop_serving.clone();

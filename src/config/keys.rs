@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::content::CONTENT;
 use super::publications::KEEP;
+use super::recipe::ADDRESS;
 use super::shape::Shape::{
     Address, BitRate, Choice, Count, Deferred, Either, List, Map, Number, Path, Pattern, Table, Text,
 };
 use super::shape::{Key, Shape, key, required, words};
-use super::text::TEMPLATE;
+use super::text::{TEMPLATE, TEMPLATE_URL};
 use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
 use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
@@ -29,6 +30,7 @@ pub(super) fn duration(value: Duration) -> String {
 
 /// What `{…}` may stand for in discovery.
 const DISCOVERY: &[&str] = &["target", "label.*", "app", "key"];
+const DISCOVERY_URL: &[&str] = &["target", "label.*", "app", "key", ADDRESS];
 
 pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
@@ -48,6 +50,13 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("endpoints", List(&target_keys::ENDPOINT), "Network targets and replicated stores to check."),
     key("services", List(&target_keys::SERVICE), "Devices, platforms, RTMP servers and load balancers to watch."),
     key("paths", List(&target_keys::PATH), "Chains from a camera to its viewers, for telling where they are broken."),
+    key("groups", List(&target_keys::GROUP), "What is judged together: a slave, a compressor, a master, a zone."),
+    key("failovers", List(&target_keys::FAILOVER), "Groups of which one is active."),
+    key(
+        "vantage",
+        List(&Text),
+        "Endpoints whose success shows that we can see the network at all. Default: the default gateway, by ICMP, when there are groups.",
+    ),
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 
@@ -62,6 +71,11 @@ const STREAM_OWN: &[Key] = &[
     key("url", Text, "rtmp://host/app/key, rtmps://… or rtmp://host/NAME."),
     key("url_file", Path, "File that holds the URL, instead of url."),
     key("app", Text, "Application, for keys that contain slashes. Default: all of the path before its last slash."),
+    key(
+        "camera",
+        Text,
+        "The camera's own endpoint: while it answers, a missing publication is less likely the camera's fault.",
+    ),
 ];
 
 pub(super) const LABELS: &[Key] = &[key("labels", Map(&Text), "Labels on every series.")];
@@ -69,13 +83,14 @@ pub(super) const LABELS: &[Key] = &[key("labels", Map(&Text), "Labels on every s
 const TEMPLATE_OWN: &[Key] = &[
     required("names", List(&Text), "Names and ranges: cam-{01..40} is cam-01 to cam-40."),
     key("name", Pattern(TEMPLATE), "Name of each stream or endpoint. Default {name}."),
-    key("url", Pattern(TEMPLATE), "URL of each stream; {name} is the entry of names."),
+    key("url", Pattern(TEMPLATE_URL), "URL of each stream; {name} is the entry of names, {address} see follow."),
     key(
         "endpoint",
         Deferred(&target_keys::ENDPOINT_BODY),
         "What each endpoint is, instead of url; {name} in its texts is the entry of names.",
     ),
     key("app", Pattern(TEMPLATE), "Application of each stream, for keys that contain slashes."),
+    key("camera", Pattern(TEMPLATE), "Endpoint of the camera of each stream."),
     key("labels", Map(&Pattern(TEMPLATE)), "Labels on every series of each stream."),
 ];
 
@@ -97,10 +112,11 @@ const DISCOVER_OWN: &[Key] = &[
     ),
     key(
         "url",
-        Pattern(DISCOVERY),
+        Pattern(DISCOVERY_URL),
         "URL of each stream. Default {target}; of rtmp_server the service's origin with {app}/{key}.",
     ),
     key("app", Pattern(DISCOVERY), "Application of each stream, for keys that contain slashes."),
+    key("camera", Pattern(DISCOVERY), "Endpoint of the camera of each stream."),
     key("labels", Map(&Pattern(DISCOVERY)), "Labels on every series of each stream, beside the target's own."),
 ];
 
@@ -210,6 +226,11 @@ pub(super) const JUDGEMENT: &[Key] = &[
 const WATCH: &[Key] = &[
     key("watch", Text, "always (default), or when to pull the stream: 10s every 60s."),
     key("server", Text, "rtmp_server service whose statistics list the stream. Default: the one of the URL's origin."),
+    key(
+        "follow",
+        Text,
+        "Failover whose active candidate serves the stream: {address} in its URL is that group's address.",
+    ),
     key("source", Choice(&["play", "server"]), "Where facts come from: play (default), or that server's statistics."),
 ];
 

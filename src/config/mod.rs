@@ -7,11 +7,13 @@
 //!
 //! No step stops at its first error, and no message quotes a value, which may be a secret written to the wrong place.
 
+mod candidates;
 mod check;
 mod content;
 mod discover;
 mod environment;
 mod error;
+mod groups;
 mod keys;
 mod labels;
 mod names;
@@ -27,6 +29,7 @@ mod schedule;
 mod server;
 mod shape;
 mod streams;
+mod surroundings;
 mod target_keys;
 mod targets;
 mod text;
@@ -40,18 +43,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::candidates::Candidates;
 use self::node::{Kind, Node};
-use self::origins::Origins;
 use self::paths::Known;
 use self::reader::Reader;
 use self::recipe::{Recipe, Values};
 use self::streams::Streams;
+use self::surroundings::Surroundings;
 use self::targets::Targets;
 use crate::model::libav::LibavSpec;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
-use crate::model::target::TargetSpec;
-use crate::model::{PathSpec, closed_enum};
+use crate::model::target::{TargetClass, TargetSpec};
+use crate::model::{FailoverSpec, GroupSpec, Name, PathSpec, closed_enum};
 
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
@@ -72,6 +76,12 @@ pub struct Config {
     pub targets: Vec<TargetSpec>,
     /// Sorted by name.
     pub paths: Vec<PathSpec>,
+    /// Sorted by name.
+    pub groups: Vec<GroupSpec>,
+    /// Sorted by name.
+    pub failovers: Vec<FailoverSpec>,
+    /// Endpoints that tell whether we see the network.
+    pub vantage: Arc<[Name]>,
     pub discover: Vec<DiscoverSpec>,
     pub state_file: Option<PathBuf>,
     pub log: LogSpec,
@@ -86,8 +96,8 @@ pub struct Config {
     base: PathBuf,
     /// Authority files of streams, modules, endpoints and services: those that streams added by the API may name too.
     authorities: BTreeSet<PathBuf>,
-    /// Which service lists the streams of which origin.
-    origins: Arc<Origins>,
+    /// What streams added by the API may refer to.
+    around: Arc<Surroundings>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +166,7 @@ impl Config {
         reader.authorities.clone_from(&self.authorities);
         let entry = reader.root(&tree::from_json(definition), &keys::STREAM);
         let recipe = if reader.errors.is_empty() {
-            Recipe::read(&mut reader, &self.defaults, &entry, &self.origins, None)
+            Recipe::read(&mut reader, &self.defaults, &entry, &self.around, None)
         } else {
             None
         };
@@ -179,24 +189,32 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
     let nothing = Node { place: root.place.clone(), kind: Kind::Table(BTreeMap::new()) };
     let defaults = root.get("defaults").unwrap_or(&nothing).clone();
     let targets = Targets::read(reader, root);
-    let origins = Arc::new(targets.origins.clone());
+    let around = Arc::new(Surroundings {
+        origins: targets.origins.clone(),
+        candidates: Candidates::read(root),
+        endpoints: targets.names(TargetClass::Endpoint).map(str::to_owned).collect(),
+    });
     // Checked on their own, or an error in them would show only once a stream inherits it.
     let policy = policy::policy(reader, &defaults);
     policy::watch(reader, &defaults, &policy);
     policy::tls(reader, &defaults);
-    recipe::server(reader, &defaults, &origins);
+    recipe::server(reader, &defaults, &around.origins);
+    recipe::follow(reader, &defaults, &around);
     for (name, value) in defaults.entries("labels") {
         if let Err(message) = labels::check_label(name) {
             reader.error(&value.place, message);
         }
     }
     let server = server::server(reader, root, &defaults);
-    let streams = Streams::read(reader, root, &defaults, &origins);
+    let streams = Streams::read(reader, root, &defaults, &around);
     let sources = root.items("discover");
     let discover: Vec<_> =
-        sources.iter().filter_map(|entry| discover::discover(reader, entry, &defaults, &origins)).collect();
+        sources.iter().filter_map(|entry| discover::discover(reader, entry, &defaults, &around)).collect();
     let known = Known { streams: &streams, targets: &targets, discovers: !sources.is_empty() };
     let paths = paths::paths(reader, root, &known);
+    let groups = groups::groups(reader, root, &known);
+    let failovers = groups::failovers(reader, root, &groups);
+    let vantage = groups::vantage(reader, root, &known);
     let mut warnings = streams.shared_urls();
     if streams.found.is_empty() && discover.is_empty() && targets.found.is_empty() {
         warnings.push("nothing to watch: streams, templates, discover, endpoints and services are empty".into());
@@ -206,6 +224,9 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         streams: streams.found,
         targets: targets.found,
         paths,
+        groups,
+        failovers,
+        vantage,
         discover,
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
@@ -216,7 +237,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         defaults,
         base: base.to_owned(),
         authorities: std::mem::take(&mut reader.authorities),
-        origins,
+        around,
     }
 }
 

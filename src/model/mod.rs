@@ -8,6 +8,8 @@ pub mod content;
 pub mod content_policy;
 pub mod content_report;
 pub mod event;
+pub mod failover;
+pub mod group;
 pub mod health;
 pub mod inspector;
 pub mod libav;
@@ -23,6 +25,8 @@ pub mod target_report;
 pub mod units;
 pub mod url;
 
+pub use failover::FailoverSpec;
+pub use group::GroupSpec;
 pub use health::{Cause, DegradedCause, DownCause, Health};
 pub use name::Name;
 pub use packet::{MediaKind, MediaPacket, PacketKind};

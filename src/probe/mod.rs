@@ -8,6 +8,7 @@ mod dns;
 mod download;
 pub mod environment;
 mod exchange;
+pub mod gateway;
 pub mod haproxy;
 mod http;
 pub mod icmp;

@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 use crate::health::Remembered;
 use crate::model::Name;
 use crate::model::event::Subject;
+use crate::model::failover::FailoverPin;
+use crate::model::group::Maintenance;
 use crate::model::snapshot::Silence;
 
 use document::Document;
@@ -138,6 +140,26 @@ impl StateFile {
     pub fn remove_silence(&self, name: &Name) {
         drop(self.document().set_silence(name, None));
         self.changed.notify_one();
+    }
+
+    pub fn maintenance(&self) -> Vec<(Name, Arc<Maintenance>)> {
+        self.document().maintenance()
+    }
+
+    /// Keeps a group's maintenance, or its end; on disk when this returns.
+    pub fn set_maintenance(&self, group: &Name, to: Option<&Maintenance>) -> Result<(), StateError> {
+        let before = self.document().set_maintenance(group, to.map(Into::into));
+        self.save().inspect_err(|_| drop(self.document().set_maintenance(group, before)))
+    }
+
+    pub fn pins(&self) -> Vec<(Name, Arc<FailoverPin>)> {
+        self.document().pins()
+    }
+
+    /// Keeps a failover's pin, or its end; on disk when this returns.
+    pub fn set_pin(&self, failover: &Name, to: Option<&FailoverPin>) -> Result<(), StateError> {
+        let before = self.document().set_pin(failover, to.map(Into::into));
+        self.save().inspect_err(|_| drop(self.document().set_pin(failover, before)))
     }
 
     /// Writes the present content.

@@ -11,6 +11,7 @@ use super::paths::{Known, Paths};
 use super::targets::Targets;
 use crate::health::{Evaluator, Remembered, Rules, Situation};
 use crate::model::event::{EventKind, Subject, SubjectClass};
+use crate::model::failover::Sight;
 use crate::model::health::Health;
 use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView, TargetView};
 use crate::model::spec::{
@@ -68,7 +69,7 @@ impl Fold {
                 SubjectClass::Stream => None,
                 SubjectClass::Endpoint => Some(TargetClass::Endpoint),
                 SubjectClass::Service => Some(TargetClass::Service),
-                SubjectClass::Path => continue,
+                SubjectClass::Path | SubjectClass::Group | SubjectClass::Failover | SubjectClass::Monitor => continue,
             };
             if let Some(class) = class {
                 self.targets.recall(now, wall, TargetId { class, name }, judgement);
@@ -80,6 +81,8 @@ impl Fold {
                 policy: Arc::clone(&policy),
                 labels: Labels::default(),
                 server: None,
+                follow: None,
+                camera: None,
                 source: SpecSource::Discovery,
             };
             let entry = Entry::new(now, Arc::new(spec), None, Evaluator::new(wall, Some(judgement)));
@@ -182,6 +185,8 @@ impl Fold {
             targets: self.targets.views(),
             departed_targets: self.targets.departed_views(),
             paths: self.paths.views(),
+            decisions: Arc::default(),
+            sight: Sight::default(),
         }
     }
 

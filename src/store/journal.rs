@@ -47,16 +47,17 @@ fn write(event: &Event) {
     let about = |of| (class == of).then_some(subject.name.as_str());
     let (stream, endpoint) = (about(SubjectClass::Stream), about(SubjectClass::Endpoint));
     let (service, path) = (about(SubjectClass::Service), about(SubjectClass::Path));
+    let (group, failover) = (about(SubjectClass::Group), about(SubjectClass::Failover));
     let causes = event.causes.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(",");
     let from = event.from.map_or("", Health::as_str);
     let to = event.to.map_or("", Health::as_str);
     match (kind, event.to) {
         (EventKind::State | EventKind::Cause, Some(Health::Down | Health::Degraded)) => {
-            tracing::warn!(stream, endpoint, service, path, from, to, causes, %detail, "{class} {kind} changed");
+            tracing::warn!(stream, endpoint, service, path, group, failover, from, to, causes, %detail, "{class} {kind} changed");
         }
         (EventKind::State | EventKind::Cause, _) => {
-            tracing::info!(stream, endpoint, service, path, from, to, causes, %detail, "{class} {kind} changed");
+            tracing::info!(stream, endpoint, service, path, group, failover, from, to, causes, %detail, "{class} {kind} changed");
         }
-        _ => tracing::info!(stream, endpoint, service, path, %detail, "{class} {kind}"),
+        _ => tracing::info!(stream, endpoint, service, path, group, failover, %detail, "{class} {kind}"),
     }
 }

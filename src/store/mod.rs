@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::model::clock::Clock;
+use crate::model::failover::Decisions;
 use crate::model::snapshot::Snapshot;
 use crate::model::spec::Desired;
 use crate::probe::ReportBoard;
@@ -48,6 +49,7 @@ pub struct Store {
     desired: watch::Receiver<Desired>,
     state: Arc<StateFile>,
     events: Arc<EventLog>,
+    decisions: watch::Sender<Arc<Decisions>>,
     current: Arc<ArcSwap<Snapshot>>,
     fold: Fold,
     journal: Journal,
@@ -62,10 +64,12 @@ impl Store {
     ) -> (Self, StoreReader) {
         let events = Arc::new(EventLog::new(EVENT_BUDGET));
         let current = Arc::new(ArcSwap::from_pointee(Snapshot::empty(clock.now())));
-        let reader = StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current));
+        let (decisions, told) = watch::channel(Arc::default());
+        let reader = StoreReader::new(clock.clone(), Arc::clone(&events), told, Arc::clone(&current));
         let mut fold = Fold::default();
         fold.recall(clock.now(), SystemTime::now(), state.all_remembered());
-        let mut store = Self { clock, board, desired, state, events, current, fold, journal: Journal::default() };
+        let mut store =
+            Self { clock, board, desired, state, events, decisions, current, fold, journal: Journal::default() };
         // The first answers come from what is remembered.
         store.fold_once(true);
         (store, reader)
@@ -114,7 +118,15 @@ impl Store {
         let reports = self.board.take();
         self.fold.take_reports(now, wall, reports, &mut outcome);
         self.fold.handle_timeout(now, wall, &mut outcome);
-        self.current.store(Arc::new(self.fold.snapshot(now)));
+        let snapshot = self.fold.snapshot(now);
+        let decisions = Arc::clone(&snapshot.decisions);
+        self.current.store(Arc::new(snapshot));
+        // Views that answer see the change before actuators act on it.
+        self.decisions.send_if_modified(|told| {
+            let changed = !Arc::ptr_eq(told, &decisions) && **told != *decisions;
+            *told = decisions;
+            changed
+        });
         for event in outcome.events {
             let event = self.events.push(event);
             self.journal.note(now, &event);

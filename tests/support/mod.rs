@@ -60,6 +60,8 @@ pub fn stream(name: &str, health: Health) -> StreamView {
             policy: Arc::new(StreamPolicy::default()),
             labels: Labels(Arc::new([("site".into(), "plant-a".into())])),
             server: None,
+            follow: None,
+            camera: None,
             source: SpecSource::File,
         }),
         verdict: Verdict {
@@ -251,9 +253,10 @@ impl Bench {
         let current = Arc::new(ArcSwap::from_pointee(snapshot(clock.now(), streams)));
         let events = Arc::new(EventLog::new(1 << 20));
         let (control, commands) = ControlHandle::channel(Arc::new(ControlStatus::default()));
+        let (_, decisions) = watch::channel(Arc::default());
         let (server, spec) = watch::channel(Arc::new(spec));
         let views = Views {
-            store: StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current)),
+            store: StoreReader::new(clock.clone(), Arc::clone(&events), decisions, Arc::clone(&current)),
             control,
             server: spec,
             inspections: Arc::default(),
