@@ -119,7 +119,7 @@ impl World {
 
     /// One frame's time passes.
     fn step(&mut self) {
-        let key = self.frame % GOP == 0;
+        let key = self.frame.is_multiple_of(GOP);
         if self.flows {
             let mut body = vec![0xaa; self.frame_size(key)];
             body[..5].copy_from_slice(&[if key { 0x17 } else { 0x27 }, 1, 0, 0, 0]);

@@ -145,7 +145,6 @@ pub fn report(now: Instant) -> StreamReport {
                     sample_rate: Some(48_000),
                     channels: Some(2),
                     layout: "stereo".into(),
-                    ..Default::default()
                 }),
             },
             jitter: Some(Duration::from_micros(1500)),
