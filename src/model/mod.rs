@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, and only [`clock`] reads the time. Depends on std alone.
 
+pub mod action;
 pub mod address;
 pub mod clock;
 pub mod content;
