@@ -35,9 +35,10 @@ lint: ## check formatting, lints and docs
 format: ## format the code
 	$(CARGO) fmt
 
-bench: ## measure cost and detection time, side by side with alternatives (about 20 minutes)
+bench: ## measure cost and detection time, side by side with alternatives (about 25 minutes)
 	@.ci/install test
 	$(CARGO) bench --locked --bench cost
+	$(CARGO) bench --locked --bench content
 	$(CARGO) bench --locked --bench detection
 	$(CARGO) bench --locked --bench ping
 

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::libav_protocol::{Answer, Request};
 use crate::model::content::{InspectFailure, Inspection, Sample};
+use crate::model::inspector::{Inspecting, Inspector};
 use crate::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
 pub use session::DemuxSession;
 use worker::Worker;
@@ -159,6 +160,12 @@ impl LibavPool {
             let pause = losses.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
             *losses = Losses { pause: Some(pause), start_again: Some(Instant::now() + pause) };
         }
+    }
+}
+
+impl Inspector for LibavPool {
+    fn inspect(self: Arc<Self>, sample: Sample, thumbnail: bool) -> Inspecting {
+        Box::pin(async move { Self::inspect(&self, &sample, thumbnail).await })
     }
 }
 

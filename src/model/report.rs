@@ -1,10 +1,12 @@
 //! What a probe has measured. Plain facts; judgement happens in `health`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::closed_enum;
+use super::content_report::ContentReport;
 use super::health::DownCause;
 use super::packet::MediaKind;
 
@@ -32,6 +34,8 @@ pub struct StreamReport {
     pub fault: Option<Fault>,
     pub transport: TransportReport,
     pub media: MediaReport,
+    /// `None` where the content is not inspected.
+    pub content: Option<ContentReport>,
 }
 
 /// What the probe is doing.
@@ -234,6 +238,27 @@ pub struct Colour {
     pub matrix: Cow<'static, str>,
     /// `tv` (limited) or `pc` (full).
     pub range: Cow<'static, str>,
+}
+
+impl fmt::Display for Colour {
+    /// As FFmpeg writes it: `tv, bt709`, or `tv, bt2020nc/bt2020/smpte2084` where matrix, primaries and transfer differ; nothing of what is
+    /// not said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { primaries, transfer, matrix, range } = self;
+        f.write_str(range)?;
+        let all = [matrix, primaries, transfer];
+        if all.iter().all(|name| name.is_empty()) {
+            return Ok(());
+        }
+        if !range.is_empty() {
+            f.write_str(", ")?;
+        }
+        if all.iter().all(|name| *name == matrix) {
+            return f.write_str(matrix);
+        }
+        let [matrix, primaries, transfer] = all.map(|name| if name.is_empty() { "unknown" } else { name });
+        write!(f, "{matrix}/{primaries}/{transfer}")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::ActStatus;
 use crate::control::ControlHandle;
 use crate::model::server::ServerSpec;
+use crate::probe::Inspections;
 use crate::store::StoreReader;
 
 use controllers::Controllers;
@@ -57,6 +58,7 @@ pub struct Views {
     /// Tokens, limits, TLS and modules are followed as they change; addresses are not looked at here.
     pub server: watch::Receiver<Arc<ServerSpec>>,
     pub self_metrics: Arc<SelfMetrics>,
+    pub inspections: Arc<Inspections>,
     /// What load balancers say of themselves.
     pub controllers: Arc<Controllers>,
     /// What has become of decisions.

@@ -203,6 +203,10 @@ fn answers(handler: Handler, generator: &mut SchemaGenerator) -> Map<String, Val
             content["text/event-stream"] = json!({ "schema": { "type": "string" } });
             (&[("200", "Events, oldest first")], content)
         }
+        Handler::Thumbnail => (
+            &[("200", "JPEG, at most 320 pixels wide"), ("304", "The one that the reader has"), ("404", "None")],
+            json!({ "image/jpeg": {} }),
+        ),
         Handler::Reload => (&[("200", "What it changed")], as_json(schema::<ReloadedDocument>(generator))),
         Handler::AddStream => (&[("201", "Added")], as_json(schema::<AddedDocument>(generator))),
         Handler::Silence => (&[("200", "Silenced")], as_json(schema::<SilenceDocument>(generator))),

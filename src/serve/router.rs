@@ -196,6 +196,7 @@ async fn handle(handler: Handler, call: Call) -> Result<Reply, Problem> {
         Handler::Pin => api::intent::pin(call).await?,
         Handler::Unpin => api::intent::unpin(call).await?,
         Handler::Events => api::events::all(&call)?,
+        Handler::Thumbnail => api::thumbnail::newest(&call)?,
         Handler::StreamEvents => api::events::of_stream(&call)?,
         Handler::Reload => api::intent::reload(call).await?,
         Handler::AddStream => api::intent::add_stream(call).await?,

@@ -42,6 +42,7 @@ pub(crate) enum Handler {
     Stream,
     RemoveStream,
     StreamEvents,
+    Thumbnail,
     Silence,
     Unsilence,
     Endpoints,
@@ -117,6 +118,7 @@ pub static ROUTES: &[Route] = &[
         op(Delete, Handler::RemoveStream, Operate, "Remove a stream that was added here"),
     ] },
     Route { path: "/api/v1/streams/{name}/events", operations: &[op(Get, Handler::StreamEvents, Read, "Recent events of one stream, or live as an event stream")] },
+    Route { path: "/api/v1/streams/{name}/thumbnail.jpg", operations: &[op(Get, Handler::Thumbnail, Read, "The newest inspected picture of one stream")] },
     Route { path: "/api/v1/streams/{name}/silence", operations: &[
         op(Put, Handler::Silence, Operate, "Declare that a stream's absence is no outage"),
         op(Delete, Handler::Unsilence, Operate, "Lift the silence"),

@@ -11,3 +11,4 @@ pub mod probe;
 pub mod status;
 pub mod streams;
 pub mod targets;
+pub mod thumbnail;
