@@ -14,7 +14,7 @@ const CHANGES: [&str; 5] = [
     "PUT /api/v1/streams/a/silence",
     "DELETE /api/v1/streams/a/silence",
 ];
-const READS: [&str; 9] = [
+const READS: [&str; 11] = [
     "/metrics",
     "/api/v1/status",
     "/api/v1/streams",
@@ -23,9 +23,12 @@ const READS: [&str; 9] = [
     "/api/v1/events",
     "/api/v1/openapi.json",
     "/probe?target=rtmp://h/a/b",
-    "/",
+    "/api/v1/streams/a/history",
+    "/api/v1/history",
+    "/plain",
 ];
-const NEVER: [&str; 6] = ["/health", "/health/streams/a", "/livez", "/readyz", "/-/healthy", "/-/ready"];
+const NEVER: [&str; 8] =
+    ["/", "/page/app.js", "/health", "/health/streams/a", "/livez", "/readyz", "/-/healthy", "/-/ready"];
 
 async fn with(bench: &Bench, line: &str, authorization: Option<&str>) -> Answer {
     let line = format!("{line} HTTP/1.1");

@@ -50,7 +50,7 @@ async fn every_route_is_described_and_every_described_route_answers() {
     for (path, item) in paths {
         for (method, operation) in item.as_object().unwrap() {
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path} {method}");
-            let target = path.replace("{name}", "a").replace("{check}", "ping");
+            let target = path.replace("{name}", "a").replace("{check}", "ping").replace("{file}", "app.js");
             let line = format!("{} {target} HTTP/1.1", method.to_uppercase());
             let status = bench.ask(&[&line], "").await.status;
             let secured = operation["security"] == serde_json::json!([{ "bearer": [] }]);
@@ -62,7 +62,7 @@ async fn every_route_is_described_and_every_described_route_answers() {
             let line = format!(
                 "{} {} HTTP/1.1",
                 method.to_uppercase(),
-                path.replace("{name}", "a").replace("{check}", "ping")
+                path.replace("{name}", "a").replace("{check}", "ping").replace("{file}", "app.js")
             );
             assert_eq!(bench.ask(&[&line], "").await.status, 405, "{line}");
         }
@@ -96,6 +96,9 @@ async fn documents_have_the_described_fields() {
     };
     let keys = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
     let status = bench.get("/api/v1/status").await.json();
+    bench.views.store.history.note(bench.clock.now(), std::time::SystemTime::now(), &bench.current.load());
+    assert_eq!(keys(&bench.get("/api/v1/history").await.json()), fields("HistoryList"));
+    assert_eq!(keys(&bench.get("/api/v1/streams/a/history").await.json()), fields("History"));
     assert_eq!(keys(&status), fields("Status"));
     assert_eq!(keys(&status["streams"][0]), fields("StreamSummary"));
     let one = bench.get("/api/v1/streams/a").await.json();

@@ -1,4 +1,4 @@
-//! Layer 4: pure views of a snapshot: metrics, health answers, HTTP API, a small page.
+//! Layer 4: pure views of a snapshot: metrics, health answers, HTTP API, a page.
 //!
 //! ```text
 //! listener (accept, TLS, bounds) -> router (routes, access, counting) -> health | metrics | api | page
@@ -11,6 +11,7 @@
 mod access;
 mod activity;
 mod api;
+mod compression;
 mod documents;
 mod health;
 mod judged;

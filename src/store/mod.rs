@@ -6,6 +6,7 @@
 mod agenda;
 pub mod events;
 mod fold;
+pub mod history;
 mod journal;
 mod judged;
 mod listing;
@@ -27,6 +28,7 @@ use crate::state::StateFile;
 
 pub use events::EventLog;
 pub use fold::Fold;
+pub use history::History;
 use journal::Journal;
 pub use judged::{KEEP_DEPARTED, Outcome};
 pub use reader::StoreReader;
@@ -48,6 +50,7 @@ pub struct Store {
     desired: watch::Receiver<Desired>,
     state: Arc<StateFile>,
     events: Arc<EventLog>,
+    history: Arc<History>,
     current: Arc<ArcSwap<Snapshot>>,
     fold: Fold,
     journal: Journal,
@@ -65,7 +68,8 @@ impl Store {
         let reader = StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current));
         let mut fold = Fold::default();
         fold.recall(clock.now(), SystemTime::now(), state.all_remembered());
-        let mut store = Self { clock, board, desired, state, events, current, fold, journal: Journal::default() };
+        let (history, journal) = (Arc::clone(&reader.history), Journal::default());
+        let mut store = Self { clock, board, desired, state, events, history, current, fold, journal };
         // The first answers come from what is remembered.
         store.fold_once(true);
         (store, reader)
@@ -114,7 +118,9 @@ impl Store {
         let reports = self.board.take();
         self.fold.take_reports(now, wall, reports, &mut outcome);
         self.fold.handle_timeout(now, wall, &mut outcome);
-        self.current.store(Arc::new(self.fold.snapshot(now)));
+        let snapshot = self.fold.snapshot(now);
+        self.history.note(now, wall, &snapshot);
+        self.current.store(Arc::new(snapshot));
         for event in outcome.events {
             let event = self.events.push(event);
             self.journal.note(now, &event);

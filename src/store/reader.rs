@@ -8,18 +8,21 @@ use crate::model::clock::Clock;
 use crate::model::snapshot::Snapshot;
 
 use super::events::EventLog;
+use super::history::History;
 
 /// Gives every view the same newest snapshot. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct StoreReader {
     pub clock: Clock,
     pub events: Arc<EventLog>,
+    pub history: Arc<History>,
     current: Arc<ArcSwap<Snapshot>>,
 }
 
 impl StoreReader {
+    /// With an empty history of figures.
     pub fn new(clock: Clock, events: Arc<EventLog>, current: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { clock, events, current }
+        Self { clock, events, history: Arc::default(), current }
     }
 
     /// The newest snapshot.

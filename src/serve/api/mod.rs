@@ -2,6 +2,7 @@
 
 pub mod events;
 mod filter;
+pub mod history;
 pub mod intent;
 pub mod metrics;
 pub mod paths;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::snapshot::Snapshot;
 use crate::model::{Health, TargetClass};
+use crate::serve::compression::compressed_json;
 use crate::serve::documents::{PathDocument, StreamSummary, TargetSummary, rfc3339};
 use crate::serve::health::MonitorHealth;
 use crate::serve::moment::Moment;
-use crate::serve::reply::{Problem, Reply, large_json};
+use crate::serve::reply::{Problem, Reply};
 use crate::serve::router::Call;
 
 /// Answer of `/api/v1/status`.
@@ -57,7 +57,7 @@ pub fn targets<'s>(snapshot: &'s Snapshot, moment: &Moment, class: TargetClass) 
 }
 
 /// The whole picture.
-pub fn status(call: &Call) -> Result<Reply, Problem> {
+pub async fn status(call: &Call) -> Result<Reply, Problem> {
     call.query.only(&[])?;
     let place = call.large_answer()?;
     let views = &call.site.views;
@@ -86,5 +86,5 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
         services,
         paths,
     };
-    Ok(large_json(StatusCode::OK, &document, place))
+    compressed_json(call, &document, place).await
 }

@@ -4,6 +4,7 @@
 mod events;
 mod facts;
 mod figure;
+mod history;
 mod paths;
 mod streams;
 mod targets;
@@ -22,6 +23,7 @@ use super::judged::Judged;
 use super::moment::Moment;
 
 pub use events::EventDocument;
+pub use history::HistoryDocument;
 pub use paths::PathDocument;
 pub use streams::{SilenceDocument, StreamDocument, StreamSummary};
 pub use targets::{TargetDocument, TargetSummary};
