@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::{eventually, mortal, program};
 
 /// Enough for a browser on a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One browser at a time: each is several processes, and some tests look at times.
 static ONE: Mutex<()> = Mutex::new(());

@@ -47,6 +47,7 @@ class Driver:
     def __init__(self, chromium):
         self.chromium = chromium
         self.page = None
+        self.session = None
         self.troubles = []
         self.requests = []
 
@@ -64,6 +65,7 @@ class Driver:
         context = self.chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=bypass_csp)
         self.page = page = context.new_page()
+        self.session = None
         self.requests = []
         origin = urlsplit(url).netloc
 
@@ -119,9 +121,10 @@ class Driver:
 
     def figures(self):
         """Processor time of the page's main thread by kind, in seconds."""
-        session = self.page.context.new_cdp_session(self.page)
-        session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        return {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+        if not self.session:
+            self.session = self.page.context.new_cdp_session(self.page)
+            self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        return {m["name"]: m["value"] for m in self.session.send("Performance.getMetrics")["metrics"]}
 
     def seen(self):
         return {"troubles": self.troubles, "requests": self.requests}

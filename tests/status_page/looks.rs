@@ -20,7 +20,7 @@ fn troubled() -> (Origin, crate::Monitor) {
     let origin = Origin::start(CAMERAS);
     let monitor = watched(&origin);
     origin.fault("gate-1", &Fault::Stall);
-    origin.fault("yard-3", &Fault::LowFps { fps: 5.0 });
+    origin.fault("yard-3", &Fault::LowFps { fps: 1.0 });
     (origin, monitor)
 }
 

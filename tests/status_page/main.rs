@@ -34,11 +34,9 @@ pub fn watched_with(origin: &Origin, server: &str) -> Monitor {
     let mut config = "\
 supervisor: { backoff_max: 300ms, connects_per_second_per_origin: 1000 }
 defaults:
-  connect_timeout: 3s
-  first_media_timeout: 3s
-  stall_timeout: 1s
+  stall_timeout: 3s
   rise: 0s
-  expect: { video: { fps: { min: 15 } } }
+  expect: { video: { fps: { min: 5 } } }
 streams:
 "
     .to_owned();

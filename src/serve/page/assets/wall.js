@@ -28,7 +28,7 @@ class Tile {
     this.since = h("time", { class: "since" });
     this.why = h("p", { class: "why" });
     const figures = h("p", { class: "figures" }, this.bits, this.frames, this.since);
-    this.node = h("li", { class: "tile" }, h("div", { class: "head" }, this.link, this.state), this.shot, this.spark, figures, this.why);
+    this.node = h("li", { class: "tile" }, h("div", { class: "head" }, this.link, this.state), h("div", { class: "frame" }, this.shot), this.spark, figures, this.why);
     this.node.tile = this;
   }
 
