@@ -139,6 +139,16 @@ pub struct Told {
     pub formats: bool,
 }
 
+impl MediaReport {
+    /// Video and audio together, once the rate of each that is there is known.
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        let media = [&self.video.medium, &self.audio.medium];
+        let measured = media.iter().any(|m| m.bytes_per_second.is_some());
+        let warming_up = media.iter().any(|m| m.frames > 0 && m.bytes_per_second.is_none());
+        (measured && !warming_up).then(|| media.iter().filter_map(|m| m.bytes_per_second).sum())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stall {
     /// The silent medium; `None` when all are.
