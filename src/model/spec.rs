@@ -61,8 +61,17 @@ pub struct Desired {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Follow {
     pub failover: Name,
-    /// By candidate, in the failover's order.
-    pub served_by: Box<[(Name, Arc<ProbeSpec>)]>,
+    /// In the failover's order.
+    pub served_by: Box<[ServedBy]>,
+}
+
+/// How a stream is watched while one candidate serves it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServedBy {
+    pub group: Name,
+    pub probe: Arc<ProbeSpec>,
+    /// The service whose statistics list the stream there.
+    pub server: Option<Name>,
 }
 
 closed_enum! {
@@ -105,9 +114,6 @@ pub const RESERVED_LABELS: &[&str] = &[
     "failover",
     "candidate",
     "reason",
-    "object",
-    "action",
-    "outcome",
 ];
 
 /// Configured labels of a stream, sorted by name.

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::health::{FailoverMemory, Remembered, SuspectMemory};
 use crate::model::event::{Subject, SubjectClass};
-use crate::model::failover::SwitchReason;
+use crate::model::failover::{FailoverPin, SwitchReason};
+use crate::model::group::{Maintenance, MaintenanceState};
 use crate::model::snapshot::Silence;
 use crate::model::{DownCause, Health, Name};
 
@@ -36,6 +37,12 @@ pub struct Document {
     pub lists: BTreeMap<String, Vec<TargetList>>,
     #[serde(default)]
     silences: BTreeMap<String, SilenceMemory>,
+    /// Operators' words on groups.
+    #[serde(default)]
+    maintenance: BTreeMap<String, MaintenanceMemory>,
+    /// Operators' words on failovers.
+    #[serde(default)]
+    pins: BTreeMap<String, PinMemory>,
 }
 
 /// Judgements by name.
@@ -91,6 +98,24 @@ pub struct SilenceMemory {
     created_ms: u64,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MaintenanceMemory {
+    state: String,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    created_ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PinMemory {
+    group: String,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    created_ms: u64,
+}
+
 /// Without the text: it holds URLs.
 impl std::fmt::Debug for TargetList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -117,6 +142,8 @@ impl Default for Document {
             added: BTreeMap::new(),
             lists: BTreeMap::new(),
             silences: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
+            pins: BTreeMap::new(),
         }
     }
 }
@@ -212,6 +239,72 @@ impl Document {
         match silence {
             Some(silence) => self.silences.insert(name.to_string(), silence),
             None => self.silences.remove(name.as_str()),
+        }
+    }
+}
+
+impl Document {
+    pub fn maintenance(&self) -> Vec<(Name, Arc<Maintenance>)> {
+        let all = self.maintenance.iter().filter_map(|(name, memory)| {
+            let maintenance = Maintenance {
+                state: MaintenanceState::from_text(&memory.state)?,
+                reason: memory.reason.clone(),
+                until: memory.until_ms.map(from_ms),
+                created: from_ms(memory.created_ms),
+            };
+            Some((Name::new(name).ok()?, Arc::new(maintenance)))
+        });
+        all.collect()
+    }
+
+    /// Sets or ends the maintenance of a group. Gives the one before.
+    pub fn set_maintenance(&mut self, group: &Name, to: Option<MaintenanceMemory>) -> Option<MaintenanceMemory> {
+        match to {
+            Some(memory) => self.maintenance.insert(group.to_string(), memory),
+            None => self.maintenance.remove(group.as_str()),
+        }
+    }
+
+    pub fn pins(&self) -> Vec<(Name, Arc<FailoverPin>)> {
+        let all = self.pins.iter().filter_map(|(name, memory)| {
+            let pin = FailoverPin {
+                group: Name::new(&memory.group).ok()?,
+                reason: memory.reason.clone(),
+                until: memory.until_ms.map(from_ms),
+                created: from_ms(memory.created_ms),
+            };
+            Some((Name::new(name).ok()?, Arc::new(pin)))
+        });
+        all.collect()
+    }
+
+    /// Pins or unpins a failover. Gives the pin before.
+    pub fn set_pin(&mut self, failover: &Name, to: Option<PinMemory>) -> Option<PinMemory> {
+        match to {
+            Some(memory) => self.pins.insert(failover.to_string(), memory),
+            None => self.pins.remove(failover.as_str()),
+        }
+    }
+}
+
+impl From<&Maintenance> for MaintenanceMemory {
+    fn from(maintenance: &Maintenance) -> Self {
+        Self {
+            state: maintenance.state.to_string(),
+            reason: maintenance.reason.clone(),
+            until_ms: maintenance.until.map(to_ms),
+            created_ms: to_ms(maintenance.created),
+        }
+    }
+}
+
+impl From<&FailoverPin> for PinMemory {
+    fn from(pin: &FailoverPin) -> Self {
+        Self {
+            group: pin.group.to_string(),
+            reason: pin.reason.clone(),
+            until_ms: pin.until.map(to_ms),
+            created_ms: to_ms(pin.created),
         }
     }
 }
