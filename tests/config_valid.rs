@@ -120,7 +120,7 @@ fn the_full_file_loads_as_written() {
 
     assert_eq!(config.server.tokens.iter().map(|t| t.role).collect::<Vec<_>>(), [Role::Operate, Role::Read]);
     assert_eq!(config.server.tokens[0].secret.expose(), "operate-token-1");
-    assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Json));
+    assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Ecs));
     assert_eq!(config.server.agent_listen.unwrap().port(), 9936);
     assert_eq!(config.server.unix_listen.as_deref(), Some(Path::new("/run/rtmp-hmonitor/api.sock")));
     assert_eq!(config.server.modules[0].allow.len(), 3);

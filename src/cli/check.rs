@@ -28,6 +28,9 @@ pub struct CheckArguments {
     /// A service.
     #[arg(long, group = "object", value_parser = name)]
     service: Option<Name>,
+    /// What a path says, such as /livez: for container health checks, with --unreachable=fail.
+    #[arg(long, group = "object", value_parser = path)]
+    path: Option<String>,
     /// Where the monitor answers: http://host:port or unix:PATH.
     #[arg(long, default_value = "http://127.0.0.1:9937", env = "HMONITOR_HEALTH_URL", value_parser = Place::parse)]
     url: Place,
@@ -49,6 +52,11 @@ fn name(text: &str) -> Result<Name, String> {
     Name::new(text).map_err(|e| e.to_string())
 }
 
+fn path(text: &str) -> Result<String, String> {
+    let plain = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic());
+    plain.then(|| text.to_owned()).ok_or_else(|| "expected a path such as /livez".into())
+}
+
 fn candidate(text: &str) -> Result<(Name, Name), String> {
     let (failover, candidate) = text.split_once('/').ok_or("expected NAME/CANDIDATE")?;
     Ok((name(failover)?, name(candidate)?))
@@ -58,6 +66,9 @@ impl CheckArguments {
     fn path(&self) -> String {
         if let Some((failover, candidate)) = &self.failover {
             return format!("/health/failovers/{failover}/{candidate}");
+        }
+        if let Some(path) = &self.path {
+            return path.clone();
         }
         let named = [
             ("groups", &self.group),
@@ -75,7 +86,7 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     let path = arguments.path();
     let request = Request { method: "GET", path: &path, token: None, body: None };
     let answer = ask(&arguments.url, request, arguments.timeout).and_then(|answer| match answer.status {
-        200 | 503 => Ok(answer),
+        200 | 500 | 503 => Ok(answer),
         status => Err(std::io::Error::other(format!("the answer has the status {status}"))),
     });
     match answer {

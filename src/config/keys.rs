@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use super::action_keys::ACTIONS;
 use super::publications::KEEP;
-use super::recipe::ADDRESS;
+use super::recipe::{ADDRESS, Engine};
 use super::shape::Shape::{
     Address, BitRate, Choice, Count, Deferred, Either, List, Map, Number, Path, Pattern, Table, Text,
 };
 use super::shape::{Key, Shape, key, required, words};
 use super::text::{TEMPLATE, TEMPLATE_URL};
-use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use super::{LogFileSpec, LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
 use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
-use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
+use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, Transport, UnknownAnswer};
 
 pub(super) const SECOND: u64 = 1000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
@@ -35,7 +36,7 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
     key("state_file", Path, "Where decisions and streams added at run time survive a restart. Default: nowhere."),
     key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
-    key("log", Table(&[LOG]), "Logging, to standard error."),
+    key("log", Table(&[LOG]), "Logging, to standard error and to a file."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
     key("libav", Table(&[LIBAV]), "The worker processes that decode with FFmpeg's libraries."),
     key("defaults", DEFAULTS, "What every stream inherits."),
@@ -56,6 +57,7 @@ pub(super) const ROOT: Shape = Table(&[&[
         List(&Text),
         "Endpoints whose success shows that we can see the network at all. Default: the default gateway, by ICMP, when there are groups.",
     ),
+    key("actions", ACTIONS, "What is done with decisions on groups and failovers. Default: nothing but answers."),
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 
@@ -67,7 +69,11 @@ const MODULE: Shape = Table(&[MODULE_OWN, CONNECTION, THRESHOLDS]);
 
 const STREAM_OWN: &[Key] = &[
     required("name", Text, "Unique name: metric label and path segment."),
-    key("url", Text, "rtmp://host/app/key, rtmps://… or rtmp://host/NAME."),
+    key(
+        "url",
+        Text,
+        "rtmp://host/app/key, rtmps://…, rtmp://host/NAME; rtsp://…, rtsps://…, srt://…, http(s)://….m3u8, udp://…, file:/….",
+    ),
     key("url_file", Path, "File that holds the URL, instead of url."),
     key("app", Text, "Application, for keys that contain slashes. Default: all of the path before its last slash."),
     key(
@@ -230,6 +236,12 @@ const WATCH: &[Key] = &[
         Text,
         "Failover whose active candidate serves the stream: {address} in its URL is that group's address.",
     ),
+    key(
+        "engine",
+        Choice(words!(Engine)),
+        "What plays it. Default native for rtmp:// and rtmps://; libav, FFmpeg's libraries, for anything else.",
+    ),
+    key("transport", Choice(words!(Transport)), "What rtsp:// media come over. Default tcp."),
     key("source", Choice(&["play", "server"]), "Where facts come from: play (default), or that server's statistics."),
 ];
 
@@ -297,8 +309,22 @@ const LIMITS: &[Key] = &[
 ];
 
 const LOG: &[Key] = &[
-    key("format", Choice(words!(LogFormat)), "Default pretty."),
+    key(
+        "format",
+        Choice(words!(LogFormat)),
+        "ecs: documents of the Elastic Common Schema, one a line. Default pretty.",
+    ),
     key("level", Text, "error, warn, info (default), debug, trace, or a filter such as info,rtmp_hmonitor=debug."),
+    key("file", Table(&[LOG_FILE]), "A file beside standard error, bounded in size and age. Default: none."),
+];
+
+const LOG_FILE: &[Key] = &[
+    required("path", Path, "The file; older ones are path.1, path.2 and so on."),
+    key("max_size", Count(4096, 1 << 40), "Bytes after which a new file begins.")
+        .or(|| LogFileSpec::default().max_size.to_string()),
+    key("max_age", ms(MINUTE, 400 * DAY), "Age of its first line after which a new file begins.")
+        .or(|| duration(LogFileSpec::default().max_age)),
+    key("keep", Count(0, 1000), "Older files that stay.").or(|| LogFileSpec::default().keep.to_string()),
 ];
 
 const SUPERVISOR: &[Key] = &[

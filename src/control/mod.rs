@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
 use crate::libav_pool::LibavPool;
+use crate::model::action::ActionSpecs;
 use crate::model::failover::{Decisions, FailoverPin};
 use crate::model::group::{Maintenance, MaintenanceState};
 use crate::model::server::ServerSpec;
@@ -85,6 +86,7 @@ pub struct Control {
     status: Arc<ControlStatus>,
     desired: watch::Sender<Desired>,
     server: watch::Sender<Arc<ServerSpec>>,
+    actions: watch::Sender<Arc<ActionSpecs>>,
     commands: mpsc::Receiver<Command>,
     shared: Arc<Shared>,
     pool: Arc<ProbePool>,
@@ -98,6 +100,7 @@ pub struct Outlets {
     pub handle: ControlHandle,
     pub desired: watch::Receiver<Desired>,
     pub server: watch::Receiver<Arc<ServerSpec>>,
+    pub actions: watch::Receiver<Arc<ActionSpecs>>,
 }
 
 impl Control {
@@ -128,6 +131,7 @@ impl Control {
         let silences = state.silences().into_iter().filter(|(_, s)| s.until.is_none_or(|until| until > wall)).collect();
         let (desired, desired_receiver) = watch::channel(Desired::default());
         let (server, server_receiver) = watch::channel(Arc::new(config.server.clone()));
+        let (actions, actions_receiver) = watch::channel(Arc::new(config.actions.clone()));
         let mut control = Self {
             path,
             environment,
@@ -142,6 +146,7 @@ impl Control {
             status,
             desired,
             server,
+            actions,
             commands,
             supervisor: Supervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
             targets: TargetSupervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
@@ -153,7 +158,7 @@ impl Control {
         control.discovery.follow(&control.config.discover, |source| control.state.kept_lists(source));
         // The store folds this before it answers anything, so that no configured stream is ever an unknown name.
         control.desired.send_replace(control.merge());
-        (control, Outlets { handle, desired: desired_receiver, server: server_receiver })
+        (control, Outlets { handle, desired: desired_receiver, server: server_receiver, actions: actions_receiver })
     }
 
     /// Runs until `shutdown`, then stops all sessions. Streams that follow a failover are played where `decisions` say.
@@ -245,6 +250,7 @@ impl Control {
                 self.config = Arc::new(loaded.config);
                 self.vantage = Vantage::of(&self.config, &self.shared.env);
                 self.server.send_replace(Arc::new(self.config.server.clone()));
+                self.actions.send_replace(Arc::new(self.config.actions.clone()));
                 self.read_added_streams();
                 self.discovery.follow(&self.config.discover, |source| self.state.kept_lists(source));
                 self.state.keep_lists_of(&self.discovery.keys());

@@ -3,6 +3,7 @@
 pub mod board;
 pub mod check;
 pub mod checkers;
+pub mod demuxed;
 pub mod dial;
 mod dns;
 mod download;
@@ -38,7 +39,7 @@ mod websocket;
 mod witness;
 
 pub use board::{ReportBoard, Reports};
-pub use check::{Checker, TargetTally};
+pub use check::{BoxFuture, Checker, Look, LookError, TargetTally};
 pub use environment::ProbeEnvironment;
 pub use rtmp::{ProbeContext, ProbeExit};
 pub use tally::StreamTally;

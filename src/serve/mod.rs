@@ -38,6 +38,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::ActStatus;
 use crate::control::ControlHandle;
 use crate::model::server::ServerSpec;
 use crate::store::StoreReader;
@@ -58,6 +59,8 @@ pub struct Views {
     pub self_metrics: Arc<SelfMetrics>,
     /// What load balancers say of themselves.
     pub controllers: Arc<Controllers>,
+    /// What has become of decisions.
+    pub actions: Arc<ActStatus>,
 }
 
 /// Why a server could not start.

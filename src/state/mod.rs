@@ -178,7 +178,7 @@ impl StateFile {
         let Some(path) = &self.path else { return Ok(()) };
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let text = self.document().to_json();
-        write(path, &text).map_err(|source| StateError::Write { path: path.clone(), source })
+        replace(path, &text).map_err(|source| StateError::Write { path: path.clone(), source })
     }
 
     /// Writes changes until the task is dropped. A failure is logged once until writing works again.
@@ -210,7 +210,7 @@ fn read(path: &Path) -> Result<Document, StateError> {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             // Found out now, not at the first verdict.
-            write(path, &Document::default().to_json())
+            replace(path, &Document::default().to_json())
                 .map_err(|source| StateError::Write { path: path.to_owned(), source })?;
             return Ok(Document::default());
         }
@@ -229,7 +229,8 @@ fn read(path: &Path) -> Result<Document, StateError> {
     }
 }
 
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Makes `text` the content of the file at `path`, readable by its owner alone: all of it or, whatever happens, nothing.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;

@@ -162,7 +162,8 @@ impl Store {
     fn publish(&mut self, snapshot: Snapshot, events: Vec<Event>) {
         let now = snapshot.taken_at;
         let decisions = Arc::clone(&snapshot.decisions);
-        self.current.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.current.store(Arc::clone(&snapshot));
         // Views that answer see the change before actuators act on it.
         self.decisions.send_if_modified(|told| {
             let changed = !Arc::ptr_eq(told, &decisions) && !told.tells_the_same(&decisions);
@@ -171,7 +172,7 @@ impl Store {
         });
         for event in events {
             let event = self.events.push(event);
-            self.journal.note(now, &event);
+            self.journal.note(now, &event, &snapshot);
         }
         self.journal.flush(now);
     }

@@ -224,6 +224,7 @@ impl Bench {
             server: spec,
             self_metrics: Arc::new(SelfMetrics::new("0.0.0-test", "abc").unwrap()),
             controllers: Arc::default(),
+            actions: Arc::default(),
         };
         let shutdown = CancellationToken::new();
         let main = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::model::snapshot::Snapshot;
 use crate::model::{Health, TargetClass};
 use crate::serve::documents::{
-    ControllerDocument, FailoverDocument, GroupDocument, PathDocument, StreamSummary, TargetSummary, rfc3339,
+    ActionDocument, ControllerDocument, FailoverDocument, GhostDocument, GroupDocument, PathDocument, StreamSummary,
+    TargetSummary, rfc3339,
 };
 use crate::serve::health::MonitorHealth;
 use crate::serve::moment::Moment;
@@ -33,6 +34,9 @@ pub struct StatusDocument<'s> {
     pub controllers: Vec<ControllerDocument<'s>>,
     /// RFC 3339: since when we have seen nothing at all; `null` while we see.
     pub isolated_since: Option<String>,
+    /// Publications that a media server keeps although their publishers are gone.
+    pub ghosts: Vec<GhostDocument<'s>>,
+    pub actions: Vec<ActionDocument>,
 }
 
 type ByHealth = BTreeMap<&'static str, usize>;
@@ -81,6 +85,7 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
     let groups: Vec<_> = decisions.groups.iter().map(|v| GroupDocument::new(v, &snapshot, &moment)).collect();
     let failovers: Vec<_> = decisions.failovers.iter().map(|v| FailoverDocument::new(v, &snapshot, &moment)).collect();
     let heard = views.controllers.heard(moment.now);
+    let ghosts = views.actions.ghosts();
     let document = StatusDocument {
         at: rfc3339(moment.wall_of(moment.now)),
         monitor: MonitorHealth::read(views, &snapshot, &moment),
@@ -107,6 +112,8 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
         failovers,
         controllers: heard.iter().map(|h| ControllerDocument::new(h, &moment)).collect(),
         isolated_since: snapshot.sight.isolated_since.map(rfc3339),
+        ghosts: ghosts.iter().map(GhostDocument::new).collect(),
+        actions: ActionDocument::all(&views.actions),
     };
     Ok(large_json(StatusCode::OK, &document, place))
 }

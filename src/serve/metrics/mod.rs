@@ -23,6 +23,7 @@ pub use own::SelfMetrics;
 
 use std::time::SystemTime;
 
+use crate::act::{ActStatus, LATENCY_BUCKETS};
 use crate::model::TargetClass;
 use crate::model::snapshot::Snapshot;
 
@@ -64,6 +65,7 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
             replaced.series("", &[reason.as_str()], count);
         }
     }
+    actions(&views.actions, &mut out);
     let reloaded = status.last_reload_success().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let p = ProcessFigures::read();
     let count = |class| Some((snapshot.targets_of(class).len() as u64).into());
@@ -76,7 +78,7 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
             "hmonitor_config_last_reload_success_timestamp_seconds",
             reloaded.map(|at| ((at.as_secs_f64() * 1e3).round() / 1e3).into()),
         ),
-        ("hmonitor_task_panics_total", Some(status.panics().into())),
+        ("hmonitor_task_panics_total", Some((status.panics() + views.actions.panics()).into())),
         ("hmonitor_streams_configured", Some((snapshot.streams.len() as u64).into())),
         ("hmonitor_endpoints_configured", count(TargetClass::Endpoint)),
         ("hmonitor_services_configured", count(TargetClass::Service)),
@@ -94,6 +96,24 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
         write_single(name, value, &mut out);
     }
     Ok(out)
+}
+
+/// What has become of decisions. Present from the start, so that the first increase is seen as one.
+fn actions(status: &ActStatus, out: &mut String) {
+    if let Some(mut writer) = Family::named("hmonitor_actions_total").map(|family| FamilyWriter::new(family, out)) {
+        for (kind, outcome, count) in status.outcomes() {
+            writer.series("", &[kind.as_str(), outcome.as_str()], count);
+        }
+    }
+    if let Some(mut writer) = Family::named("hmonitor_actions_pending").map(|family| FamilyWriter::new(family, out)) {
+        for (kind, count) in status.pending() {
+            writer.series("", &[kind.as_str()], count);
+        }
+    }
+    if let Some(mut writer) = Family::named("hmonitor_decision_latency_seconds").map(|f| FamilyWriter::new(f, out)) {
+        let latency = status.latency();
+        writer.histogram("", &LATENCY_BUCKETS, &latency.counts, latency.sum.as_secs_f64());
+    }
 }
 
 /// Appends one family with one series without labels, if there is a value.
