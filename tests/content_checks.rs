@@ -96,6 +96,10 @@ fn each_fault_is_named_and_nothing_else_is() {
     let sources = sources();
     let start = Instant::now();
     let _publishers: Vec<_> = sources.iter().map(|source| publish(source, &origin.url(source.name))).collect();
+    for source in &sources {
+        let place = format!("live/{}", source.name);
+        eventually("it is on air", SOON * 3, || origin.relayed(&place).filter(|relay| relay.messages > 10));
+    }
     let monitor = Monitor::start(&config(&origin, &sources));
 
     let mut named: BTreeMap<&str, Duration> = BTreeMap::new();
