@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 5 | [`app`], [`cli`] | composition root, commands |
 //! | 4 | [`serve`] | pure views of a snapshot: metrics, health answers, HTTP API, page |
-//! | 3 | [`store`], [`control`] | fold of reports into snapshots; desired state, plan, supervisor |
+//! | 3 | [`store`], [`control`], [`act`] | fold of reports into snapshots; desired state, plan, supervisor; what is done with decisions |
 //! | 2 | [`config`], [`state`], [`probe`], [`libav_pool`], [`sim`] | file to typed specs; what survives a restart; the I/O; worker processes; a simulated origin |
 //! | 1 | [`rtmp`], [`media`], [`health`], [`libav_protocol`] | sans-IO cores: no clock, no runtime, no randomness |
 //! | 0 | [`model`] | words all layers share |
@@ -17,6 +17,7 @@
 //! config, API, discovery -> control -> Desired ---------------------------> store (the only writer)
 //!                              |                                             |
 //!                          supervisor (starts and stops probes)        Arc<Snapshot> -> serve
+//!                                                                      Arc<Decisions> -> act (load balancers, files, receivers)
 //! ```
 //!
 //! What has to be decoded goes to worker processes: the program `rtmp-hmonitor-libav`, the only one that links FFmpeg.
@@ -37,6 +38,7 @@
     clippy::print_stderr
 )]
 
+pub mod act;
 pub mod app;
 pub mod cli;
 pub mod config;

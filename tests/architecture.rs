@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("sim", 2),
     ("store", 3),
     ("control", 3),
+    ("act", 3),
     ("serve", 4),
     ("app", 5),
     ("cli", 5),

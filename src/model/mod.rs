@@ -2,11 +2,14 @@
 //!
 //! Nothing here does I/O, and only [`clock`] reads the time. Depends on std alone.
 
+pub mod action;
 pub mod address;
 pub mod clock;
 pub mod content;
 pub mod demuxed;
 pub mod event;
+pub mod failover;
+pub mod group;
 pub mod health;
 pub mod libav;
 pub mod media_url;
@@ -22,6 +25,8 @@ pub mod target_report;
 pub mod units;
 pub mod url;
 
+pub use failover::FailoverSpec;
+pub use group::GroupSpec;
 pub use health::{Cause, DegradedCause, DownCause, Health};
 pub use name::Name;
 pub use packet::{MediaKind, MediaPacket, PacketKind};

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::model::clock::Clock;
+use crate::model::failover::Decisions;
 use crate::model::snapshot::Snapshot;
 
 use super::events::EventLog;
@@ -14,12 +16,19 @@ use super::events::EventLog;
 pub struct StoreReader {
     pub clock: Clock,
     pub events: Arc<EventLog>,
+    /// Changes when anything that controllers are told changes.
+    pub decisions: watch::Receiver<Arc<Decisions>>,
     current: Arc<ArcSwap<Snapshot>>,
 }
 
 impl StoreReader {
-    pub fn new(clock: Clock, events: Arc<EventLog>, current: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { clock, events, current }
+    pub fn new(
+        clock: Clock,
+        events: Arc<EventLog>,
+        decisions: watch::Receiver<Arc<Decisions>>,
+        current: Arc<ArcSwap<Snapshot>>,
+    ) -> Self {
+        Self { clock, events, decisions, current }
     }
 
     /// The newest snapshot.
