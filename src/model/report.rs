@@ -82,7 +82,7 @@ pub struct TransportReport {
     /// Durations of the newest attempt's phases, in the order of [`Phase::ALL`].
     pub phases: [Option<Duration>; Phase::ALL.len()],
     pub session_start: Option<Instant>,
-    /// RTMP bytes received (after TLS), all sessions.
+    /// RTMP bytes received (after TLS), all sessions; of what is no RTMP the bytes of coded frames.
     pub received_bytes: u64,
     /// Whether the origin has ever answered our ping.
     pub origin_answers_ping: bool,
