@@ -1,0 +1,28 @@
+//! Failover from end to end, with real programs in network namespaces: ffmpeg pushes to a floating address that keepalived
+//! keeps on one of two load balancers, HAProxy leads it to one of two media servers, and the monitor decides to which.
+//!
+//! The short form is part of all tests. `make test-ha` runs the long one: every fault with every method, several times.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod balancer;
+mod bed;
+mod camera;
+mod machine;
+mod network;
+mod restored;
+mod slave;
+mod trial;
+mod viewer;
+mod watcher;
+
+use std::time::Duration;
+
+/// For waits whose length is not what is tested.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether the long form runs.
+fn long() -> bool {
+    std::env::var_os("HMONITOR_HA_LONG").is_some()
+}
