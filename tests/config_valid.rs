@@ -119,7 +119,7 @@ fn the_full_file_loads_as_written() {
 
     assert_eq!(config.server.tokens.iter().map(|t| t.role).collect::<Vec<_>>(), [Role::Operate, Role::Read]);
     assert_eq!(config.server.tokens[0].secret.expose(), "operate-token-1");
-    assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Json));
+    assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Ecs));
     assert_eq!(config.server.modules[0].allow.len(), 3);
     assert_eq!(config.server.modules[0].policy.expect.video.fps.min, Some(24.0));
     assert_eq!(config.supervisor.backoff_max, Duration::from_secs(5));

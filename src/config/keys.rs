@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::action_keys::ACTIONS;
 use super::publications::KEEP;
 use super::recipe::ADDRESS;
 use super::shape::Shape::{
@@ -9,7 +10,8 @@ use super::shape::Shape::{
 };
 use super::shape::{Key, Shape, key, required, words};
 use super::text::{TEMPLATE, TEMPLATE_URL};
-use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use super::{LogFileSpec, LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
 use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
 
@@ -34,8 +36,9 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
     key("state_file", Path, "Where decisions and streams added at run time survive a restart. Default: nowhere."),
     key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
-    key("log", Table(&[LOG]), "Logging, to standard error."),
+    key("log", Table(&[LOG]), "Logging, to standard error and to a file."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
+    key("libav", Table(&[LIBAV]), "The worker processes that decode with FFmpeg's libraries."),
     key("defaults", DEFAULTS, "What every stream inherits."),
     key("streams", List(&STREAM), "The streams to watch."),
     key("templates", List(&TEMPLATE_ENTRY), "Many similar streams or endpoints from lists and ranges of names."),
@@ -54,6 +57,7 @@ pub(super) const ROOT: Shape = Table(&[&[
         List(&Text),
         "Endpoints whose success shows that we can see the network at all. Default: the default gateway, by ICMP, when there are groups.",
     ),
+    key("actions", ACTIONS, "What is done with decisions on groups and failovers. Default: nothing but answers."),
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 
@@ -249,6 +253,16 @@ const SCHEDULE: &[Key] = &[
 const SERVER: &[Key] = &[
     key("listen", Address, "Address of everything. Default 0.0.0.0:9935."),
     key("health_listen", Either(&["none"], &Address), "Address of health answers alone. Default 0.0.0.0:9937."),
+    key(
+        "agent_listen",
+        Either(&["none"], &Address),
+        "Address for HAProxy's agent checks, such as 0.0.0.0:9936. Default none.",
+    ),
+    key(
+        "unix_listen",
+        Path,
+        "Unix socket (mode 0660) with all of listen, plain; reading needs no token there. Default: none.",
+    ),
     key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
     key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
     key("read", Choice(words!(ReadAccess)), "Whether reading needs a token. Default open."),
@@ -269,6 +283,8 @@ const LIMITS: &[Key] = &[
         .or(|| ServerLimits::default().connections.to_string()),
     key("health_connections", Count(1, 65_536), "Connections to health_listen.")
         .or(|| ServerLimits::default().health_connections.to_string()),
+    key("agent_connections", Count(1, 65_536), "Connections to agent_listen.")
+        .or(|| ServerLimits::default().agent_connections.to_string()),
     key(
         "request_timeout",
         ms(100, 10 * MINUTE),
@@ -283,8 +299,22 @@ const LIMITS: &[Key] = &[
 ];
 
 const LOG: &[Key] = &[
-    key("format", Choice(words!(LogFormat)), "Default pretty."),
+    key(
+        "format",
+        Choice(words!(LogFormat)),
+        "ecs: documents of the Elastic Common Schema, one a line. Default pretty.",
+    ),
     key("level", Text, "error, warn, info (default), debug, trace, or a filter such as info,rtmp_hmonitor=debug."),
+    key("file", Table(&[LOG_FILE]), "A file beside standard error, bounded in size and age. Default: none."),
+];
+
+const LOG_FILE: &[Key] = &[
+    required("path", Path, "The file; older ones are path.1, path.2 and so on."),
+    key("max_size", Count(4096, 1 << 40), "Bytes after which a new file begins.")
+        .or(|| LogFileSpec::default().max_size.to_string()),
+    key("max_age", ms(MINUTE, 400 * DAY), "Age of its first line after which a new file begins.")
+        .or(|| duration(LogFileSpec::default().max_age)),
+    key("keep", Count(0, 1000), "Older files that stay.").or(|| LogFileSpec::default().keep.to_string()),
 ];
 
 const SUPERVISOR: &[Key] = &[
@@ -292,6 +322,12 @@ const SUPERVISOR: &[Key] = &[
         .or(|| duration(SupervisorSpec::default().backoff_max)),
     key("connects_per_second_per_origin", Count(1, 10_000), "Connection attempts to one origin.")
         .or(|| SupervisorSpec::default().connects_per_second_per_origin.to_string()),
+];
+
+const LIBAV: &[Key] = &[
+    key("worker", Path, "The workers' program. Default: rtmp-hmonitor-libav beside the monitor's."),
+    key("inspectors", Count(1, 64), "Processes that decode samples.")
+        .or(|| LibavSpec::default().inspectors.to_string()),
 ];
 
 const PROBE: &[Key] = &[key("modules", List(&MODULE), "Named ways to probe a target.")];

@@ -30,6 +30,8 @@ use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
+use crate::libav_pool::LibavPool;
+use crate::model::action::ActionSpecs;
 use crate::model::failover::{Decisions, FailoverPin};
 use crate::model::group::{Maintenance, MaintenanceState};
 use crate::model::server::ServerSpec;
@@ -84,6 +86,7 @@ pub struct Control {
     status: Arc<ControlStatus>,
     desired: watch::Sender<Desired>,
     server: watch::Sender<Arc<ServerSpec>>,
+    actions: watch::Sender<Arc<ActionSpecs>>,
     commands: mpsc::Receiver<Command>,
     shared: Arc<Shared>,
     pool: Arc<ProbePool>,
@@ -97,6 +100,7 @@ pub struct Outlets {
     pub handle: ControlHandle,
     pub desired: watch::Receiver<Desired>,
     pub server: watch::Receiver<Arc<ServerSpec>>,
+    pub actions: watch::Receiver<Arc<ActionSpecs>>,
 }
 
 impl Control {
@@ -120,12 +124,14 @@ impl Control {
             limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
+            libav: LibavPool::new(&config.libav, Arc::clone(status.worker_ends())),
             pinger: OnceCell::new(),
         });
         let wall = SystemTime::now();
         let silences = state.silences().into_iter().filter(|(_, s)| s.until.is_none_or(|until| until > wall)).collect();
         let (desired, desired_receiver) = watch::channel(Desired::default());
         let (server, server_receiver) = watch::channel(Arc::new(config.server.clone()));
+        let (actions, actions_receiver) = watch::channel(Arc::new(config.actions.clone()));
         let mut control = Self {
             path,
             environment,
@@ -140,6 +146,7 @@ impl Control {
             status,
             desired,
             server,
+            actions,
             commands,
             supervisor: Supervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
             targets: TargetSupervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
@@ -151,7 +158,7 @@ impl Control {
         control.discovery.follow(&control.config.discover, |source| control.state.kept_lists(source));
         // The store folds this before it answers anything, so that no configured stream is ever an unknown name.
         control.desired.send_replace(control.merge());
-        (control, Outlets { handle, desired: desired_receiver, server: server_receiver })
+        (control, Outlets { handle, desired: desired_receiver, server: server_receiver, actions: actions_receiver })
     }
 
     /// Runs until `shutdown`, then stops all sessions. Streams that follow a failover are played where `decisions` say.
@@ -243,6 +250,7 @@ impl Control {
                 self.config = Arc::new(loaded.config);
                 self.vantage = Vantage::of(&self.config, &self.shared.env);
                 self.server.send_replace(Arc::new(self.config.server.clone()));
+                self.actions.send_replace(Arc::new(self.config.actions.clone()));
                 self.read_added_streams();
                 self.discovery.follow(&self.config.discover, |source| self.state.kept_lists(source));
                 self.state.keep_lists_of(&self.discovery.keys());
@@ -268,9 +276,12 @@ impl Control {
         let differs = [
             ("server.listen", old.listen != new_server.listen),
             ("server.health_listen", old.health_listen != new_server.health_listen),
+            ("server.agent_listen", old.agent_listen != new_server.agent_listen),
+            ("server.unix_listen", old.unix_listen != new_server.unix_listen),
             ("state_file", self.config.state_file != new.state_file),
             ("log", self.config.log != new.log),
             ("supervisor", self.config.supervisor != new.supervisor),
+            ("libav", self.config.libav != new.libav),
         ];
         for (key, _) in differs.into_iter().filter(|(_, differs)| *differs) {
             tracing::warn!(key, "this change takes effect at the next start");

@@ -151,9 +151,25 @@ pub struct Decisions {
     pub groups: Arc<[Arc<GroupView>]>,
     /// Sorted by name.
     pub failovers: Arc<[Arc<FailoverView>]>,
+    /// Groups that a reload removed and whose last answer is still kept, sorted by name.
+    pub departed_groups: Arc<[Arc<GroupView>]>,
+    /// Likewise for failovers.
+    pub departed_failovers: Arc<[Arc<FailoverView>]>,
 }
 
 impl Decisions {
+    /// Whether controllers are told the same: all but when it was last looked at.
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        fn same<V>(a: &[Arc<V>], b: &[Arc<V>], alike: impl Fn(&V, &V) -> bool) -> bool {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b) || alike(a, b))
+        }
+        self.complete == other.complete
+            && same(&self.groups, &other.groups, |a, b| GroupView { observed_at: b.observed_at, ..a.clone() } == *b)
+            && same(&self.failovers, &other.failovers, |a, b| {
+                FailoverView { observed_at: b.observed_at, ..a.clone() } == *b
+            })
+    }
+
     pub fn group(&self, name: &str) -> Option<&Arc<GroupView>> {
         self.groups.binary_search_by(|v| v.spec.name.as_str().cmp(name)).ok().and_then(|i| self.groups.get(i))
     }

@@ -119,7 +119,8 @@ pub struct GroupView {
     pub eligible: Option<bool>,
     /// Whether it serves. `None`: it is not its turn, it has only just begun (`settle`), or nothing is known.
     pub serving: Option<bool>,
-    /// Healthy members over expected ones, 0 to 1; 1 without members.
+    /// Share of the expected members that do not count against it, 0 to 1; 1 without members. A candidate's missing streams count only when
+    /// their origin is to blame. Above 0 while the answer is healthy: a load balancer takes a weight of 0 for an end of service.
     pub weight: f64,
     pub members: MemberCounts,
     /// Of members that are down, each once.

@@ -41,6 +41,11 @@ impl Namespace {
         namespace
     }
 
+    /// The name of the cable's end inside.
+    pub fn interface(&self) -> &str {
+        &self.inside
+    }
+
     /// A command that runs inside.
     pub fn command(&self, name: &str, package: &str) -> Command {
         let mut command = mortal("nsenter", "util-linux");

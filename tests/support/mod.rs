@@ -177,6 +177,8 @@ pub fn server_spec() -> ServerSpec {
     ServerSpec {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         health_listen: None,
+        agent_listen: None,
+        unix_listen: None,
         tls: None,
         tokens: vec![token(Role::Operate, OPERATE), token(Role::Read, READ)],
         read: ReadAccess::Open,
@@ -220,6 +222,8 @@ impl Bench {
             control,
             server: spec,
             self_metrics: Arc::new(SelfMetrics::new("0.0.0-test", "abc").unwrap()),
+            controllers: Arc::default(),
+            actions: Arc::default(),
         };
         let shutdown = CancellationToken::new();
         let main = TcpListener::bind("127.0.0.1:0").await.unwrap();
