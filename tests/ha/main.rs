@@ -26,3 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn long() -> bool {
     std::env::var_os("HMONITOR_HA_LONG").is_some()
 }
+
+/// How often each measurement of the long form is made.
+fn runs() -> usize {
+    std::env::var("HMONITOR_HA_RUNS").map_or(5, |runs| runs.parse().unwrap())
+}

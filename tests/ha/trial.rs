@@ -47,6 +47,8 @@ impl Fault {
 pub struct Outcome {
     /// Until HAProxy did not use the slave any more, or the other balancer had the floating address.
     pub noticed: Option<Duration>,
+    /// Until the last camera had been let go and tried again.
+    pub again: Option<Duration>,
     /// Until all streams played again.
     pub restored: Option<Duration>,
 }
@@ -76,7 +78,8 @@ fn inflict(bed: &mut Bed, fault: Fault) -> Instant {
 }
 
 fn observe(bed: &Bed, fault: Fault, start: Instant, limit: Duration) -> Outcome {
-    let mut outcome = Outcome { noticed: None, restored: None };
+    let mut outcome = Outcome { noticed: None, again: None, restored: None };
+    let attempts = bed.attempts();
     // What was under way when it happened is no sign of recovery.
     let broken = start + Duration::from_millis(100);
     while start.elapsed() < limit && (outcome.noticed.is_none() || outcome.restored.is_none()) {
@@ -86,6 +89,10 @@ fn observe(bed: &Bed, fault: Fault, start: Instant, limit: Duration) -> Outcome 
                 false => !bed.balancers[0].uses("slave-1"),
             };
             outcome.noticed = noticed.then(|| start.elapsed());
+        }
+        let tried = |(now, before): (usize, &usize)| now > *before;
+        if outcome.again.is_none() && bed.attempts().into_iter().zip(&attempts).all(tried) {
+            outcome.again = Some(start.elapsed());
         }
         outcome.restored = outcome.restored.or_else(|| Some(bed.all_play_since(broken)?.duration_since(start)));
         std::thread::sleep(Duration::from_millis(5));
