@@ -61,6 +61,9 @@ pub struct Site {
     pub vip: Ipv4Addr,
     pub monitor: Ipv4Addr,
     pub slaves: Vec<(&'static str, Ipv4Addr)>,
+    /// What keepalived touches when the address moves. On a shared file system here; elsewhere the script would say it to the monitor's
+    /// machine.
+    pub moved: PathBuf,
 }
 
 pub struct Balancer {
@@ -91,8 +94,9 @@ impl Balancer {
         eventually("HAProxy", PATIENCE, || self.ask("show info").filter(|answer| !answer.is_empty()));
     }
 
-    /// Lets it compete for the floating address with the balancer at `peer`.
-    pub fn start_keepalived(&mut self, vip: Ipv4Addr, peer: Ipv4Addr, priority: u8) {
+    /// Lets it compete for the floating address with the balancer at `peer`. Who loses it cuts its sessions.
+    pub fn start_keepalived(&mut self, site: &Site, peer: Ipv4Addr, priority: u8) {
+        let (vip, moved) = (site.vip, site.moved.display());
         let (socket, directory) = (self.socket(), self.directory.display().to_string());
         let socat = program("socat", "socat").display().to_string();
         let mut cut = String::new();
@@ -104,7 +108,7 @@ impl Balancer {
                 socket.display()
             );
         }
-        self.script("notify", &format!("echo $3 > {directory}/vrrp\n[ \"$3\" = MASTER ] && exit 0\n{cut}"));
+        self.script("notify", &format!("echo $3 > {directory}/vrrp\ntouch {moved}\n[ \"$3\" = MASTER ] && exit 0\n{cut}"));
         self.script(
             "check",
             &format!("exec {socat} -T0.5 -u OPEN:/dev/null UNIX-CONNECT:{},connect-timeout=0.5", socket.display()),
@@ -202,7 +206,7 @@ fn field(text: &str, name: &str) -> Option<String> {
 }
 
 fn haproxy_config(site: &Site, machine: &Machine, directory: &Path) -> String {
-    let Site { method, vip, monitor, slaves } = site;
+    let Site { method, vip, monitor, slaves, .. } = site;
     let (own, sock) = (machine.address, directory.join("haproxy.sock"));
     let mut text = format!(
         "global\n  stats socket {} mode 600 level admin expose-fd listeners\n  stats socket ipv4@{own}:{CONTROL} level admin\n  \

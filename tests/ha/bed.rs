@@ -16,6 +16,8 @@ use crate::viewer::Viewer;
 use crate::watcher::Watcher;
 
 pub const CAMERAS: [&str; 3] = ["cam-1", "cam-2", "cam-3"];
+/// File that is touched when the floating address moves.
+pub const MOVED: &str = "address-moved";
 const SLAVES: [&str; 3] = ["slave-1", "slave-2", "slave-3"];
 
 /// What is to be built.
@@ -67,14 +69,15 @@ impl Bed {
             vip,
             monitor: switch.address(25),
             slaves: slaves.iter().map(|slave| (slave.machine.name, slave.machine.address)).collect(),
+            moved: path.join(MOVED),
         };
         let mut balancers: Vec<_> = [("lb-1", 11), ("lb-2", 12)]
             .map(|(name, host)| Balancer::start(switch.machine(name, host), path, &site))
             .into();
         let (first, second) = (switch.address(11), switch.address(12));
-        balancers[0].start_keepalived(vip, second, 150);
+        balancers[0].start_keepalived(&site, second, 150);
         eventually("the floating address", PATIENCE, || balancers[0].has_address().then_some(()));
-        balancers[1].start_keepalived(vip, first, 100);
+        balancers[1].start_keepalived(&site, first, 100);
         let place = switch.machine("cameras", 14);
         for (at, _) in CAMERAS.iter().enumerate() {
             place.ip(&format!("address add {}/27 dev eth0", switch.address(15 + at as u8)));

@@ -6,13 +6,20 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[path = "../actuators/receiver.rs"]
+#[allow(dead_code, reason = "some of it is for other tests")]
+mod receiver;
+
+mod afterwards;
 mod balancer;
 mod bed;
 mod camera;
 mod machine;
 mod network;
+mod patrol;
 mod restored;
 mod slave;
+mod steady;
 mod trial;
 mod viewer;
 mod watcher;

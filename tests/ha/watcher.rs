@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::PATIENCE;
 use crate::balancer::{CONTROL, MASTER, Method};
-use crate::bed::{Bed, CAMERAS, Plan};
+use crate::bed::{Bed, CAMERAS, MOVED, Plan};
 use crate::harness::{Answer, eventually, http, signal};
 use crate::machine::{Machine, Program};
 use crate::slave::{RTMP, WEB};
@@ -128,9 +128,27 @@ impl Watcher {
             let all = |list: &str, good: &dyn Fn(&Value) -> bool| status[list].as_array().unwrap().iter().all(good);
             let settled = all("streams", &|stream| stream["health"] == "up")
                 && all("groups", &|group| group["eligible"] == true)
-                && all("failovers", &|failover| failover["active"] == "slave-1");
+                && all("failovers", &|failover| failover["active"] == "slave-1")
+                // Streams count once the first decision has settled.
+                && self.document("groups/slave-1")["serving"] == true;
             settled.then_some(())
         });
+    }
+
+    /// Waits until all streams are in this state.
+    pub fn wait_for_streams(&self, health: &str) {
+        eventually(&format!("streams that are {health}"), PATIENCE, || {
+            let status = self.document("status");
+            status["streams"].as_array().unwrap().iter().all(|stream| stream["health"] == health).then_some(())
+        });
+    }
+
+    /// Switches since it started, apart from the first decision.
+    pub fn switches(&self) -> u64 {
+        let text = self.try_get("/metrics").unwrap().body;
+        let lines = text.lines().filter(|line| line.starts_with("hmonitor_failover_switches_total{"));
+        let counted = lines.filter(|line| !line.contains("reason=\"initial\""));
+        counted.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Waits for a switch to `candidate`.
@@ -201,7 +219,7 @@ fn configuration(bed: &Bed, plan: Plan, own: Ipv4Addr) -> String {
                 line(format!("        - {{ server: ingest/{candidate}, group: {candidate}, failover: ingest }}"));
             }
         }
-        line("  ghosts:\n    clear:".to_owned());
+        line(format!("  ghosts:\n    notify_file: {}\n    clear:", bed.path().join(MOVED).display()));
         for slave in watched {
             let (name, address) = (slave.machine.name, slave.machine.address);
             line(format!("      - {{ service: {name}-stat, control: \"http://{address}:{WEB}/control\" }}"));
