@@ -8,7 +8,7 @@ RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
 
-.PHONY: help run test lint format bench fuzz build
+.PHONY: help run test test-ha lint format bench fuzz build
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ build: ## build the release binary
 test: ## install what is missing and run all tests
 	@.ci/install test
 	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --no-fail-fast
+
+test-ha: ## measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
+	@.ci/install test
+	HMONITOR_HA_LONG=1 $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --release --test ha -- --test-threads=1 --nocapture
 
 lint: ## check formatting, lints and docs
 	@.ci/install build
