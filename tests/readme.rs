@@ -54,9 +54,8 @@ fn the_route_table_is_the_router_s() {
 #[test]
 fn every_cause_is_explained() {
     let text = readme();
-    let content = ["black", "frozen", "silent", "undecodable"];
     let causes = DownCause::ALL.iter().map(|c| c.as_str()).chain(DegradedCause::ALL.iter().map(|c| c.as_str()));
-    for cause in causes.filter(|c| !content.contains(c)) {
+    for cause in causes {
         assert!(text.contains(&format!("`{cause}`")), "the README does not explain {cause}");
     }
 }
