@@ -125,7 +125,7 @@ fn ping(duration: Duration) -> Result<()> {
                     CheckSpec { interval: second, timeout: second, down_after: 3, check: Check::Icmp(check.clone()) };
                 let mut tally = PingTally::new(env.clock.now(), fastrand::u16(..));
                 let publish = |report: TargetReport, urgent| board.publish_target(&id, report, urgent);
-                icmp::watch(&env, &pinger, &spec, &check, &mut tally, &publish).await;
+                icmp::watch(&env, &pinger, &spec, &check, &mut tally, &tokio::sync::Notify::new(), &publish).await;
             });
         }
         let end = Instant::now() + duration;

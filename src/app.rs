@@ -1,22 +1,24 @@
 //! Composition root: reads the configuration, starts every part, and stops them in the right order.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
-use crate::config::{self, Config, LogFormat, LogSpec};
+use crate::act::{self, ActStatus};
+use crate::config::{self, Config};
 use crate::control::{Control, ControlHandle, Outlets, ProbePool};
+use crate::model::action::ActionSpecs;
 use crate::model::clock::{Clock, HEARTBEAT};
 use crate::model::server::ServerSpec;
 use crate::model::target::Check;
@@ -24,15 +26,23 @@ use crate::probe::icmp::Pinger;
 use crate::probe::{ProbeEnvironment, ReportBoard};
 use crate::serve::{self, SelfMetrics, Views};
 use crate::state::StateFile;
-use crate::store::Store;
+use crate::store::{Store, StoreReader};
+
+mod ecs;
+mod log_file;
+mod logging;
+
+pub use log_file::LogFile;
+pub use logging::{LogGuard, log_directives, start_logging};
 
 /// Threads for the store, control, metrics, API and page. Probes and health answers have their own.
 const MAIN_THREADS: usize = 2;
 
 /// File descriptors beside those of streams and checks: listeners, their connections, files.
 const OTHER_FILES: u64 = 600;
-/// Log lines that may wait to be written.
-const LOG_LINES: usize = 10_000;
+/// Owner and group may connect to the Unix socket.
+const SOCKET_MODE: u32 = 0o660;
+const SOCKET_BACKLOG: i32 = 128;
 
 /// What to run.
 #[derive(Debug)]
@@ -62,6 +72,7 @@ pub fn run(options: Options) -> Result<()> {
 
     let main = Builder::new_multi_thread().worker_threads(MAIN_THREADS).thread_name("main").enable_all().build()?;
     let listeners = Listeners::bind(&main, &server)?;
+    let socket = server.unix_listen.clone();
 
     let entered = main.enter();
     let env = ProbeEnvironment::new(clock.clone());
@@ -79,14 +90,25 @@ pub fn run(options: Options) -> Result<()> {
         Arc::clone(&pool),
     );
     drop(entered);
-    let Outlets { handle, desired, server } = outlets;
+    let Outlets { handle, desired, server, actions } = outlets;
     let (store, reader) = Store::new(clock, board, desired, Arc::clone(&state));
     let self_metrics = SelfMetrics::new(env!("CARGO_PKG_VERSION"), env!("HMONITOR_REVISION"))?;
-    let views = Views { store: reader, control: handle.clone(), server, self_metrics: Arc::new(self_metrics) };
+    let act_status = Arc::new(ActStatus::default());
+    let inputs = act_inputs(&reader, Arc::clone(&act_status));
+    let views = Views {
+        store: reader,
+        control: handle.clone(),
+        server,
+        self_metrics: Arc::new(self_metrics),
+        controllers: Arc::default(),
+        actions: act_status,
+    };
 
     // Health answers begin before anything else and end after everything else.
-    let health = HealthThread::start(listeners.health, views.clone())?;
+    let stop_serving = CancellationToken::new();
+    let health = HealthThread::start(listeners.health, listeners.agent, views.clone(), stop_serving.clone())?;
     let health_ended = health.ended.clone();
+    let acting = ActThread::start(actions, inputs)?;
     let parts = Parts {
         control,
         store,
@@ -94,11 +116,19 @@ pub fn run(options: Options) -> Result<()> {
         handle,
         state: Arc::clone(&state),
         main: listeners.main,
+        unix: listeners.unix,
+        stop_serving,
         health_ended,
+        acting: acting.clone(),
         shutdown_timeout,
     };
     let result = main.block_on(supervise(parts));
+    acting.wait_stopped();
     health.stop();
+    if let Some(path) = socket {
+        // One that stays is made room for at the next start.
+        let _ = std::fs::remove_file(path);
+    }
     // What the last moments brought, whatever ended the run.
     let saved = state.save();
     main.shutdown_background();
@@ -112,28 +142,56 @@ struct Parts {
     handle: ControlHandle,
     state: Arc<StateFile>,
     main: TcpListener,
+    unix: Option<UnixListener>,
+    stop_serving: CancellationToken,
     health_ended: CancellationToken,
+    acting: ActThread,
     shutdown_timeout: Duration,
 }
 
 /// Runs all parts. The end of a critical one is the end of the process: a monitor that runs on without its store would lie.
 async fn supervise(parts: Parts) -> Result<()> {
-    let Parts { control, store, views, handle, state, main, health_ended, shutdown_timeout } = parts;
-    let (stop_serving, stop_watching) = (CancellationToken::new(), CancellationToken::new());
+    let Parts {
+        control,
+        store,
+        views,
+        handle,
+        state,
+        main,
+        unix,
+        stop_serving,
+        health_ended,
+        acting,
+        shutdown_timeout,
+    } = parts;
+    let stop_watching = CancellationToken::new();
     let mut critical: JoinSet<&'static str> = JoinSet::new();
     critical.spawn(async move {
         health_ended.cancelled().await;
         "health server"
     });
+    let acting_ended = acting.ended.clone();
+    critical.spawn(async move {
+        acting_ended.cancelled().await;
+        "the actuators' thread"
+    });
     critical.spawn(async move {
         store.run().await;
         "store"
     });
+    let decisions = views.store.decisions.clone();
     let watching = stop_watching.clone();
     critical.spawn(async move {
-        control.run(watching).await;
+        control.run(decisions, watching).await;
         "control"
     });
+    if let Some(listener) = unix {
+        let (views, serving) = (views.clone(), stop_serving.clone());
+        critical.spawn(async move {
+            serve::run_unix(listener, views, serving).await;
+            "unix server"
+        });
+    }
     let serving = stop_serving.clone();
     critical.spawn(async move {
         if let Err(error) = serve::run_main(main, views, serving).await {
@@ -174,7 +232,10 @@ async fn supervise(parts: Parts) -> Result<()> {
     }
 
     tracing::info!("stopping");
-    // Health answers go on from the last picture to the very end: a check that is refused counts against every target.
+    // First of all, so that nothing that ends now looks like a decision to anybody.
+    acting.stop.cancel();
+    // Health answers go on from the last picture to the very end: a check that is refused counts against every target. The agent goes
+    // silent, which leaves everything as it was said last.
     stop_serving.cancel();
     stop_watching.cancel();
     let finished = async {
@@ -197,7 +258,7 @@ async fn supervise(parts: Parts) -> Result<()> {
     Ok(())
 }
 
-/// Health answers on a thread and runtime of their own, so that no scrape or slow browser delays a load balancer.
+/// Health answers and agent checks on a thread and runtime of their own, so that no scrape or slow browser delays a load balancer.
 struct HealthThread {
     stop: CancellationToken,
     /// Cancelled when the server has ended, for whatever reason. Never without a listener.
@@ -206,18 +267,37 @@ struct HealthThread {
 }
 
 impl HealthThread {
-    fn start(listener: Option<std::net::TcpListener>, views: Views) -> Result<Self> {
+    /// The agent goes silent when `stopping` begins.
+    fn start(
+        health: Option<std::net::TcpListener>,
+        agent: Option<std::net::TcpListener>,
+        views: Views,
+        stopping: CancellationToken,
+    ) -> Result<Self> {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-        let Some(listener) = listener else { return Ok(Self { stop, ended, thread: None }) };
+        if health.is_none() && agent.is_none() {
+            return Ok(Self { stop, ended, thread: None });
+        }
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let listener = {
+        let (health, agent) = {
             let _entered = runtime.enter();
-            TcpListener::from_std(listener)?
+            (health.map(TcpListener::from_std).transpose()?, agent.map(TcpListener::from_std).transpose()?)
         };
         let (stopped, guard) = (stop.clone(), ended.clone().drop_guard());
         let serve = move || {
             let _guard = guard;
-            runtime.block_on(serve::run_health(listener, views, stopped));
+            let health = async {
+                match health {
+                    Some(listener) => serve::run_health(listener, views.clone(), stopped).await,
+                    None => stopped.cancelled().await,
+                }
+            };
+            let agent = async {
+                if let Some(listener) = agent {
+                    serve::run_agent(listener, views.clone(), stopping).await;
+                }
+            };
+            runtime.block_on(async { tokio::join!(health, agent) });
         };
         let thread =
             thread::Builder::new().name("health".into()).spawn(serve).context("cannot start the health thread")?;
@@ -239,10 +319,60 @@ impl HealthThread {
     }
 }
 
+/// What actuators look at, and whom they tell.
+fn act_inputs(store: &StoreReader, status: Arc<ActStatus>) -> act::Inputs {
+    let (snapshots, events) = (store.clone(), Arc::clone(&store.events));
+    act::Inputs {
+        clock: store.clock.clone(),
+        decisions: store.decisions.clone(),
+        snapshot: Arc::new(move || snapshots.snapshot()),
+        events: Arc::new(move |event| drop(events.push(event))),
+        status,
+    }
+}
+
+/// Actuators on a thread and runtime of their own: a program, a disk or a load balancer that hangs delays nobody else.
+#[derive(Clone)]
+struct ActThread {
+    stop: CancellationToken,
+    /// Cancelled when the thread has ended, for whatever reason.
+    ended: CancellationToken,
+}
+
+impl ActThread {
+    fn start(specs: watch::Receiver<Arc<ActionSpecs>>, inputs: act::Inputs) -> Result<Self> {
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let runtime = Builder::new_current_thread().thread_name("act-file").enable_all().build()?;
+        let (stopped, guard) = (stop.clone(), ended.clone().drop_guard());
+        let run = move || {
+            let _guard = guard;
+            runtime.block_on(act::run(specs, inputs, stopped));
+            // What is under way is dropped, and what waits on files is not waited for.
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("act".into()).spawn(run).context("cannot start the actuators' thread")?;
+        Ok(Self { stop, ended })
+    }
+
+    /// Falls silent; nothing that has been told is taken back.
+    fn wait_stopped(self) {
+        self.stop.cancel();
+        // Programs are killed on the way out; that takes microseconds.
+        for _ in 0..50 {
+            if self.ended.is_cancelled() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Listeners {
     main: TcpListener,
     health: Option<std::net::TcpListener>,
+    agent: Option<std::net::TcpListener>,
+    unix: Option<UnixListener>,
 }
 
 impl Listeners {
@@ -253,13 +383,49 @@ impl Listeners {
             listener.with_context(|| format!("cannot listen on {address} ({key})"))
         };
         let health = server.health_listen.map(|address| bind("server.health_listen", address)).transpose()?;
+        let agent = server.agent_listen.map(|address| bind("server.agent_listen", address)).transpose()?;
+        let unix = server.unix_listen.as_deref().map(|path| {
+            let listener = listen_at(path).and_then(|listener| {
+                let _entered = runtime.enter();
+                UnixListener::from_std(listener)
+            });
+            listener.with_context(|| format!("cannot listen on {} (server.unix_listen)", path.display()))
+        });
         let listeners = Self {
             main: bind("server.listen", server.listen)?,
             health: health.map(TcpListener::into_std).transpose()?,
+            agent: agent.map(TcpListener::into_std).transpose()?,
+            unix: unix.transpose()?,
         };
-        tracing::info!(listen = %server.listen, health = ?server.health_listen, "listening");
+        tracing::info!(
+            listen = %server.listen, health = ?server.health_listen, agent = ?server.agent_listen,
+            unix = ?server.unix_listen, "listening"
+        );
         Ok(listeners)
     }
+}
+
+/// Listens on a Unix socket that our group may use, too. What an earlier process has left at `path` makes room; a socket that somebody
+/// listens on does not.
+fn listen_at(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let address = SockAddr::unix(path)?;
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        probe.set_nonblocking(true)?;
+        match probe.connect(&address) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&address)?;
+    // Nobody can connect before it listens.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    socket.listen(SOCKET_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// Takes all the file descriptors that we may have: every stream and check needs one, and the usual soft limit is 1,024.
@@ -289,33 +455,6 @@ pub fn beat(clock: &Clock) -> Result<()> {
     };
     thread::Builder::new().name("heartbeat".into()).spawn(heartbeat).context("cannot start the heartbeat")?;
     Ok(())
-}
-
-/// What is logged at `level` (a level, or directives as in `RUST_LOG`).
-pub fn log_directives(level: &str) -> String {
-    // The verifier logs every certificate it refuses as an error. The stream's own line says so, once and by name. The WebSocket
-    // library traces whole requests with the tokens in them: it comes last, so that nothing said before turns that on.
-    format!("rustls_platform_verifier=off,{level},tungstenite=info,tokio_tungstenite=info")
-}
-
-/// Logs to standard error. `RUST_LOG` wins over the configured level.
-///
-/// A thread of its own writes, and lines that it cannot keep up with are dropped: a log that blocks or cannot be written must not stop
-/// the monitor. Keep the guard: it writes what is left when it is dropped.
-pub fn start_logging(spec: &LogSpec) -> Result<WorkerGuard> {
-    use std::io::IsTerminal;
-    use tracing_subscriber::EnvFilter;
-    let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
-    let directives = log_directives(&directives);
-    let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
-    let started = match spec.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-    };
-    started.map_err(|e| anyhow!("cannot start logging: {e}"))?;
-    Ok(guard)
 }
 
 /// Says where a panic happened: in the log, or on standard error where there is none. A message with values in it is left out: slicing

@@ -6,9 +6,9 @@
 //! |---|---|---|
 //! | 5 | [`app`], [`cli`] | composition root, commands |
 //! | 4 | [`serve`] | pure views of a snapshot: metrics, health answers, HTTP API, page |
-//! | 3 | [`store`], [`control`] | fold of reports into snapshots; desired state, plan, supervisor |
-//! | 2 | [`config`], [`state`], [`probe`], [`sim`] | file to typed specs; what survives a restart; the I/O; a simulated origin |
-//! | 1 | [`rtmp`], [`media`], [`health`] | sans-IO cores: no clock, no runtime, no randomness |
+//! | 3 | [`store`], [`control`], [`act`] | fold of reports into snapshots; desired state, plan, supervisor; what is done with decisions |
+//! | 2 | [`config`], [`state`], [`probe`], [`libav_pool`], [`sim`] | file to typed specs; what survives a restart; the I/O; worker processes; a simulated origin |
+//! | 1 | [`rtmp`], [`media`], [`health`], [`libav_protocol`] | sans-IO cores: no clock, no runtime, no randomness |
 //! | 0 | [`model`] | words all layers share |
 //!
 //! ```text
@@ -17,7 +17,10 @@
 //! config, API, discovery -> control -> Desired ---------------------------> store (the only writer)
 //!                              |                                             |
 //!                          supervisor (starts and stops probes)        Arc<Snapshot> -> serve
+//!                                                                      Arc<Decisions> -> act (load balancers, files, receivers)
 //! ```
+//!
+//! What has to be decoded goes to worker processes: the program `rtmp-hmonitor-libav`, the only one that links FFmpeg.
 //!
 //! Invariants: time is an argument below layer 2; reports are cumulative and latest wins; every view reads one snapshot; evidence
 //! that is too old is `unknown`, never `up`; nothing a peer sends can panic a task for good or grow memory without bound.
@@ -35,11 +38,14 @@
     clippy::print_stderr
 )]
 
+pub mod act;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod health;
+pub mod libav_pool;
+pub mod libav_protocol;
 pub mod media;
 pub mod model;
 pub mod probe;

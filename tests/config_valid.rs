@@ -52,6 +52,7 @@ fn a_url_alone_is_enough() {
     assert_eq!((stream.probe.watch, stream.source), (Watch::Always, SpecSource::File));
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:9935");
     assert_eq!(config.server.health_listen.unwrap().to_string(), "0.0.0.0:9937");
+    assert_eq!((config.server.agent_listen, &config.server.unix_listen), (None, &None));
     assert!(config.warnings.is_empty() && config.server.modules.is_empty() && config.state_file.is_none());
 }
 
@@ -75,8 +76,8 @@ fn the_full_file_loads_as_written() {
     assert_eq!(
         names,
         [
-            "cam-01", "cam-02", "cam-03", "cam-04", "gate-1", "gate-2", "gate-3", "hall", "roof-1", "roof-2", "tower",
-            "yard"
+            "cam-01", "cam-02", "cam-03", "cam-04", "dock", "gate-1", "gate-2", "gate-3", "hall", "pier-1", "pier-2",
+            "roof-1", "roof-2", "tower", "yard"
         ]
     );
     assert_eq!(config.warnings, [""; 0]);
@@ -119,7 +120,9 @@ fn the_full_file_loads_as_written() {
 
     assert_eq!(config.server.tokens.iter().map(|t| t.role).collect::<Vec<_>>(), [Role::Operate, Role::Read]);
     assert_eq!(config.server.tokens[0].secret.expose(), "operate-token-1");
-    assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Json));
+    assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Ecs));
+    assert_eq!(config.server.agent_listen.unwrap().port(), 9936);
+    assert_eq!(config.server.unix_listen.as_deref(), Some(Path::new("/run/rtmp-hmonitor/api.sock")));
     assert_eq!(config.server.modules[0].allow.len(), 3);
     assert_eq!(config.server.modules[0].policy.expect.video.fps.min, Some(24.0));
     assert_eq!(config.supervisor.backoff_max, Duration::from_secs(5));
@@ -233,7 +236,7 @@ fn errors_of_the_environment_name_the_variable_and_not_its_value() {
             "rtmp://h/PLANTED PLANTED",
             "HMONITOR__STREAMS__0__URL: streams[0].url: the URL has",
         ),
-        ("HMONITOR__STREAMS__9__URL", "rtmp://h/live/a", "streams[5]: the entry is empty; indexes"),
+        ("HMONITOR__STREAMS__9__URL", "rtmp://h/live/a", "streams[6]: the entry is empty; indexes"),
         ("HMONITOR__STREAMS__99999999__URL", "PLANTED", "HMONITOR__STREAMS__99999999__URL: expected keys"),
         ("HMONITOR__SERVER", "PLANTED", "HMONITOR__SERVER: server: expected a mapping"),
     ] {
@@ -280,5 +283,54 @@ fn hostile_documents_are_bounded() {
     ] {
         let error = load_text(text, &[]).unwrap_err().to_string();
         assert!(error.contains(message), "{:.40}: {:.300}", text, error);
+    }
+}
+
+#[test]
+fn groups_and_failovers_say_who_serves_and_how_it_is_judged() {
+    use rtmp_hmonitor::model::failover::CandidateAnswer;
+    use rtmp_hmonitor::model::group::{Clause, Quorum, Selection};
+    let config = full().config;
+    let group = |name: &str| config.groups.iter().find(|g| g.name.as_str() == name).unwrap();
+    let (first, second, plant) = (group("slave-1"), group("slave-2"), group("plant-a"));
+    assert_eq!(first.address.as_ref().unwrap().to_string(), "10.0.0.11");
+    assert!(first.owns_maintenance && !second.owns_maintenance);
+    assert_eq!(first.serving_while.streams, Some(Clause { members: Selection::Followers, need: Quorum::Share(0.5) }));
+    let endpoints = first.eligible_while.endpoints.as_ref().unwrap();
+    let Selection::Named(names) = &endpoints.members else { panic!("{endpoints:?}") };
+    assert_eq!((names.len(), endpoints.need), (2, Quorum::All));
+    let labelled = second.serving_while.streams.as_ref().unwrap();
+    assert!(matches!(&labelled.members, Selection::Labelled(labels) if labels.get("site") == Some("plant-a")));
+    assert_eq!(labelled.need, Quorum::Any);
+    assert_eq!(group("compressed").eligible_while.endpoints.as_ref().unwrap().need, Quorum::Count(2));
+    assert!(group("rtmp-only").eligible_while.is_empty());
+    assert_eq!(plant.up_while.streams.as_ref().unwrap().need, Quorum::Share(0.8));
+    assert_eq!(plant.unknown, UnknownAnswer::Pass);
+
+    let [ingest, patrol] = &config.failovers[..] else { panic!("{:?}", config.failovers) };
+    let candidates: Vec<_> = ingest.candidates.iter().map(|c| c.group.as_str()).collect();
+    assert_eq!((candidates, ingest.preempt), (vec!["slave-1", "slave-2"], false));
+    assert_eq!((ingest.settle, ingest.hold), (Duration::from_secs(10), Duration::from_secs(30)));
+    assert_eq!((ingest.hold_max, ingest.answer), (Duration::from_secs(600), CandidateAnswer::Active));
+    let values: Vec<_> = patrol.candidates.iter().map(|c| c.value.as_deref().unwrap()).collect();
+    assert_eq!((values, patrol.preempt), (vec!["rtsp+rtmp", "rtmp-only"], true));
+    assert_eq!(config.vantage.iter().map(|n| n.as_str()).collect::<Vec<_>>(), ["slave-1-host"]);
+}
+
+#[test]
+fn a_stream_that_follows_is_played_at_each_candidate() {
+    let config = full().config;
+    for name in ["dock", "pier-1", "pier-2"] {
+        let stream = stream(&config, name);
+        assert_eq!(stream.camera.as_ref().unwrap().as_str(), "cam-01");
+        let follow = stream.follow.as_ref().unwrap();
+        assert_eq!(follow.failover.as_str(), "ingest");
+        let places: Vec<_> =
+            follow.served_by.iter().map(|p| (p.group.as_str(), p.probe.url.host().to_string())).collect();
+        assert_eq!(places, [("slave-1", "10.0.0.11".into()), ("slave-2", "10.0.0.12".into())]);
+        assert_eq!(stream.probe, follow.served_by[0].probe, "until something is decided");
+        // Each place has its own server statistics.
+        assert_eq!(follow.served_by[0].server.as_ref().unwrap().as_str(), "slave-1-stat");
+        assert_eq!(follow.served_by[1].server, None);
     }
 }

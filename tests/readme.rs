@@ -66,9 +66,12 @@ fn the_configuration_shown_is_valid() {
     let text = readme();
     let directory = tempfile::tempdir().unwrap();
     let blocks: Vec<_> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), 2, "one example in two parts to keep right");
+    let [site, around, failover] = blocks[..] else { panic!("an example in two parts, and one of a failover") };
     let path = directory.path().join("hmonitor.yml");
-    std::fs::write(&path, blocks.concat()).unwrap();
+    std::fs::write(&path, failover).unwrap();
+    let alone = rtmp_hmonitor::config::load(&path, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}")).config;
+    assert_eq!((alone.groups.len(), alone.failovers.len(), alone.streams.len()), (2, 1, 1));
+    std::fs::write(&path, site.to_owned() + around).unwrap();
     for secret in ["db.password", "vimeo.token"] {
         std::fs::write(directory.path().join(secret), "0123456789abcdef").unwrap();
     }

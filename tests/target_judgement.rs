@@ -108,6 +108,7 @@ fn haproxy(servers: &[(bool, bool)]) -> Facts {
         sessions: 0,
         sessions_total: 0,
         weight: 1,
+        agent_up: None,
         check_failures: 0,
         downtime: None,
         last_change: None,

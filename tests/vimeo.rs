@@ -434,7 +434,8 @@ async fn the_watching_loop_waits_out_a_ban_and_counts_it() {
         fake.play("/videos/300", ok(&json!({"live": {"status": "streaming"}})));
         reports.lock().unwrap().push(report);
     };
-    let watching = check::watch(&env, &spec, &mut tally, &mut checker, &publish);
+    let asked = tokio::sync::Notify::new();
+    let watching = check::watch(&env, &spec, &mut tally, &mut checker, &asked, &publish);
     drop(tokio::time::timeout(Duration::from_millis(2500), watching).await);
     let reports = reports.into_inner().unwrap();
     let (first, last) = (&reports[0], reports.last().unwrap());

@@ -19,6 +19,9 @@ pub struct DemoArguments {
     /// Health answers on a thread of their own.
     #[arg(long, default_value = "127.0.0.1:9937")]
     health_listen: SocketAddr,
+    /// HAProxy's agent checks.
+    #[arg(long, default_value = "127.0.0.1:9936")]
+    agent_listen: SocketAddr,
     /// Leave out the faults.
     #[arg(long)]
     calm: bool,
@@ -40,7 +43,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     let welcome = format!(
         "page           http://{0}/\nmetrics        http://{0}/metrics\nstatus         http://{0}/api/v1/status\n\
-         health         http://{1}/health/streams/{2}\nconfiguration  {3} (change it and see it reload)\n\n",
+         health         http://{1}/health/streams/{2}\ndecision       http://{1}/health/failovers/ingest/origin\nconfiguration  {3} (change it and see it reload)\n\n",
         arguments.listen,
         arguments.health_listen,
         names.first().map_or("", String::as_str),
@@ -56,10 +59,10 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
 
 fn configuration(arguments: &DemoArguments, names: &[String], origin: SocketAddr) -> String {
     let mut text = format!(
-        "server:\n  listen: \"{}\"\n  health_listen: \"{}\"\n\
+        "server:\n  listen: \"{}\"\n  health_listen: \"{}\"\n  agent_listen: \"{}\"\n\
          defaults:\n  labels: {{ site: demo }}\n  expect:\n    video: {{ codec: h264, fps: {{ min: 20 }}, bitrate: {{ min: 600kbps }}, keyframe_interval: {{ max: 4s }} }}\n    audio: optional\n\
          streams:\n",
-        arguments.listen, arguments.health_listen
+        arguments.listen, arguments.health_listen, arguments.agent_listen
     );
     for name in names {
         // Writing to a string cannot fail.
@@ -70,6 +73,13 @@ fn configuration(arguments: &DemoArguments, names: &[String], origin: SocketAddr
         text,
         "endpoints:\n  - {{ name: origin, rtmp: {{ address: \"{origin}\", app: live }} }}\n  \
          - {{ name: page, http: {{ url: \"http://{page}/-/healthy\" }} }}\n"
+    );
+    text.push_str(
+        "groups:\n  - { name: origin, address: 127.0.0.1, eligible_while: { endpoints: [origin] }, \
+         serving_while: { streams: { labels: { site: demo }, need: 50% } } }\n  \
+         - { name: standby, eligible_while: { endpoints: [page] } }\n  \
+         - { name: site, up_while: { streams: { labels: { site: demo }, need: 80% } } }\n\
+         failovers:\n  - { name: ingest, candidates: [{ group: origin, value: \"the demo's origin\" }, standby] }\n",
     );
     text.push_str("paths:\n");
     for name in names.iter().take(3) {

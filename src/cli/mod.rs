@@ -1,7 +1,11 @@
 //! Layer 5: the commands.
 
+mod check;
+mod client;
+mod ctl;
 mod demo;
 mod inspect;
+mod status;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -48,6 +52,10 @@ enum Command {
     ConfigSchema,
     /// Connect to one stream and print what is seen. Exit code: 0 healthy, 1 degraded or down, 2 wrong usage.
     Probe(inspect::ProbeArguments),
+    /// Ask a running monitor whether something is healthy. Exit code: 0 healthy or no answer, 1 not healthy, 2 wrong usage.
+    Check(check::CheckArguments),
+    /// Tell a running monitor what an operator wants, or print its status.
+    Ctl(ctl::ControlArguments),
     /// Run the monitor on an embedded origin with virtual cameras and some faults.
     Demo(demo::DemoArguments),
     /// Run the RTMP origin simulator alone.
@@ -106,6 +114,8 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(config) => check_config(config),
         Command::ConfigSchema => print_schema(),
         Command::Probe(arguments) => inspect::probe(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Ctl(arguments) => ctl::control(&arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Sim(arguments) => simulate(arguments).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
@@ -167,7 +177,7 @@ fn print(bytes: &[u8]) -> Result<()> {
 }
 
 fn simulate(arguments: SimArguments) -> Result<()> {
-    let log = config::LogSpec { format: config::LogFormat::Pretty, level: "info".into() };
+    let log = config::LogSpec { format: config::LogFormat::Pretty, level: "info".into(), file: None };
     let _log = app::start_logging(&log)?;
     let unknown = if arguments.not_found { UnknownStream::NotFound } else { UnknownStream::Silent };
     let sim = SimConfig {

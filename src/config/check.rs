@@ -28,7 +28,7 @@ const ETHERNET_PORT: u16 = 9977;
 /// Where the same maker's cameras and recorders have it; the device's own document does not say.
 const EVENTS_PATH: &str = "/control/api/v1/event/websocket";
 const VIMEO_API: &str = "https://api.vimeo.com/";
-const HTTP: &[WebScheme] = &[WebScheme::Http, WebScheme::Https];
+pub(super) const HTTP: &[WebScheme] = &[WebScheme::Http, WebScheme::Https];
 
 /// The check of this kind. `None` if something it needs cannot be had, which is reported then.
 pub(super) fn check(reader: &mut Reader<'_>, kind: CheckKind, body: &Node, interval: Duration) -> Option<Check> {
@@ -258,7 +258,7 @@ fn web_url(reader: &mut Reader<'_>, body: &Node, schemes: &[WebScheme]) -> Optio
     parse_url(reader, &text, &place, schemes)
 }
 
-fn parse_url(reader: &mut Reader<'_>, text: &str, place: &Place, schemes: &[WebScheme]) -> Option<WebUrl> {
+pub(super) fn parse_url(reader: &mut Reader<'_>, text: &str, place: &Place, schemes: &[WebScheme]) -> Option<WebUrl> {
     let message = match WebUrl::parse(text.trim()) {
         Ok(url) if schemes.contains(&url.scheme) => return Some(url),
         Ok(_) | Err(UrlError::WebScheme) => {

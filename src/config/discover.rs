@@ -18,12 +18,12 @@ use super::error::{ConfigErrors, Place, shown};
 use super::labels::check_label;
 use super::names::MAX_STREAMS;
 use super::node::{Kind, Node};
-use super::origins::Origins;
 use super::publications::PublicationSource;
 use super::reader::Reader;
 use super::recipe::{Recipe, Values};
 use super::server;
 use super::shape::{Key, Shape, key, required};
+use super::surroundings::Surroundings;
 use super::text::Text;
 use super::tree;
 use crate::model::server::Secret;
@@ -119,12 +119,12 @@ pub(super) fn discover(
     reader: &mut Reader<'_>,
     entry: &Node,
     defaults: &Node,
-    origins: &Arc<Origins>,
+    around: &Arc<Surroundings>,
 ) -> Option<DiscoverSpec> {
     if entry.kind == Kind::Invalid {
         return None;
     }
-    let mut recipe = Recipe::read(reader, defaults, entry, origins, Some(("name", "target")));
+    let mut recipe = Recipe::read(reader, defaults, entry, around, Some(("name", "target")));
     let (kind, written) = reader.exactly_one(entry, &[FILE, HTTP, RTMP_SERVER])?;
     check_keys(reader, entry, kind);
     let source = match kind {
@@ -156,7 +156,7 @@ pub(super) fn discover(
                 ca_file: reader.depend_on(entry, "ca_file"),
             })
         }
-        _ => DiscoverSource::RtmpServer(PublicationSource::read(reader, entry, origins, recipe.as_mut())?),
+        _ => DiscoverSource::RtmpServer(PublicationSource::read(reader, entry, &around.origins, recipe.as_mut())?),
     };
     Some(DiscoverSpec { source, refresh: entry.duration("refresh").unwrap_or(REFRESH), recipe: recipe? })
 }

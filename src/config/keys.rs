@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use super::action_keys::ACTIONS;
 use super::publications::KEEP;
+use super::recipe::ADDRESS;
 use super::shape::Shape::{
     Address, BitRate, Choice, Count, Deferred, Either, List, Map, Number, Path, Pattern, Table, Text,
 };
 use super::shape::{Key, Shape, key, required, words};
-use super::text::TEMPLATE;
-use super::{LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use super::text::{TEMPLATE, TEMPLATE_URL};
+use super::{LogFileSpec, LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
+use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
 use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
 
@@ -27,13 +30,15 @@ pub(super) fn duration(value: Duration) -> String {
 
 /// What `{…}` may stand for in discovery.
 const DISCOVERY: &[&str] = &["target", "label.*", "app", "key"];
+const DISCOVERY_URL: &[&str] = &["target", "label.*", "app", "key", ADDRESS];
 
 pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
     key("state_file", Path, "Where decisions and streams added at run time survive a restart. Default: nowhere."),
     key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
-    key("log", Table(&[LOG]), "Logging, to standard error."),
+    key("log", Table(&[LOG]), "Logging, to standard error and to a file."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
+    key("libav", Table(&[LIBAV]), "The worker processes that decode with FFmpeg's libraries."),
     key("defaults", DEFAULTS, "What every stream inherits."),
     key("streams", List(&STREAM), "The streams to watch."),
     key("templates", List(&TEMPLATE_ENTRY), "Many similar streams or endpoints from lists and ranges of names."),
@@ -45,6 +50,14 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("endpoints", List(&target_keys::ENDPOINT), "Network targets and replicated stores to check."),
     key("services", List(&target_keys::SERVICE), "Devices, platforms, RTMP servers and load balancers to watch."),
     key("paths", List(&target_keys::PATH), "Chains from a camera to its viewers, for telling where they are broken."),
+    key("groups", List(&target_keys::GROUP), "What is judged together: a slave, a compressor, a master, a zone."),
+    key("failovers", List(&target_keys::FAILOVER), "Groups of which one is active."),
+    key(
+        "vantage",
+        List(&Text),
+        "Endpoints whose success shows that we can see the network at all. Default: the default gateway, by ICMP, when there are groups.",
+    ),
+    key("actions", ACTIONS, "What is done with decisions on groups and failovers. Default: nothing but answers."),
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 
@@ -59,6 +72,11 @@ const STREAM_OWN: &[Key] = &[
     key("url", Text, "rtmp://host/app/key, rtmps://… or rtmp://host/NAME."),
     key("url_file", Path, "File that holds the URL, instead of url."),
     key("app", Text, "Application, for keys that contain slashes. Default: all of the path before its last slash."),
+    key(
+        "camera",
+        Text,
+        "The camera's own endpoint: while it answers, a missing publication is less likely the camera's fault.",
+    ),
 ];
 
 pub(super) const LABELS: &[Key] = &[key("labels", Map(&Text), "Labels on every series.")];
@@ -66,13 +84,14 @@ pub(super) const LABELS: &[Key] = &[key("labels", Map(&Text), "Labels on every s
 const TEMPLATE_OWN: &[Key] = &[
     required("names", List(&Text), "Names and ranges: cam-{01..40} is cam-01 to cam-40."),
     key("name", Pattern(TEMPLATE), "Name of each stream or endpoint. Default {name}."),
-    key("url", Pattern(TEMPLATE), "URL of each stream; {name} is the entry of names."),
+    key("url", Pattern(TEMPLATE_URL), "URL of each stream; {name} is the entry of names, {address} see follow."),
     key(
         "endpoint",
         Deferred(&target_keys::ENDPOINT_BODY),
         "What each endpoint is, instead of url; {name} in its texts is the entry of names.",
     ),
     key("app", Pattern(TEMPLATE), "Application of each stream, for keys that contain slashes."),
+    key("camera", Pattern(TEMPLATE), "Endpoint of the camera of each stream."),
     key("labels", Map(&Pattern(TEMPLATE)), "Labels on every series of each stream."),
 ];
 
@@ -94,10 +113,11 @@ const DISCOVER_OWN: &[Key] = &[
     ),
     key(
         "url",
-        Pattern(DISCOVERY),
+        Pattern(DISCOVERY_URL),
         "URL of each stream. Default {target}; of rtmp_server the service's origin with {app}/{key}.",
     ),
     key("app", Pattern(DISCOVERY), "Application of each stream, for keys that contain slashes."),
+    key("camera", Pattern(DISCOVERY), "Endpoint of the camera of each stream."),
     key("labels", Map(&Pattern(DISCOVERY)), "Labels on every series of each stream, beside the target's own."),
 ];
 
@@ -207,6 +227,11 @@ pub(super) const JUDGEMENT: &[Key] = &[
 const WATCH: &[Key] = &[
     key("watch", Text, "always (default), or when to pull the stream: 10s every 60s."),
     key("server", Text, "rtmp_server service whose statistics list the stream. Default: the one of the URL's origin."),
+    key(
+        "follow",
+        Text,
+        "Failover whose active candidate serves the stream: {address} in its URL is that group's address.",
+    ),
     key("source", Choice(&["play", "server"]), "Where facts come from: play (default), or that server's statistics."),
 ];
 
@@ -228,6 +253,16 @@ const SCHEDULE: &[Key] = &[
 const SERVER: &[Key] = &[
     key("listen", Address, "Address of everything. Default 0.0.0.0:9935."),
     key("health_listen", Either(&["none"], &Address), "Address of health answers alone. Default 0.0.0.0:9937."),
+    key(
+        "agent_listen",
+        Either(&["none"], &Address),
+        "Address for HAProxy's agent checks, such as 0.0.0.0:9936. Default none.",
+    ),
+    key(
+        "unix_listen",
+        Path,
+        "Unix socket (mode 0660) with all of listen, plain; reading needs no token there. Default: none.",
+    ),
     key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
     key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
     key("read", Choice(words!(ReadAccess)), "Whether reading needs a token. Default open."),
@@ -248,6 +283,8 @@ const LIMITS: &[Key] = &[
         .or(|| ServerLimits::default().connections.to_string()),
     key("health_connections", Count(1, 65_536), "Connections to health_listen.")
         .or(|| ServerLimits::default().health_connections.to_string()),
+    key("agent_connections", Count(1, 65_536), "Connections to agent_listen.")
+        .or(|| ServerLimits::default().agent_connections.to_string()),
     key(
         "request_timeout",
         ms(100, 10 * MINUTE),
@@ -262,8 +299,22 @@ const LIMITS: &[Key] = &[
 ];
 
 const LOG: &[Key] = &[
-    key("format", Choice(words!(LogFormat)), "Default pretty."),
+    key(
+        "format",
+        Choice(words!(LogFormat)),
+        "ecs: documents of the Elastic Common Schema, one a line. Default pretty.",
+    ),
     key("level", Text, "error, warn, info (default), debug, trace, or a filter such as info,rtmp_hmonitor=debug."),
+    key("file", Table(&[LOG_FILE]), "A file beside standard error, bounded in size and age. Default: none."),
+];
+
+const LOG_FILE: &[Key] = &[
+    required("path", Path, "The file; older ones are path.1, path.2 and so on."),
+    key("max_size", Count(4096, 1 << 40), "Bytes after which a new file begins.")
+        .or(|| LogFileSpec::default().max_size.to_string()),
+    key("max_age", ms(MINUTE, 400 * DAY), "Age of its first line after which a new file begins.")
+        .or(|| duration(LogFileSpec::default().max_age)),
+    key("keep", Count(0, 1000), "Older files that stay.").or(|| LogFileSpec::default().keep.to_string()),
 ];
 
 const SUPERVISOR: &[Key] = &[
@@ -271,6 +322,12 @@ const SUPERVISOR: &[Key] = &[
         .or(|| duration(SupervisorSpec::default().backoff_max)),
     key("connects_per_second_per_origin", Count(1, 10_000), "Connection attempts to one origin.")
         .or(|| SupervisorSpec::default().connects_per_second_per_origin.to_string()),
+];
+
+const LIBAV: &[Key] = &[
+    key("worker", Path, "The workers' program. Default: rtmp-hmonitor-libav beside the monitor's."),
+    key("inspectors", Count(1, 64), "Processes that decode samples.")
+        .or(|| LibavSpec::default().inspectors.to_string()),
 ];
 
 const PROBE: &[Key] = &[key("modules", List(&MODULE), "Named ways to probe a target.")];

@@ -3,14 +3,18 @@
 //! 1. `tree` reads the file (`yaml`, bounded, with lines), lays `HMONITOR__…` variables over it with the `config` crate.
 //! 2. `reader` checks the tree against `keys`, resolves `${NAME}`, and makes checked nodes. The JSON Schema comes from the same table.
 //! 3. The others make model specs of the nodes and judge what only shows when values are seen together: `server`; `targets` of endpoints
-//!    and services (`check`, `timing`, `thresholds`); `streams`, `discover` and `publications` by `recipe` and `policy`; `paths`, which name all of them.
+//!    and services (`check`, `timing`, `thresholds`); `streams`, `discover` and `publications` by `recipe` and `policy`; `paths` and `actions`, which name all of them.
 //!
 //! No step stops at its first error, and no message quotes a value, which may be a secret written to the wrong place.
 
+mod action_keys;
+mod actions;
+mod candidates;
 mod check;
 mod discover;
 mod environment;
 mod error;
+mod groups;
 mod keys;
 mod labels;
 mod names;
@@ -26,6 +30,7 @@ mod schedule;
 mod server;
 mod shape;
 mod streams;
+mod surroundings;
 mod target_keys;
 mod targets;
 mod text;
@@ -39,17 +44,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::candidates::Candidates;
 use self::node::{Kind, Node};
-use self::origins::Origins;
 use self::paths::Known;
 use self::reader::Reader;
 use self::recipe::{Recipe, Values};
 use self::streams::Streams;
+use self::surroundings::Surroundings;
 use self::targets::Targets;
+use crate::model::action::ActionSpecs;
+use crate::model::libav::LibavSpec;
 use crate::model::server::ServerSpec;
 use crate::model::spec::{SpecSource, StreamSpec};
-use crate::model::target::TargetSpec;
-use crate::model::{PathSpec, closed_enum};
+use crate::model::target::{TargetClass, TargetSpec};
+use crate::model::{FailoverSpec, GroupSpec, Name, PathSpec, closed_enum};
 
 pub use self::discover::{DiscoverSource, DiscoverSpec, FilePattern, HttpSource, streams_from_target_groups};
 pub use self::environment::{PREFIX, process_environment};
@@ -70,10 +78,18 @@ pub struct Config {
     pub targets: Vec<TargetSpec>,
     /// Sorted by name.
     pub paths: Vec<PathSpec>,
+    /// Sorted by name.
+    pub groups: Vec<GroupSpec>,
+    /// Sorted by name.
+    pub failovers: Vec<FailoverSpec>,
+    /// Endpoints that tell whether we see the network.
+    pub vantage: Arc<[Name]>,
+    pub actions: ActionSpecs,
     pub discover: Vec<DiscoverSpec>,
     pub state_file: Option<PathBuf>,
     pub log: LogSpec,
     pub supervisor: SupervisorSpec,
+    pub libav: LibavSpec,
     /// Longest graceful stop.
     pub shutdown_timeout: Duration,
     /// What is allowed but hardly meant, one line each.
@@ -83,8 +99,8 @@ pub struct Config {
     base: PathBuf,
     /// Authority files of streams, modules, endpoints and services: those that streams added by the API may name too.
     authorities: BTreeSet<PathBuf>,
-    /// Which service lists the streams of which origin.
-    origins: Arc<Origins>,
+    /// What streams added by the API may refer to.
+    around: Arc<Surroundings>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,12 +108,34 @@ pub struct LogSpec {
     pub format: LogFormat,
     /// A level or a filter in `tracing`'s grammar.
     pub level: String,
+    /// Beside standard error.
+    pub file: Option<LogFileSpec>,
+}
+
+/// A log file and its bounds: at most `keep` + 1 files of `max_size` bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFileSpec {
+    pub path: PathBuf,
+    /// Bytes.
+    pub max_size: u64,
+    /// From its first line.
+    pub max_age: Duration,
+    /// Older files that stay.
+    pub keep: u64,
+}
+
+impl Default for LogFileSpec {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), max_size: 100 << 20, max_age: Duration::from_secs(24 * 3600), keep: 7 }
+    }
 }
 
 closed_enum! {
     LogFormat {
         Pretty = "pretty",
         Json = "json",
+        /// Elastic Common Schema.
+        Ecs = "ecs",
     }
 }
 
@@ -153,7 +191,7 @@ impl Config {
         reader.authorities.clone_from(&self.authorities);
         let entry = reader.root(&tree::from_json(definition), &keys::STREAM);
         let recipe = if reader.errors.is_empty() {
-            Recipe::read(&mut reader, &self.defaults, &entry, &self.origins, None)
+            Recipe::read(&mut reader, &self.defaults, &entry, &self.around, None)
         } else {
             None
         };
@@ -176,43 +214,63 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
     let nothing = Node { place: root.place.clone(), kind: Kind::Table(BTreeMap::new()) };
     let defaults = root.get("defaults").unwrap_or(&nothing).clone();
     let targets = Targets::read(reader, root);
-    let origins = Arc::new(targets.origins.clone());
+    let around = Arc::new(Surroundings {
+        origins: targets.origins.clone(),
+        candidates: Candidates::read(root),
+        endpoints: targets.names(TargetClass::Endpoint).map(str::to_owned).collect(),
+    });
     // Checked on their own, or an error in them would show only once a stream inherits it.
     let policy = policy::policy(reader, &defaults);
     policy::watch(reader, &defaults, &policy);
     policy::tls(reader, &defaults);
-    recipe::server(reader, &defaults, &origins);
+    recipe::server(reader, &defaults, &around.origins);
+    recipe::follow(reader, &defaults, &around);
     for (name, value) in defaults.entries("labels") {
         if let Err(message) = labels::check_label(name) {
             reader.error(&value.place, message);
         }
     }
     let server = server::server(reader, root, &defaults);
-    let streams = Streams::read(reader, root, &defaults, &origins);
+    let streams = Streams::read(reader, root, &defaults, &around);
     let sources = root.items("discover");
     let discover: Vec<_> =
-        sources.iter().filter_map(|entry| discover::discover(reader, entry, &defaults, &origins)).collect();
+        sources.iter().filter_map(|entry| discover::discover(reader, entry, &defaults, &around)).collect();
     let known = Known { streams: &streams, targets: &targets, discovers: !sources.is_empty() };
     let paths = paths::paths(reader, root, &known);
+    let groups = groups::groups(reader, root, &known);
+    let failovers = groups::failovers(reader, root, &groups);
+    let vantage = groups::vantage(reader, root, &known);
     let mut warnings = streams.shared_urls();
     if streams.found.is_empty() && discover.is_empty() && targets.found.is_empty() {
         warnings.push("nothing to watch: streams, templates, discover, endpoints and services are empty".into());
+    }
+    let known = actions::Known { groups: &groups, failovers: &failovers, targets: &targets.found };
+    let actions = actions::actions(reader, root, &known);
+    if actions.outbox.is_none() && !(actions.webhooks.is_empty() && actions.commands.is_empty()) {
+        warnings.push(
+            "webhook and command without state_file: what waits to be delivered does not survive a restart".into(),
+        );
     }
     Config {
         server,
         streams: streams.found,
         targets: targets.found,
         paths,
+        groups,
+        failovers,
+        vantage,
+        actions,
         discover,
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
         supervisor: supervisor(root.get("supervisor").unwrap_or(&nothing)),
+        libav: libav(root.get("libav").unwrap_or(&nothing)),
         shutdown_timeout: root.duration("shutdown_timeout").unwrap_or(SHUTDOWN_TIMEOUT),
         warnings,
         defaults,
         base: base.to_owned(),
         authorities: std::mem::take(&mut reader.authorities),
-        origins,
+        around,
     }
 }
 
@@ -226,7 +284,17 @@ fn log(reader: &mut Reader<'_>, node: &Node) -> LogSpec {
             "expected error, warn, info, debug, trace or a filter such as info,rtmp_hmonitor=debug",
         );
     }
-    LogSpec { format: node.text("format").and_then(|t| LogFormat::from_text(&t)).unwrap_or(LogFormat::Pretty), level }
+    let file = node.get("file").and_then(|file| {
+        let defaults = LogFileSpec::default();
+        Some(LogFileSpec {
+            path: file.path("path")?.0.to_owned(),
+            max_size: file.count("max_size").unwrap_or(defaults.max_size),
+            max_age: file.duration("max_age").unwrap_or(defaults.max_age),
+            keep: file.count("keep").unwrap_or(defaults.keep),
+        })
+    });
+    let format = node.text("format").and_then(|t| LogFormat::from_text(&t)).unwrap_or(LogFormat::Pretty);
+    LogSpec { format, level, file }
 }
 
 /// `tracing` takes a misspelt level for the name of a module and logs that alone, so a lone word must be a level.
@@ -242,5 +310,12 @@ fn supervisor(node: &Node) -> SupervisorSpec {
     SupervisorSpec {
         backoff_max: node.duration("backoff_max").unwrap_or(defaults.backoff_max),
         connects_per_second_per_origin: connects.unwrap_or(defaults.connects_per_second_per_origin),
+    }
+}
+
+fn libav(node: &Node) -> LibavSpec {
+    LibavSpec {
+        worker: node.path("worker").map(|(path, _)| path.to_owned()),
+        inspectors: node.count("inspectors").unwrap_or(LibavSpec::default().inspectors),
     }
 }

@@ -12,6 +12,7 @@ use config::Value;
 use super::error::Place;
 use super::text::Text;
 use crate::model::BitRate;
+use crate::model::group::Quorum;
 
 /// One value that has the shape its place asks for.
 #[derive(Clone)]
@@ -32,6 +33,7 @@ pub(super) enum Kind {
     Count(u64),
     Number(f64),
     Address(SocketAddr),
+    Quorum(Quorum),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
     Deferred(Value),
@@ -94,6 +96,10 @@ impl Node {
 
     pub fn address(&self, key: &str) -> Option<SocketAddr> {
         if let Kind::Address(a) = self.get(key)?.kind { Some(a) } else { None }
+    }
+
+    pub fn quorum(&self, key: &str) -> Option<Quorum> {
+        if let Kind::Quorum(quorum) = self.get(key)?.kind { Some(quorum) } else { None }
     }
 
     /// The resolved path and the path as written.

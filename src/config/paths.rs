@@ -22,12 +22,30 @@ const SETTLE: Duration = Duration::from_secs(5);
 const MAX_HOPS: usize = 64;
 const MAX_PATHS: usize = 10_000;
 
-/// What paths may name.
+/// What paths and groups may name.
 pub(super) struct Known<'k> {
     pub streams: &'k Streams,
     pub targets: &'k Targets,
     /// Streams come from elsewhere, too, so that their names cannot be checked.
     pub discovers: bool,
+}
+
+impl Known<'_> {
+    /// The name of a stream, endpoint or service that is written; one that there is not is reported.
+    pub fn reference(&self, reader: &mut Reader<'_>, class: &str, written: &Node) -> Option<Name> {
+        let text = written.plain()?;
+        let text = text.trim();
+        match TargetClass::from_text(class) {
+            Some(class) => {
+                if !self.targets.has(class, text) {
+                    dangling(reader, written, class.as_str(), self.targets.names(class));
+                }
+            }
+            None if self.discovers || self.streams.names.contains(text) => {}
+            None => dangling(reader, written, HopClass::Stream.as_str(), self.streams.names.iter().map(String::as_str)),
+        }
+        Name::new(text).ok()
+    }
 }
 
 /// The paths, sorted by name.
@@ -71,7 +89,7 @@ fn hops(reader: &mut Reader<'_>, entry: &Node, known: &Known<'_>) -> Vec<Hop> {
     let mut hops: Vec<Hop> = Vec::new();
     for item in entry.items("hops") {
         let Some((key, written)) = reader.exactly_one(item, &classes) else { continue };
-        let (Some(class), Some(name)) = (HopClass::from_text(key), reference(reader, key, written, known)) else {
+        let (Some(class), Some(name)) = (HopClass::from_text(key), known.reference(reader, key, written)) else {
             continue;
         };
         let hop = Hop { class, name };
@@ -89,29 +107,13 @@ fn hops(reader: &mut Reader<'_>, entry: &Node, known: &Known<'_>) -> Vec<Hop> {
     hops
 }
 
-/// The name that is written; one that there is not is reported.
-fn reference(reader: &mut Reader<'_>, class: &str, written: &Node, known: &Known<'_>) -> Option<Name> {
-    let text = written.plain()?;
-    let text = text.trim();
-    match TargetClass::from_text(class) {
-        Some(class) => {
-            if !known.targets.has(class, text) {
-                dangling(reader, written, class.as_str(), known.targets.names(class));
-            }
-        }
-        None if known.discovers || known.streams.names.contains(text) => {}
-        None => dangling(reader, written, HopClass::Stream.as_str(), known.streams.names.iter().map(String::as_str)),
-    }
-    Name::new(text).ok()
-}
-
 fn carries(reader: &mut Reader<'_>, entry: &Node, hops: &[Hop], known: &Known<'_>) -> Carries {
     let of_hops = || hops.iter().filter(|hop| hop.class == HopClass::Stream).map(|hop| hop.name.clone()).collect();
     let Some(written) = entry.get("carries") else { return Carries::Streams(of_hops()) };
     match reader.exactly_one(written, &["streams", "labels"]) {
         Some(("streams", list)) => {
             let stream = HopClass::Stream.as_str();
-            Carries::Streams(list.list().iter().filter_map(|item| reference(reader, stream, item, known)).collect())
+            Carries::Streams(list.list().iter().filter_map(|item| known.reference(reader, stream, item)).collect())
         }
         Some((key, node)) => {
             let labels = labels(reader, written, key);

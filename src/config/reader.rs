@@ -14,6 +14,7 @@ use super::reference::nearest;
 use super::shape::{Key, Shape, key_names};
 use super::text::{References, TEMPLATE, Text};
 use crate::model::BitRate;
+use crate::model::group::Quorum;
 
 /// Errors that are kept; a hostile list could make millions.
 pub(super) const MAX_ERRORS: usize = 1_000;
@@ -95,6 +96,12 @@ impl<'a> Reader<'a> {
             (Shape::Either(_, other @ (Shape::Address | Shape::Text)), ValueKind::String(raw)) => {
                 self.scalar(raw, other, &place, shape)
             }
+            (Shape::OneOf(shapes), kind) => {
+                return match shapes.iter().find(|shape| shape.takes(kind)) {
+                    Some(one) => self.read(value, one, path, parent),
+                    None => Node { kind: self.refuse(shape, &place), place },
+                };
+            }
             (Shape::Deferred(_), _) => Kind::Deferred(value.clone()),
             (Shape::List(item), ValueKind::Array(values)) => self.list(values, item, &place),
             (Shape::Table(groups), ValueKind::Table(entries)) => self.table(entries, groups, &place),
@@ -147,7 +154,9 @@ impl<'a> Reader<'a> {
             Shape::Share => share(plain).map(Kind::Number),
             Shape::Choice(words) => words.contains(&plain).then_some(Kind::Text(text)),
             Shape::Address => plain.parse().ok().map(Kind::Address),
-            Shape::List(_) | Shape::Table(_) | Shape::Map(_) | Shape::Either(..) | Shape::Deferred(_) => None,
+            Shape::Quorum => quorum(plain).map(Kind::Quorum),
+            Shape::List(_) | Shape::Table(_) | Shape::Map(_) => None,
+            Shape::Either(..) | Shape::OneOf(_) | Shape::Deferred(_) => None,
         };
         read.unwrap_or_else(|| self.refuse(said, place))
     }
@@ -284,6 +293,18 @@ fn open(path: &Path) -> io::Result<File> {
         return Err(io::Error::other("not a regular file"));
     }
     File::open(path)
+}
+
+/// `all`, `any`, `2` or `50%`.
+fn quorum(text: &str) -> Option<Quorum> {
+    match text {
+        "all" => Some(Quorum::All),
+        "any" => Some(Quorum::Any),
+        _ => match text.strip_suffix('%') {
+            Some(_) => share(text).filter(|share| *share > 0.0).map(Quorum::Share),
+            None => text.parse().ok().filter(|count| *count > 0).map(Quorum::Count),
+        },
+    }
 }
 
 /// `5%` or `0.05`.

@@ -10,11 +10,18 @@ use super::origins::Origins;
 use super::policy;
 use super::reader::Reader;
 use super::reference;
+use super::surroundings::Surroundings;
 use super::text::Text;
+use crate::model::address::Host;
 use crate::model::spec::{
-    EvidenceSource, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec, Watch,
+    EvidenceSource, Follow, Labels, PhaseTimeouts, ProbeSpec, ServedBy, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
+    Watch,
 };
 use crate::model::{Name, StreamUrl};
+
+/// What stands in a URL for the address of the candidate that serves the stream.
+pub(super) const ADDRESS: &str = "address";
+const PLACEHOLDER: &str = "{address}";
 
 const NO_SERVER: &str = "source: server needs a service whose statistics list the stream: an rtmp_server service with this URL's host and port as its origin, or one named by the key server";
 
@@ -33,7 +40,17 @@ pub(super) struct Recipe {
     pub server: Option<Name>,
     /// Whether the facts come from there.
     served: bool,
-    origins: Arc<Origins>,
+    /// The failover whose active candidate serves the streams.
+    follow: Option<Followed>,
+    camera: Option<Written>,
+    around: Arc<Surroundings>,
+}
+
+/// A failover as it is named here.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Followed {
+    failover: Name,
+    candidates: Vec<(Name, Option<Host>)>,
 }
 
 /// A text and where it was written.
@@ -87,7 +104,7 @@ impl Recipe {
         reader: &mut Reader<'_>,
         defaults: &Node,
         entry: &Node,
-        origins: &Arc<Origins>,
+        around: &Arc<Surroundings>,
         stand_ins: Option<(&str, &str)>,
     ) -> Option<Self> {
         if entry.kind == Kind::Invalid {
@@ -107,7 +124,8 @@ impl Recipe {
         let (timeouts, tls) = (policy::timeouts(node), policy::tls(reader, node));
         let policy = policy::policy(reader, node);
         let watch = policy::watch(reader, node, &policy);
-        let server = server(reader, node, origins);
+        let server = server(reader, node, &around.origins);
+        let (follow, camera) = (follow(reader, node, around), written(node, "camera"));
         let served = node.text("source").as_deref() == Some("server");
         let app = written(node, "app");
         let (name, url) = match stand_ins {
@@ -121,8 +139,8 @@ impl Recipe {
                 (written(node, "name")?, Written { text: Text::literal(url.trim()), place })
             }
         };
-        let origins = Arc::clone(origins);
-        Some(Self { name, url, app, labels, timeouts, tls, watch, policy, server, served, origins })
+        let around = Arc::clone(around);
+        Some(Self { name, url, app, labels, timeouts, tls, watch, policy, server, served, follow, camera, around })
     }
 
     /// The stream that these values of the variables make. `own` labels win over the recipe's.
@@ -135,8 +153,11 @@ impl Recipe {
     ) -> Option<StreamSpec> {
         let before = errors.len();
         let name = self.name.fill(values.name, errors);
-        let url = self.url.fill(values.url, errors);
+        // Where it is played is filled in by candidate.
+        let url_values = |variable: &str| if variable == ADDRESS { Some(PLACEHOLDER) } else { (values.url)(variable) };
+        let url = self.url.fill(&url_values, errors);
         let app = self.app.as_ref().map(|app| app.fill(values.url, errors));
+        let camera = self.camera.as_ref().and_then(|camera| camera.fill(values.name, errors));
         let mut labels = BTreeMap::new();
         for (name, value) in self.labels.iter().filter(|(name, _)| !own.contains_key(*name)) {
             if let Some(filled) = value.fill(values.labels, errors) {
@@ -155,43 +176,93 @@ impl Recipe {
             }
         }
         let name = name.and_then(|(text, place)| Name::new(&text).map_err(|e| refuse(place, name_message(&e))).ok());
-        let url = url.and_then(|(text, place)| {
+        let camera = camera.and_then(|(text, place)| match self.around.endpoints.contains(text.trim()) {
+            true => Name::new(text.trim()).ok(),
+            false => {
+                refuse(place, "no endpoint has this name".into());
+                None
+            }
+        });
+        let app = match app {
+            Some(Some((app, _))) => Some(app),
+            Some(None) => return None,
+            None => None,
+        };
+        let (text, place) = url?;
+        let places = self.places(&text).map_err(|message| refuse(place, message)).ok()?;
+        let mut served_by = Vec::with_capacity(places.len());
+        for (group, text) in places {
             let parsed = match &app {
-                Some(Some((app, _))) => StreamUrl::with_app(&text, app),
-                Some(None) => return None,
+                Some(app) => StreamUrl::with_app(&text, app),
                 None => StreamUrl::parse(&text),
             };
-            parsed.map_err(|e| refuse(place, e.to_string())).ok()
-        });
-        let (name, url) = (name?, url?);
-        let server = self.server.as_ref().or_else(|| self.origins.service_of(&url)).cloned();
-        let evidence = match (self.served, &server) {
-            (true, Some(service)) => EvidenceSource::Server(service.clone()),
-            (true, None) => {
-                refuse(&self.url.place, NO_SERVER.into());
-                return None;
+            match parsed.map_err(|e| e.to_string()).and_then(|url| self.probe(url)) {
+                Ok((probe, server)) => served_by.push((group, probe, server)),
+                Err(message) => refuse(place, message),
             }
-            (false, _) => EvidenceSource::Play,
-        };
+        }
         if errors.len() > before {
             return None;
         }
+        let (_, probe, server) = served_by.first()?.clone();
+        let follow = self.follow.as_ref().map(|followed| {
+            let by = |(group, probe, server)| Some(ServedBy { group: Option::<Name>::clone(&group)?, probe, server });
+            Arc::new(Follow {
+                failover: followed.failover.clone(),
+                served_by: served_by.into_iter().filter_map(by).collect(),
+            })
+        });
         let labels = labels.into_iter().map(|(name, (value, _))| (name.into(), value.into())).collect();
         Some(StreamSpec {
-            name,
-            probe: Arc::new(ProbeSpec {
-                url,
-                timeouts: self.timeouts,
-                tls: self.tls.clone(),
-                watch: self.watch,
-                evidence,
-            }),
+            name: name?,
+            probe,
             policy: self.policy.clone(),
             labels: Labels(labels),
             server,
+            follow,
+            camera,
             source,
         })
     }
+
+    /// Where the stream is played: at one place, or at one for each candidate of the failover that it follows.
+    fn places(&self, url: &str) -> Result<Vec<(Option<Name>, String)>, String> {
+        match (&self.follow, url.contains(PLACEHOLDER)) {
+            (None, false) => Ok(vec![(None, url.to_owned())]),
+            (None, true) => Err("{address} is for streams that follow a failover: give follow".into()),
+            (Some(_), false) => Err("a stream that follows a failover needs {address} in its URL".into()),
+            (Some(followed), true) => {
+                let place = |(group, address): &(Name, Option<Host>)| match address {
+                    Some(host) => Ok((Some(group.clone()), url.replace(PLACEHOLDER, &host.to_string()))),
+                    None => Err(format!("the group {group}, a candidate of {}, has no address", followed.failover)),
+                };
+                followed.candidates.iter().map(place).collect()
+            }
+        }
+    }
+
+    /// How a stream at `url` is watched, and the service that lists it.
+    fn probe(&self, url: StreamUrl) -> Result<(Arc<ProbeSpec>, Option<Name>), String> {
+        let server = self.server.as_ref().or_else(|| self.around.origins.service_of(&url)).cloned();
+        let evidence = match (self.served, &server) {
+            (true, Some(service)) => EvidenceSource::Server(service.clone()),
+            (true, None) => return Err(NO_SERVER.into()),
+            (false, _) => EvidenceSource::Play,
+        };
+        let probe = ProbeSpec { url, timeouts: self.timeouts, tls: self.tls.clone(), watch: self.watch, evidence };
+        Ok((Arc::new(probe), server))
+    }
+}
+
+/// The failover at `follow`; one that there is not is reported.
+pub(super) fn follow(reader: &mut Reader<'_>, node: &Node, around: &Surroundings) -> Option<Followed> {
+    let (written, text) = (node.get("follow")?, node.text("follow")?);
+    let text = text.trim();
+    let Some(candidates) = around.candidates.of(text) else {
+        reference::dangling(reader, written, "failover", around.candidates.names());
+        return None;
+    };
+    Some(Followed { failover: Name::new(text).ok()?, candidates: candidates.to_vec() })
 }
 
 /// The service at `server`; one that there is not is reported, and taken as written so that nothing else is said of it.

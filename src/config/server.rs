@@ -15,6 +15,7 @@ use crate::model::{Name, StreamUrl};
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9935);
 const HEALTH_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9937);
+const LONGEST_SOCKET_PATH: usize = 107;
 const MODULE_DURATION: Duration = Duration::from_secs(5);
 
 pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> ServerSpec {
@@ -23,6 +24,8 @@ pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> S
         return ServerSpec {
             listen: LISTEN,
             health_listen: Some(HEALTH_LISTEN),
+            agent_listen: None,
+            unix_listen: None,
             tls: None,
             tokens: Vec::new(),
             read: ReadAccess::Open,
@@ -39,6 +42,22 @@ pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> S
         let place = node.get("health_listen").or(node.get("listen")).unwrap_or(node).place.clone();
         reader.error(&place, "listen and health_listen must differ; write health_listen: none for one listener");
     }
+    let agent_listen = node.get("agent_listen").filter(|n| !matches!(n.kind, Kind::Text(_)));
+    let agent_listen = agent_listen.and_then(|written| {
+        let address = node.address("agent_listen")?;
+        if address.port() != 0 && (address == listen || Some(address) == health_listen) {
+            reader.error(&written.place, "agent_listen must differ from listen and health_listen");
+        }
+        Some(address)
+    });
+    let unix_listen = node.get("unix_listen").and_then(|written| {
+        let (path, _) = node.path("unix_listen")?;
+        // The address of a Unix socket has room for that, and a zero byte.
+        if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+            reader.error(&written.place, format!("a socket's path may have at most {LONGEST_SOCKET_PATH} bytes"));
+        }
+        Some(path.to_owned())
+    });
     let tls = node.get("tls").and_then(|tls| {
         let (cert_file, key_file) = (reader.depend_on(tls, "cert_file"), reader.depend_on(tls, "key_file"));
         Some(ServerTls { cert_file: cert_file?, key_file: key_file? })
@@ -55,7 +74,7 @@ pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> S
         let place = written.place.clone();
         reader.error(&place, "reading with a token needs an entry in tokens");
     }
-    ServerSpec { listen, health_listen, tls, tokens, read, limits: limits(node), modules }
+    ServerSpec { listen, health_listen, agent_listen, unix_listen, tls, tokens, read, limits: limits(node), modules }
 }
 
 fn token(reader: &mut Reader<'_>, entry: &Node) -> Option<Token> {
@@ -85,6 +104,7 @@ fn limits(node: &Node) -> ServerLimits {
     ServerLimits {
         connections: node.count("connections").unwrap_or(defaults.connections),
         health_connections: node.count("health_connections").unwrap_or(defaults.health_connections),
+        agent_connections: node.count("agent_connections").unwrap_or(defaults.agent_connections),
         request_timeout: node.duration("request_timeout").unwrap_or(defaults.request_timeout),
         body: node.count("body").unwrap_or(defaults.body),
         event_streams: node.count("event_streams").unwrap_or(defaults.event_streams),

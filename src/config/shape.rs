@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use config::ValueKind;
 use serde_json::{Map, Value, json};
 
 /// One key of a mapping.
@@ -30,6 +31,8 @@ pub(super) enum Shape {
     Choice(&'static [&'static str]),
     /// IP address and port.
     Address,
+    /// How many members must be well.
+    Quorum,
     List(&'static Shape),
     /// Keys, in groups that several mappings share.
     Table(&'static [&'static [Key]]),
@@ -37,6 +40,8 @@ pub(super) enum Shape {
     Map(&'static Shape),
     /// One of these words, or the other shape.
     Either(&'static [&'static str], &'static Shape),
+    /// The first of these that is a mapping, a list or a scalar, as what is written.
+    OneOf(&'static [Shape]),
     /// Kept as written, to be read as this shape once for each name that `{name}` stands for.
     Deferred(&'static Shape),
 }
@@ -96,11 +101,22 @@ impl Shape {
             Self::Share => "a share from 0 to 1 such as 5% or 0.05".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Address => "an IP address and port such as 0.0.0.0:9935 or [::]:9935".into(),
+            Self::Quorum => "all, any, a count such as 2, or a share such as 50%".into(),
             Self::List(_) => "a list".into(),
             Self::Table(groups) => format!("a mapping with keys of {}", key_names(groups).join(", ")),
             Self::Map(_) => "a mapping of names to texts".into(),
             Self::Either(words, other) => format!("{} or {}", words.join(", "), other.expected()),
+            Self::OneOf(shapes) => shapes.iter().map(Self::expected).collect::<Vec<_>>().join(", or "),
             Self::Deferred(shape) => shape.expected(),
+        }
+    }
+
+    /// Whether a value of this kind is meant for this shape rather than for another.
+    pub fn takes(&self, kind: &ValueKind) -> bool {
+        match self {
+            Self::Table(_) | Self::Map(_) => matches!(kind, ValueKind::Table(_)),
+            Self::List(_) => matches!(kind, ValueKind::Array(_)),
+            _ => !matches!(kind, ValueKind::Table(_) | ValueKind::Array(_)),
         }
     }
 
@@ -122,6 +138,8 @@ impl Shape {
             }
             Self::Choice(words) => or_reference(one_of(words)),
             Self::Address => json!({ "type": "string", "description": self.expected() }),
+            Self::Quorum => json!({ "type": ["string", "integer"], "description": self.expected() }),
+            Self::OneOf(shapes) => json!({ "anyOf": shapes.iter().map(Self::schema).collect::<Vec<_>>() }),
             Self::List(item) => json!({ "type": ["array", "null"], "items": item.schema() }),
             Self::Map(value) => json!({ "type": ["object", "null"], "additionalProperties": value.schema() }),
             Self::Either(words, other) => json!({ "anyOf": [one_of(words), other.schema()] }),

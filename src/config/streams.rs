@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::error::Place;
 use super::names::{self, MAX_STREAMS};
 use super::node::Node;
-use super::origins::Origins;
 use super::reader::Reader;
 use super::recipe::{Recipe, Values};
+use super::surroundings::Surroundings;
 use crate::model::Name;
 use crate::model::spec::{SpecSource, StreamSpec};
 
@@ -23,16 +23,16 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub fn read(reader: &mut Reader<'_>, root: &Node, defaults: &Node, origins: &Arc<Origins>) -> Self {
+    pub fn read(reader: &mut Reader<'_>, root: &Node, defaults: &Node, around: &Arc<Surroundings>) -> Self {
         let mut streams = Self::default();
         for entry in root.items("streams") {
             streams.names.extend(entry.text("name"));
-            if let Some(recipe) = Recipe::read(reader, defaults, entry, origins, None) {
+            if let Some(recipe) = Recipe::read(reader, defaults, entry, around, None) {
                 streams.add(reader, &recipe, None);
             }
         }
         for entry in root.items("templates").iter().filter(|entry| entry.get("endpoint").is_none()) {
-            streams.expand(reader, entry, defaults, origins);
+            streams.expand(reader, entry, defaults, around);
         }
         if streams.found.len() > MAX_STREAMS {
             reader.error(&root.place, too_many());
@@ -41,8 +41,8 @@ impl Streams {
         streams
     }
 
-    fn expand(&mut self, reader: &mut Reader<'_>, entry: &Node, defaults: &Node, origins: &Arc<Origins>) {
-        let recipe = Recipe::read(reader, defaults, entry, origins, Some(("name", "name")));
+    fn expand(&mut self, reader: &mut Reader<'_>, entry: &Node, defaults: &Node, around: &Arc<Surroundings>) {
+        let recipe = Recipe::read(reader, defaults, entry, around, Some(("name", "name")));
         let names = names::of_template(reader, entry, MAX_STREAMS.saturating_sub(self.found.len()), too_many);
         let recipe = match (entry.get("url"), recipe) {
             (Some(_), Some(recipe)) => recipe,

@@ -1,12 +1,15 @@
 //! The keys of endpoints, services and paths, with their bounds and their documentation.
 
+use super::groups::{GROUP_RISE, HOLD, HOLD_MAX, SETTLE};
 use super::keys::{
     BITRATE, DAY, DURATION_MAX, HOUR, JUDGEMENT, LABELS, MINUTE, SECOND, TLS, VERIFICATION, duration, ms,
 };
-use super::shape::Shape::{BitRate, Choice, Count, Either, List, Map, Path, Share, Table, Text};
+use super::shape::Shape::{BitRate, Choice, Count, Either, List, Map, OneOf, Path, Quorum, Share, Table, Text};
 use super::shape::{FLAG, Key, Shape, key, required, words};
 use super::timing::Timing;
+use crate::model::failover::CandidateAnswer;
 use crate::model::path::HopClass;
+use crate::model::spec::UnknownAnswer;
 use crate::model::target::{CheckKind, DeviceTransport, Family, RecordType, ReplicaRole, ServerFlavor};
 
 /// Interval, timeout and patience of one kind; `$least` milliseconds are the shortest of both times.
@@ -30,6 +33,8 @@ pub(super) const ENDPOINT: Shape = Table(&[NAME, ENDPOINT_KINDS, EXPECTATION, JU
 /// An endpoint that a template names.
 pub(super) const ENDPOINT_BODY: Shape = Table(&[ENDPOINT_KINDS, EXPECTATION, JUDGEMENT, LABELS]);
 pub(super) const SERVICE: Shape = Table(&[NAME, SERVICE_KINDS, EXPECTATION, JUDGEMENT, LABELS]);
+pub(super) const GROUP: Shape = Table(&[NAME, GROUP_OWN, LABELS]);
+pub(super) const FAILOVER: Shape = Table(&[NAME, FAILOVER_OWN, LABELS]);
 pub(super) const PATH: Shape = Table(&[NAME, PATH_OWN, LABELS]);
 
 const NAME: &[Key] = &[required("name", Text, "Unique name: metric label and path segment.")];
@@ -220,6 +225,71 @@ const PATH_OWN: &[Key] = &[
     key("settle", ms(0, HOUR), "How long earlier hops may take to fail before a later one is blamed. Default 5s."),
     key("carries", Table(&[CARRIES]), "Streams whose rates add up to what the path carries. Default: its stream hops."),
     key("expect_rate", BitRate, "What they should deliver together. Default: the sum of their least bit rates."),
+];
+
+const GROUP_OWN: &[Key] = &[
+    key("address", Text, "Host that {address} stands for in the URLs of streams that follow a failover."),
+    key(
+        "eligible_while",
+        Table(&[REQUIREMENT]),
+        "What makes a candidate fit to serve: judged always. Default: always fit.",
+    ),
+    key(
+        "serving_while",
+        Table(&[REQUIREMENT]),
+        "What shows that a candidate serves: judged only while it is active, and not during settle. Default: not judged.",
+    ),
+    key("up_while", Table(&[REQUIREMENT]), "What makes a group well that is no candidate."),
+    key("rise", ms(0, HOUR), "How long good evidence must hold before the group is better.")
+        .or(|| duration(GROUP_RISE)),
+    key("fall", ms(0, HOUR), "How long bad evidence must hold before the group is worse. Default 0s."),
+    key("unknown", Choice(words!(UnknownAnswer)), "Health answer while unknown. Default hold: the last known one."),
+    key(
+        "owns_maintenance",
+        Choice(FLAG),
+        "Whether ready, drain and maint of this group's servers in HAProxy are ours to set. Default false: an operator's own drain there stays.",
+    ),
+];
+
+const REQUIREMENT: &[Key] = &[
+    key(
+        "streams",
+        OneOf(&[Quorum, List(&Text), Table(&[MEMBERS])]),
+        "all, any, a count or a share of the streams that follow the failover; or names, all of which must be well; or a mapping.",
+    ),
+    key("endpoints", OneOf(&[List(&Text), Table(&[MEMBERS])]), "Names, all of which must be well; or a mapping."),
+    key("services", OneOf(&[List(&Text), Table(&[MEMBERS])]), "Names, all of which must be well; or a mapping."),
+];
+
+const MEMBERS: &[Key] = &[
+    key("names", List(&Text), "The members."),
+    key("labels", Map(&Text), "The members are all with these labels, instead of names."),
+    key("need", Quorum, "How many must be well: all, any, a count or a share. Default 50% of streams, all of others."),
+];
+
+const FAILOVER_OWN: &[Key] = &[
+    required(
+        "candidates",
+        List(&OneOf(&[Text, Table(&[CANDIDATE])])),
+        "Groups, the preferred one first: a name each, or a mapping.",
+    ),
+    key("settle", ms(0, HOUR), "After a switch, the new candidate's streams are not judged for this long.")
+        .or(|| duration(SETTLE)),
+    key(
+        "hold",
+        ms(0, DAY),
+        "Least time between two switches, and for which a candidate that did not serve is not trusted; doubles each time.",
+    )
+    .or(|| duration(HOLD)),
+    key("hold_max", ms(0, DAY), "The longest that hold grows to.").or(|| duration(HOLD_MAX)),
+    key("preempt", Choice(FLAG), "Whether a more preferred candidate takes over when it is fit again. Default false."),
+    key("answer", Choice(words!(CandidateAnswer)), "Which candidates answer healthy. Default active: that one alone."),
+    key("unknown", Choice(words!(UnknownAnswer)), "Health answer while unknown. Default hold: the last known one."),
+];
+
+const CANDIDATE: &[Key] = &[
+    required("group", Text, "The group."),
+    key("value", Text, "What clients read while it is active: a URL, the name of a mode."),
 ];
 
 pub(super) const HOP: &[Key] = &[

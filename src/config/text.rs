@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::error::shown;
+use super::recipe::ADDRESS;
 
 /// What `{…}` may stand for in a template.
 pub(super) const TEMPLATE: &[&str] = &["name"];
+/// The same where a stream that follows a failover is played.
+pub(super) const TEMPLATE_URL: &[&str] = &["name", ADDRESS];
 
 /// A text whose environment references are resolved and whose variables are not. `Debug` shows nothing: it may hold a secret.
 #[derive(Clone, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::status::ControlStatus;
 use crate::model::Name;
+use crate::model::failover::FailoverPin;
+use crate::model::group::{Maintenance, MaintenanceState};
 use crate::model::snapshot::Silence;
 use crate::model::url::StreamUrl;
 pub use crate::probe::once::OneShot;
@@ -50,6 +52,30 @@ pub enum Command {
         name: Name,
         reply: Reply<()>,
     },
+    /// Take a group out of service, or put it back.
+    Maintain {
+        group: Name,
+        state: MaintenanceState,
+        reason: String,
+        until: Option<SystemTime>,
+        reply: Reply<Arc<Maintenance>>,
+    },
+    EndMaintenance {
+        group: Name,
+        reply: Reply<()>,
+    },
+    /// Keep a failover at one candidate.
+    Pin {
+        failover: Name,
+        group: Name,
+        reason: String,
+        until: Option<SystemTime>,
+        reply: Reply<Arc<FailoverPin>>,
+    },
+    Unpin {
+        failover: Name,
+        reply: Reply<()>,
+    },
     /// Probe a target once, with a module's settings.
     Probe {
         target: StreamUrl,
@@ -79,6 +105,16 @@ pub enum ControlError {
     NotFound(Name),
     #[error("stream {0} was not added by the API; remove it from the configuration instead")]
     NotRemovable(Name),
+    #[error("there is no group {0}")]
+    NoGroup(Name),
+    #[error("there is no failover {0}")]
+    NoFailover(Name),
+    #[error("the group {0} is no candidate of the failover")]
+    NoCandidate(Name),
+    #[error("the group {0} is in no maintenance")]
+    NotMaintained(Name),
+    #[error("the failover {0} is not pinned")]
+    NotPinned(Name),
     #[error("there is no probe module {0}")]
     NoModule(Box<str>),
     #[error("the target is not on the module's allow-list")]
@@ -135,6 +171,36 @@ impl ControlHandle {
 
     pub async fn unsilence(&self, name: Name) -> Result<(), ControlError> {
         self.ask(|reply| Command::Unsilence { name, reply }).await
+    }
+
+    /// Takes a group out of service, or says that it is in service, until it is ended or the time has come.
+    pub async fn maintain(
+        &self,
+        group: Name,
+        state: MaintenanceState,
+        reason: String,
+        until: Option<SystemTime>,
+    ) -> Result<Arc<Maintenance>, ControlError> {
+        self.ask(|reply| Command::Maintain { group, state, reason, until, reply }).await
+    }
+
+    pub async fn end_maintenance(&self, group: Name) -> Result<(), ControlError> {
+        self.ask(|reply| Command::EndMaintenance { group, reply }).await
+    }
+
+    /// Keeps a failover at one candidate, whatever the evidence, until it is unpinned or the time has come.
+    pub async fn pin(
+        &self,
+        failover: Name,
+        group: Name,
+        reason: String,
+        until: Option<SystemTime>,
+    ) -> Result<Arc<FailoverPin>, ControlError> {
+        self.ask(|reply| Command::Pin { failover, group, reason, until, reply }).await
+    }
+
+    pub async fn unpin(&self, failover: Name) -> Result<(), ControlError> {
+        self.ask(|reply| Command::Unpin { failover, reply }).await
     }
 
     pub async fn probe(&self, target: StreamUrl, module: Box<str>) -> Result<OneShot, ControlError> {

@@ -9,6 +9,7 @@ mod backoff;
 mod discovery;
 mod fingerprint;
 pub mod handle;
+mod intent;
 mod plan;
 pub mod pool;
 mod publications;
@@ -16,7 +17,9 @@ pub mod status;
 mod stream;
 mod supervisor;
 pub mod targets;
+mod vantage;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,9 +30,14 @@ use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, Loaded};
+use crate::libav_pool::LibavPool;
+use crate::model::action::ActionSpecs;
+use crate::model::failover::{Decisions, FailoverPin};
+use crate::model::group::{Maintenance, MaintenanceState};
 use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
-use crate::model::spec::{Desired, EvidenceSource, ProbeSpec, StreamSpec, Watch};
+use crate::model::spec::{Desired, EvidenceSource, Follow, ProbeSpec, ServedBy, StreamSpec, Watch};
+use crate::model::target::TargetSpec;
 use crate::model::url::StreamUrl;
 use crate::model::{Name, closed_enum};
 use crate::probe::{ProbeEnvironment, ReportBoard, once};
@@ -40,12 +48,14 @@ pub use backoff::OriginLimiter;
 use discovery::Discovery;
 use fingerprint::Fingerprint;
 pub use handle::{Command, ControlError, ControlHandle, OneShot, Reloaded};
+use intent::Intents;
 pub use plan::{Action, plan};
 pub use pool::ProbePool;
 pub use status::ControlStatus;
 pub use stream::Shared;
 use supervisor::Supervisor;
 use targets::TargetSupervisor;
+use vantage::Vantage;
 
 /// How often watched files are looked at. Asking the file system works for renames, symlink swaps and network mounts alike.
 const FILE_POLL: Duration = Duration::from_secs(1);
@@ -68,10 +78,15 @@ pub struct Control {
     added: BTreeMap<Name, StreamSpec>,
     discovery: Discovery,
     silences: BTreeMap<Name, Arc<Silence>>,
+    intents: Intents,
+    vantage: Vantage,
+    /// Who is active, once the store decides.
+    decisions: Option<watch::Receiver<Arc<Decisions>>>,
     state: Arc<StateFile>,
     status: Arc<ControlStatus>,
     desired: watch::Sender<Desired>,
     server: watch::Sender<Arc<ServerSpec>>,
+    actions: watch::Sender<Arc<ActionSpecs>>,
     commands: mpsc::Receiver<Command>,
     shared: Arc<Shared>,
     pool: Arc<ProbePool>,
@@ -85,6 +100,7 @@ pub struct Outlets {
     pub handle: ControlHandle,
     pub desired: watch::Receiver<Desired>,
     pub server: watch::Receiver<Arc<ServerSpec>>,
+    pub actions: watch::Receiver<Arc<ActionSpecs>>,
 }
 
 impl Control {
@@ -108,12 +124,14 @@ impl Control {
             limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
+            libav: LibavPool::new(&config.libav, Arc::clone(status.worker_ends())),
             pinger: OnceCell::new(),
         });
         let wall = SystemTime::now();
         let silences = state.silences().into_iter().filter(|(_, s)| s.until.is_none_or(|until| until > wall)).collect();
         let (desired, desired_receiver) = watch::channel(Desired::default());
         let (server, server_receiver) = watch::channel(Arc::new(config.server.clone()));
+        let (actions, actions_receiver) = watch::channel(Arc::new(config.actions.clone()));
         let mut control = Self {
             path,
             environment,
@@ -121,10 +139,14 @@ impl Control {
             added: BTreeMap::new(),
             discovery: Discovery::new(Arc::clone(&shared.board)),
             silences,
+            vantage: Vantage::of(&config, &shared.env),
+            intents: Intents::recall(&state),
+            decisions: None,
             state,
             status,
             desired,
             server,
+            actions,
             commands,
             supervisor: Supervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
             targets: TargetSupervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
@@ -136,11 +158,13 @@ impl Control {
         control.discovery.follow(&control.config.discover, |source| control.state.kept_lists(source));
         // The store folds this before it answers anything, so that no configured stream is ever an unknown name.
         control.desired.send_replace(control.merge());
-        (control, Outlets { handle, desired: desired_receiver, server: server_receiver })
+        (control, Outlets { handle, desired: desired_receiver, server: server_receiver, actions: actions_receiver })
     }
 
-    /// Runs until `shutdown`, then stops all sessions.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Runs until `shutdown`, then stops all sessions. Streams that follow a failover are played where `decisions` say.
+    pub async fn run(mut self, decisions: watch::Receiver<Arc<Decisions>>, shutdown: CancellationToken) {
+        let mut decided = decisions.clone();
+        self.decisions = Some(decisions);
         self.apply();
         let mut poll = tokio::time::interval(FILE_POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -159,6 +183,11 @@ impl Control {
                         self.apply();
                     }
                 }
+                Ok(()) = decided.changed() => {
+                    if self.has_to_move(&decided.borrow_and_update()) {
+                        self.apply();
+                    }
+                }
                 _ = poll.tick() => self.look_around().await,
             }
         }
@@ -172,6 +201,9 @@ impl Control {
         for _ in 0..self.supervisor.revive(&desired) + self.targets.revive(&desired.targets) {
             self.status.count_panic();
             tracing::error!("a task had ended and was started again; this is a defect of the monitor");
+        }
+        if self.intents.expire(SystemTime::now(), &self.state) {
+            self.apply();
         }
         let mut fingerprint = std::mem::take(&mut self.fingerprint);
         let looked = tokio::task::spawn_blocking(move || (fingerprint.changed(), fingerprint)).await;
@@ -190,6 +222,14 @@ impl Control {
             Command::RemoveStream { name, reply } => answer(reply, self.remove_stream(&name).await),
             Command::Silence { name, reason, until, reply } => answer(reply, self.silence(name, reason, until).await),
             Command::Unsilence { name, reply } => answer(reply, self.unsilence(&name)),
+            Command::Maintain { group, state, reason, until, reply } => {
+                answer(reply, self.maintain(group, state, reason, until).await);
+            }
+            Command::EndMaintenance { group, reply } => answer(reply, self.end_maintenance(&group).await),
+            Command::Pin { failover, group, reason, until, reply } => {
+                answer(reply, self.pin(failover, group, reason, until).await);
+            }
+            Command::Unpin { failover, reply } => answer(reply, self.unpin(&failover).await),
             Command::Probe { target, module, reply } => self.probe(target, &module, reply),
         }
     }
@@ -208,7 +248,9 @@ impl Control {
                 }
                 self.warn_of_what_needs_a_restart(&loaded.config);
                 self.config = Arc::new(loaded.config);
+                self.vantage = Vantage::of(&self.config, &self.shared.env);
                 self.server.send_replace(Arc::new(self.config.server.clone()));
+                self.actions.send_replace(Arc::new(self.config.actions.clone()));
                 self.read_added_streams();
                 self.discovery.follow(&self.config.discover, |source| self.state.kept_lists(source));
                 self.state.keep_lists_of(&self.discovery.keys());
@@ -234,9 +276,12 @@ impl Control {
         let differs = [
             ("server.listen", old.listen != new_server.listen),
             ("server.health_listen", old.health_listen != new_server.health_listen),
+            ("server.agent_listen", old.agent_listen != new_server.agent_listen),
+            ("server.unix_listen", old.unix_listen != new_server.unix_listen),
             ("state_file", self.config.state_file != new.state_file),
             ("log", self.config.log != new.log),
             ("supervisor", self.config.supervisor != new.supervisor),
+            ("libav", self.config.libav != new.libav),
         ];
         for (key, _) in differs.into_iter().filter(|(_, differs)| *differs) {
             tracing::warn!(key, "this change takes effect at the next start");
@@ -313,6 +358,59 @@ impl Control {
         Ok(())
     }
 
+    async fn maintain(
+        &mut self,
+        group: Name,
+        state: MaintenanceState,
+        reason: String,
+        until: Option<SystemTime>,
+    ) -> Result<Arc<Maintenance>, ControlError> {
+        if !self.config.groups.iter().any(|g| g.name == group) {
+            return Err(ControlError::NoGroup(group));
+        }
+        let maintenance = Arc::new(Maintenance { state, reason, until, created: SystemTime::now() });
+        let (kept, of) = (Arc::clone(&maintenance), group.clone());
+        self.keep(move |file| file.set_maintenance(&of, Some(&kept))).await?;
+        self.intents.maintain(group, Arc::clone(&maintenance));
+        self.apply();
+        Ok(maintenance)
+    }
+
+    async fn end_maintenance(&mut self, group: &Name) -> Result<(), ControlError> {
+        self.intents.end_maintenance(group)?;
+        self.apply();
+        let of = group.clone();
+        self.keep(move |file| file.set_maintenance(&of, None)).await
+    }
+
+    async fn pin(
+        &mut self,
+        failover: Name,
+        group: Name,
+        reason: String,
+        until: Option<SystemTime>,
+    ) -> Result<Arc<FailoverPin>, ControlError> {
+        let Some(spec) = self.config.failovers.iter().find(|f| f.name == failover) else {
+            return Err(ControlError::NoFailover(failover));
+        };
+        if !spec.candidates.iter().any(|candidate| candidate.group == group) {
+            return Err(ControlError::NoCandidate(group));
+        }
+        let pin = Arc::new(FailoverPin { group, reason, until, created: SystemTime::now() });
+        let (kept, of) = (Arc::clone(&pin), failover.clone());
+        self.keep(move |file| file.set_pin(&of, Some(&kept))).await?;
+        self.intents.pin(failover, Arc::clone(&pin));
+        self.apply();
+        Ok(pin)
+    }
+
+    async fn unpin(&mut self, failover: &Name) -> Result<(), ControlError> {
+        self.intents.unpin(failover)?;
+        self.apply();
+        let of = failover.clone();
+        self.keep(move |file| file.set_pin(&of, None)).await
+    }
+
     /// Writes to the state file, which may be slow.
     async fn keep(
         &self,
@@ -351,6 +449,14 @@ impl Control {
         });
     }
 
+    /// Whether a stream follows a failover whose active candidate is another than before.
+    fn has_to_move(&self, decisions: &Decisions) -> bool {
+        self.desired.borrow().streams.iter().any(|stream| {
+            let place = stream.follow.as_ref().and_then(|follow| place(follow, decisions));
+            place.is_some_and(|place| place.probe != stream.probe)
+        })
+    }
+
     fn is_wanted(&self, name: &Name) -> bool {
         self.desired.borrow().streams.binary_search_by(|s| s.name.cmp(name)).is_ok()
     }
@@ -376,14 +482,41 @@ impl Control {
                 None => drop(streams.insert(&spec.name, spec)),
             }
         }
+        let decisions = self.decisions.as_ref().map(|decisions| Arc::clone(&decisions.borrow()));
+        let streams: Vec<_> = streams.into_values().map(|stream| placed(stream, decisions.as_deref())).collect();
+        let mut targets: Vec<&TargetSpec> = self.config.targets.iter().chain(&self.vantage.gateway).collect();
+        targets.sort_by(|a, b| a.id.cmp(&b.id));
         let before = self.desired.borrow();
         Desired {
-            streams: kept(&before.streams, streams.into_values(), |stream| &stream.name),
-            targets: kept(&before.targets, &self.config.targets, |target| &target.id),
+            streams: kept(&before.streams, streams.iter().map(|stream| &**stream), |stream| &stream.name),
+            targets: kept(&before.targets, targets, |target| &target.id),
             paths: kept(&before.paths, &self.config.paths, |path| &path.name),
+            groups: kept(&before.groups, &self.config.groups, |group| &group.name),
+            failovers: kept(&before.failovers, &self.config.failovers, |failover| &failover.name),
+            vantage: Arc::clone(&self.vantage.endpoints),
             silences: Arc::new(self.silences.clone()),
+            maintenance: Arc::clone(&self.intents.maintenance),
+            pins: Arc::clone(&self.intents.pins),
         }
     }
+}
+
+/// The stream, watched where it is served now.
+fn placed<'s>(stream: &'s StreamSpec, decisions: Option<&Decisions>) -> Cow<'s, StreamSpec> {
+    let follow = stream.follow.as_ref().zip(decisions);
+    match follow.and_then(|(follow, decisions)| place(follow, decisions)) {
+        Some(place) => {
+            let (probe, server) = (Arc::clone(&place.probe), place.server.clone());
+            Cow::Owned(StreamSpec { probe, server, ..stream.clone() })
+        }
+        None => Cow::Borrowed(stream),
+    }
+}
+
+/// Where a stream is served now, as far as that is decided.
+fn place<'f>(follow: &'f Follow, decisions: &Decisions) -> Option<&'f ServedBy> {
+    let active = &decisions.failover(follow.failover.as_str())?.active_candidate()?.group;
+    follow.served_by.iter().find(|place| place.group == *active)
 }
 
 /// Makes `wanted` (sorted by `key`) shared. What is as it was `before` keeps its identity, so that caches keyed by it stay warm.

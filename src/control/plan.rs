@@ -50,6 +50,8 @@ mod tests {
             }),
             labels: Labels::default(),
             server: None,
+            follow: None,
+            camera: None,
             source: SpecSource::File,
         })
     }

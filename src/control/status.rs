@@ -1,11 +1,11 @@
 //! What `control` tells of itself: read by the self metrics.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::model::health::DownCause;
+use crate::model::libav::WorkerEnds;
 
 /// Figures of the supervisor and of reloads.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ pub struct ControlStatus {
     interruptions: AtomicU64,
     hindrances: AtomicU64,
     panics: AtomicU64,
+    worker_ends: Arc<WorkerEnds>,
     discovery_failing: AtomicU64,
     reload_failed: AtomicBool,
     last_success: Mutex<Option<SystemTime>>,
@@ -66,6 +67,11 @@ impl ControlStatus {
     /// Probe tasks that panicked.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
+    }
+
+    /// How often libav workers were replaced. The pool of them counts.
+    pub fn worker_ends(&self) -> &Arc<WorkerEnds> {
+        &self.worker_ends
     }
 
     pub fn last_reload_successful(&self) -> bool {

@@ -9,6 +9,7 @@ use tokio::sync::{OnceCell, watch};
 
 use super::backoff::{Backoff, OriginLimiter};
 use super::status::ControlStatus;
+use crate::libav_pool::LibavPool;
 use crate::model::report::{Connection, StreamReport};
 use crate::model::spec::{EvidenceSource, ProbeSpec, StreamPolicy, Watch};
 use crate::model::{Name, TargetClass, TargetId};
@@ -28,6 +29,8 @@ pub struct Shared {
     pub limiter: OriginLimiter,
     pub status: Arc<ControlStatus>,
     pub backoff_max: Duration,
+    /// The processes that decode.
+    pub libav: LibavPool,
     /// The sockets of all pings, once there is a target to ping. They belong to the checks' thread.
     pub pinger: OnceCell<Pinger>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -171,8 +172,9 @@ impl TargetSupervisor {
 /// Checks one target until dropped, over defects of our own.
 async fn watch(shared: &Shared, make: MakeChecker, spec: &TargetSpec, known: &mut Known) {
     let publish = |report: TargetReport, urgent: bool| shared.board.publish_target(&spec.id, report, urgent);
+    let asked = shared.board.asked(&spec.id);
     loop {
-        if AssertUnwindSafe(look(shared, make, &spec.check, known, &publish)).catch_unwind().await.is_ok() {
+        if AssertUnwindSafe(look(shared, make, &spec.check, known, &asked, &publish)).catch_unwind().await.is_ok() {
             return;
         }
         // The panic hook has logged the place. Our defect says nothing about the target: what was known of it ages to unknown.
@@ -191,16 +193,17 @@ async fn look(
     make: MakeChecker,
     spec: &CheckSpec,
     known: &mut Known,
+    asked: &Notify,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
 ) {
     match (&spec.check, known) {
         (Check::Icmp(check), Known::Pings(tally)) => {
             let pinger = pinger(shared, tally, publish).await;
-            icmp::watch(&shared.env, pinger, spec, check, tally, publish).await;
+            icmp::watch(&shared.env, pinger, spec, check, tally, asked, publish).await;
         }
         (other, Known::Looks(tally)) => {
             if let Some(mut checker) = make(other) {
-                check::watch(&shared.env, spec, tally, &mut *checker, publish).await;
+                check::watch(&shared.env, spec, tally, &mut *checker, asked, publish).await;
             }
         }
         (_, Known::Pings(_)) => {}

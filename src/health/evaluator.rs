@@ -65,6 +65,8 @@ pub struct Situation<'a> {
     pub rules: Rules<'a>,
     /// An operator has said that absence is no outage.
     pub silenced: bool,
+    /// It belongs to a candidate of a failover that is not the active one.
+    pub standby: bool,
     ill_since: Option<Instant>,
 }
 
@@ -79,7 +81,7 @@ impl<'a> Situation<'a> {
     ) -> Self {
         let evidence = evidence::assess(now, report, policy);
         let fresh_until = evidence::fresh_until(now, report);
-        Self { now, wall, evidence, fresh_until, rules: policy.into(), silenced, ill_since: None }
+        Self { now, wall, evidence, fresh_until, rules: policy.into(), silenced, standby: false, ill_since: None }
     }
 
     /// What `report` shows of a target. `ill_since`: see [`assess_target`].
@@ -96,7 +98,16 @@ impl<'a> Situation<'a> {
         let patience = ill_since.filter(|_| evidence == Evidence::Pending);
         let patience_ends = patience.and_then(|since| reading::patience_ends(now, since));
         let fresh_until = reading::fresh_until(now, report).into_iter().chain(patience_ends).min();
-        Self { now, wall, evidence, fresh_until, rules: Rules::of_target(kind, policy), silenced: false, ill_since }
+        Self {
+            now,
+            wall,
+            evidence,
+            fresh_until,
+            rules: Rules::of_target(kind, policy),
+            silenced: false,
+            standby: false,
+            ill_since,
+        }
     }
 
     /// Since when the evidence of a target has been bad or in doubt, if it is.
@@ -432,6 +443,9 @@ impl Evaluator {
 fn intended_absence(s: &Situation<'_>) -> Option<&'static str> {
     if s.silenced {
         return Some("silenced by an operator");
+    }
+    if s.standby {
+        return Some("not its turn: another candidate is active");
     }
     let unix = s.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let schedule = s.rules.schedule?;

@@ -2,15 +2,28 @@
 //!
 //! [`assess`] (of a stream) and [`assess_target`] (of an endpoint or a service) read one report against one policy and say what it shows
 //! at this moment. [`Evaluator`] adds memory:
-//! rise and fall, flapping, outages, what to answer when there is no fresh evidence.
+//! rise and fall, flapping, outages, what to answer when there is no fresh evidence. [`GroupEvaluator`] judges many of them together, as
+//! far as [`BlameTracker`] finds their origin at fault and [`SightEvaluator`] finds that we can see; [`FailoverEvaluator`] decides.
 
+mod blame;
 mod evaluator;
 mod evidence;
+mod failover;
+mod group;
+mod members;
 mod path;
 mod recent;
+mod sight;
 mod target;
 
+pub use blame::{Blame, BlameTracker};
 pub use evaluator::{Change, Evaluator, Remembered, Rules, Situation};
 pub use evidence::{Evidence, REPORT_MAX_AGE, assess};
+pub use failover::{
+    CandidateEvidence, FailoverEvaluator, FailoverMemory, FailoverSituation, Missing, SuspectMemory, Switch,
+};
+pub use group::{Doubt, GroupEvaluator, GroupSituation, Role, Showing};
+pub use members::{Accounting, Member, Reading, Standing, Tally};
 pub use path::{HopEvidence, PathEvaluator};
+pub use sight::{SightEvaluator, Suspicion, Trust};
 pub use target::assess_target;

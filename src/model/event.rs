@@ -14,6 +14,10 @@ closed_enum! {
         Endpoint = "endpoint",
         Service = "service",
         Path = "path",
+        Group = "group",
+        Failover = "failover",
+        /// The monitor itself.
+        Monitor = "monitor",
     }
 }
 
@@ -39,6 +43,14 @@ impl Subject {
 
     pub fn path(name: &Name) -> Self {
         Self { class: SubjectClass::Path, name: name.clone() }
+    }
+
+    pub fn group(name: &Name) -> Self {
+        Self { class: SubjectClass::Group, name: name.clone() }
+    }
+
+    pub fn failover(name: &Name) -> Self {
+        Self { class: SubjectClass::Failover, name: name.clone() }
     }
 
     pub fn hop(hop: &Hop) -> Self {
@@ -77,6 +89,16 @@ closed_enum! {
         Finding = "finding",
         /// The first failing hop of a path changed.
         Fault = "fault",
+        /// A failover has another active candidate.
+        Switched = "switched",
+        /// A switch that evidence asks for is not made, or no longer.
+        Suppressed = "suppressed",
+        /// An operator's word on a group or failover, or its end.
+        Intent = "intent",
+        /// We see nothing at all, or see again.
+        Isolation = "isolation",
+        /// An actuator did something, or could not.
+        Action = "action",
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Nothing here does I/O, and only [`clock`] reads the time. Depends on std alone.
 
+pub mod action;
 pub mod address;
 pub mod clock;
+pub mod content;
 pub mod event;
+pub mod failover;
+pub mod group;
 pub mod health;
+pub mod libav;
 pub mod name;
 pub mod packet;
 pub mod path;
@@ -18,6 +23,8 @@ pub mod target_report;
 pub mod units;
 pub mod url;
 
+pub use failover::FailoverSpec;
+pub use group::GroupSpec;
 pub use health::{Cause, DegradedCause, DownCause, Health};
 pub use name::Name;
 pub use packet::{MediaKind, MediaPacket, PacketKind};

@@ -16,6 +16,10 @@ pub struct ServerSpec {
     pub listen: SocketAddr,
     /// Health answers alone, on a thread of their own. `None`: only on `listen`.
     pub health_listen: Option<SocketAddr>,
+    /// HAProxy's agent checks. `None`: nowhere.
+    pub agent_listen: Option<SocketAddr>,
+    /// A Unix socket with all of `listen`, plain: who may open it may read without a token. `None`: nowhere.
+    pub unix_listen: Option<PathBuf>,
     pub tls: Option<ServerTls>,
     pub tokens: Vec<Token>,
     /// Whether reading (metrics, API, page) needs a token of either role. Health answers never do.
@@ -58,6 +62,7 @@ closed_enum! {
 pub struct ServerLimits {
     pub connections: usize,
     pub health_connections: usize,
+    pub agent_connections: usize,
     /// For a request's head and body to arrive.
     pub request_timeout: Duration,
     /// Request body bytes.
@@ -73,6 +78,7 @@ impl Default for ServerLimits {
         Self {
             connections: 256,
             health_connections: 256,
+            agent_connections: 256,
             request_timeout: Duration::from_secs(10),
             body: 256 * 1024,
             event_streams: 64,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::failover::{Decisions, Sight};
 use super::health::{DegradedCauses, DownCause, Health};
 use super::path::PathView;
 use super::report::StreamReport;
@@ -30,6 +31,9 @@ pub struct Snapshot {
     pub departed_targets: Arc<[Arc<TargetView>]>,
     /// Sorted by name.
     pub paths: Arc<[Arc<PathView>]>,
+    /// Groups and failovers.
+    pub decisions: Arc<Decisions>,
+    pub sight: Sight,
 }
 
 impl Snapshot {
@@ -44,6 +48,8 @@ impl Snapshot {
             targets: Arc::new([]),
             departed_targets: Arc::new([]),
             paths: Arc::new([]),
+            decisions: Arc::default(),
+            sight: Sight::default(),
         }
     }
 

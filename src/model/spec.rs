@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failover::{FailoverPin, FailoverSpec};
+use super::group::{GroupSpec, Maintenance};
 use super::health::DegradedCauses;
 use super::packet::MediaKind;
 use super::path::PathSpec;
@@ -26,6 +28,10 @@ pub struct StreamSpec {
     pub labels: Labels,
     /// The service whose server statistics list this stream.
     pub server: Option<Name>,
+    /// Where `probe` looks depends on a failover's active candidate.
+    pub follow: Option<Arc<Follow>>,
+    /// The endpoint of the camera that publishes it.
+    pub camera: Option<Name>,
     pub source: SpecSource,
 }
 
@@ -38,7 +44,34 @@ pub struct Desired {
     pub targets: Arc<[Arc<TargetSpec>]>,
     /// Sorted by name, names unique.
     pub paths: Arc<[Arc<PathSpec>]>,
+    /// Sorted by name, names unique.
+    pub groups: Arc<[Arc<GroupSpec>]>,
+    /// Sorted by name, names unique. Every candidate is one of the groups.
+    pub failovers: Arc<[Arc<FailoverSpec>]>,
+    /// Endpoints whose success shows that we can see the network.
+    pub vantage: Arc<[Name]>,
     pub silences: Arc<BTreeMap<Name, Arc<Silence>>>,
+    /// By group.
+    pub maintenance: Arc<BTreeMap<Name, Arc<Maintenance>>>,
+    /// By failover.
+    pub pins: Arc<BTreeMap<Name, Arc<FailoverPin>>>,
+}
+
+/// How a stream is watched at each candidate that may serve it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Follow {
+    pub failover: Name,
+    /// In the failover's order.
+    pub served_by: Box<[ServedBy]>,
+}
+
+/// How a stream is watched while one candidate serves it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServedBy {
+    pub group: Name,
+    pub probe: Arc<ProbeSpec>,
+    /// The service whose statistics list the stream there.
+    pub server: Option<Name>,
 }
 
 closed_enum! {
@@ -77,6 +110,10 @@ pub const RESERVED_LABELS: &[&str] = &[
     "role",
     "proxy",
     "server",
+    "group",
+    "failover",
+    "candidate",
+    "reason",
 ];
 
 /// Configured labels of a stream, sorted by name.

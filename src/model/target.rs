@@ -136,6 +136,32 @@ impl Check {
     }
 }
 
+impl Check {
+    /// Where it looks. `None`: on this host, without a network.
+    pub fn host(&self) -> Option<Host> {
+        Some(match self {
+            Self::Icmp(check) => check.host.clone(),
+            Self::Tcp(check) => check.address.host.clone(),
+            Self::Rtmp(check) => check.address.host.clone(),
+            Self::Http(check) => check.url.address.host.clone(),
+            Self::Tls(check) => check.address.host.clone(),
+            Self::Dns(check) => match check.server {
+                Some(server) => Host::Address(server.ip()),
+                None => Host::Name(check.name.to_string()),
+            },
+            Self::WebSocket(check) => check.url.address.host.clone(),
+            Self::Download(check) => check.url.address.host.clone(),
+            Self::Postgres(check) | Self::Mongodb(check) | Self::Redis(check) => check.address.host.clone(),
+            Self::WebPresenter(check) => check.rest.address.host.clone(),
+            Self::Vimeo(check) => check.api.address.host.clone(),
+            Self::RtmpServer(check) => check.url.address.host.clone(),
+            Self::Haproxy(HaproxyCheck::Socket(_)) => return None,
+            Self::Haproxy(HaproxyCheck::Tcp(address)) => address.host.clone(),
+            Self::Haproxy(HaproxyCheck::Csv { url, .. }) => url.address.host.clone(),
+        })
+    }
+}
+
 closed_enum! {
     /// Which addresses of a name are used.
     Family {

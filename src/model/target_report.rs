@@ -270,6 +270,14 @@ pub struct ServerStream {
 }
 
 impl ServerStream {
+    /// Standing still for this long while publishing makes a ghost: its publisher is gone or cut off, and the server has not noticed.
+    pub const GHOST_AFTER: Duration = Duration::from_secs(2);
+
+    /// Whether its publisher seems to be gone.
+    pub fn is_ghost(&self) -> bool {
+        self.publishing && self.idle_for.is_some_and(|idle| idle >= Self::GHOST_AFTER)
+    }
+
     /// Application and key as one path: servers cut it at different places. Secret.
     pub fn publication(&self) -> String {
         match (self.app.trim_matches('/'), self.key.trim_matches('/')) {
@@ -324,6 +332,8 @@ pub struct HaproxyServer {
     pub sessions: u64,
     pub sessions_total: u64,
     pub weight: u32,
+    /// What its agent check says. `None`: it has none, or that rests.
+    pub agent_up: Option<bool>,
     pub check_failures: u64,
     pub downtime: Option<Duration>,
     pub last_change: Option<Duration>,

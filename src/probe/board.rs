@@ -16,6 +16,8 @@ pub struct ReportBoard {
     slots: Mutex<Reports>,
     /// Those who want every report of one target themselves.
     followers: Mutex<HashMap<TargetId, watch::Sender<Option<Arc<TargetReport>>>>>,
+    /// Those who look at a target and can be asked to do so at once.
+    askable: Mutex<HashMap<TargetId, Arc<Notify>>>,
     /// Notified when a report that changes something arrives.
     pub urgent: Notify,
     /// Notified when the board stops being empty.
@@ -60,6 +62,21 @@ impl ReportBoard {
         let mut followers = lock(&self.followers);
         followers.retain(|_, sender| sender.receiver_count() > 0);
         followers.entry(id.clone()).or_insert_with(|| watch::channel(None).0).subscribe()
+    }
+
+    /// Asks whoever looks at the target to look at once, and to tell at once.
+    pub fn ask(&self, id: &TargetId) {
+        if let Some(asked) = lock(&self.askable).get(id) {
+            asked.notify_one();
+        }
+    }
+
+    /// Notified when somebody asks for an immediate look at the target.
+    pub fn asked(&self, id: &TargetId) -> Arc<Notify> {
+        let mut askable = lock(&self.askable);
+        // Of those who look no more nobody else holds it.
+        askable.retain(|_, asked| Arc::strong_count(asked) > 1);
+        Arc::clone(askable.entry(id.clone()).or_default())
     }
 
     /// Empties the board.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -295,12 +296,14 @@ fn second_look(spec: &CheckSpec) -> Duration {
     (spec.interval / 10).clamp(SECOND_LOOK.0, SECOND_LOOK.1).min(spec.interval)
 }
 
-/// Looks at a target until it is dropped. `publish` gets a report after every look; `true`: it must be judged at once.
+/// Looks at a target until it is dropped, also before the interval is over when `asked` to. `publish` gets a report after every look;
+/// `true`: it must be judged at once.
 pub async fn watch(
     env: &ProbeEnvironment,
     spec: &CheckSpec,
     tally: &mut TargetTally,
     checker: &mut dyn Checker,
+    asked: &Notify,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
 ) {
     let rest = checker.rest();
@@ -308,6 +311,7 @@ pub async fn watch(
     tally.begin(env.clock.now(), rules);
     // Targets with one interval do not all look in the same moment: the first look is made at once, the second sooner than usual.
     let mut shift = spec.interval.mul_f64(fastrand::f64());
+    let mut was_asked = false;
     loop {
         checker.ready(env).await;
         let started = env.clock.now();
@@ -324,7 +328,7 @@ pub async fn watch(
         let mut next = started + spec.interval - std::mem::take(&mut shift);
         match result {
             Ok(facts) => {
-                let urgent = tally.note(started, now, rules, &look, Ok(facts));
+                let urgent = tally.note(started, now, rules, &look, Ok(facts)) || was_asked;
                 publish(tally.report.clone(), urgent);
             }
             // Whatever ended while we were frozen may have ended because of that.
@@ -348,9 +352,11 @@ pub async fn watch(
         }
         // A look that takes all of the interval is followed by a rest all the same.
         let next = next.max(started + rest).max(now + SECOND_LOOK.0.min(spec.interval));
+        was_asked = false;
         tokio::select! {
             () = env.sleep_until(next) => {}
             () = checker.stirred(), if rest.is_zero() => {}
+            () = asked.notified(), if rest.is_zero() => was_asked = true,
         }
     }
 }

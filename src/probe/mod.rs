@@ -8,6 +8,7 @@ mod dns;
 mod download;
 pub mod environment;
 mod exchange;
+pub mod gateway;
 pub mod haproxy;
 mod http;
 pub mod icmp;
@@ -37,7 +38,7 @@ mod websocket;
 mod witness;
 
 pub use board::{ReportBoard, Reports};
-pub use check::{Checker, TargetTally};
+pub use check::{BoxFuture, Checker, Look, LookError, TargetTally};
 pub use environment::ProbeEnvironment;
 pub use rtmp::{ProbeContext, ProbeExit};
 pub use tally::StreamTally;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::check::{Look, LookError};
@@ -86,9 +86,14 @@ impl WebClient {
         Ok(Self { client, renewed: Arc::new(Mutex::new(env.clock.now())) })
     }
 
-    /// A request, with the URL's credentials.
+    /// A GET request, with the URL's credentials.
     pub fn get(&self, url: &WebUrl) -> reqwest::RequestBuilder {
-        let request = self.client.get(url.expose());
+        self.request(Method::GET, url)
+    }
+
+    /// A request, with the URL's credentials.
+    pub fn request(&self, method: Method, url: &WebUrl) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, url.expose());
         match url.credentials() {
             Some(credentials) => {
                 let (user, password) = decoded(credentials);

@@ -1,26 +1,29 @@
 //! Health answers, in the grammar of HAProxy's `httpchk`, Kubernetes and Docker.
 //!
-//! 200 or 503 and nothing else for targets: HAProxy takes 3xx for up and 404 for drain.
+//! 200 or 503 and nothing else for targets: HAProxy takes 3xx for up and 404 for drain. That last word is used where `?drain=404` asks for it.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::fmt::{self, Write as _};
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::model::group::MaintenanceState;
 use crate::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot};
 use crate::model::{Cause, Health, TargetClass};
 
 use super::Views;
+use super::controllers::STATE_HEADER;
 use super::documents::rfc3339;
 use super::judged::Judged;
 use super::metrics::own::{AnswerGiven, AnswerView};
 use super::moment::Moment;
 use super::query::Query;
 use super::reply::{Reply, TEXT, json, whole};
+use super::told::Told;
 
-/// Body of `/health/streams/{name}` and its like for endpoints and services.
+/// Body of `/health/streams/{name}` and its like for endpoints, services, groups and candidates of failovers.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "TargetHealth")]
 pub struct TargetHealth {
@@ -39,47 +42,67 @@ pub struct TargetHealth {
 
 /// What is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    Stream,
-    Target(TargetClass),
+pub enum Asked<'n> {
+    Stream(&'n str),
+    Target(TargetClass, &'n str),
+    Group(&'n str),
+    Candidate { failover: &'n str, candidate: &'n str },
 }
 
-impl Asked {
-    /// The one of this name, or what is kept of it after a reload has removed it.
-    fn find<'s>(self, snapshot: &'s Snapshot, name: &str) -> Option<(AnswerView, Judged<'s>)> {
-        let (present, departed) = match self {
-            Self::Stream => {
-                (snapshot.stream(name).map(|v| (&**v).into()), snapshot.departed(name).map(|v| (&**v).into()))
-            }
-            Self::Target(class) => (
-                snapshot.target(class, name).map(|v| (&**v).into()),
-                snapshot.departed_target(class, name).map(|v| (&**v).into()),
-            ),
-        };
-        present.map(|judged| (self.view(), judged)).or(departed.map(|judged| (AnswerView::Departed, judged)))
-    }
-
-    fn view(self) -> AnswerView {
+impl fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stream => AnswerView::Streams,
-            Self::Target(TargetClass::Endpoint) => AnswerView::Endpoints,
-            Self::Target(TargetClass::Service) => AnswerView::Services,
+            Self::Stream(name) => write!(f, "stream {name}"),
+            Self::Target(class, name) => write!(f, "{class} {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Candidate { failover, candidate } => write!(f, "failover {failover}/{candidate}"),
         }
     }
 }
 
 /// An answer and how it is counted.
 struct Answer {
-    healthy: bool,
+    status: StatusCode,
     view: AnswerView,
     given: AnswerGiven,
     body: TargetHealth,
 }
 
-/// Answers for the one called `name`. A stalled store answers by the policy for unknown; a name that a reload has
-/// removed is answered as before for as long as the snapshot keeps it.
-fn answer(snapshot: &Snapshot, moment: &Moment, asked: Asked, name: &str) -> Answer {
-    let Some((view, judged)) = asked.find(snapshot, name) else {
+impl Asked<'_> {
+    fn view(self) -> AnswerView {
+        match self {
+            Self::Stream(_) => AnswerView::Streams,
+            Self::Target(TargetClass::Endpoint, _) => AnswerView::Endpoints,
+            Self::Target(TargetClass::Service, _) => AnswerView::Services,
+            Self::Group(_) => AnswerView::Groups,
+            Self::Candidate { .. } => AnswerView::Failovers,
+        }
+    }
+
+    /// Answers from `snapshot`. A stalled store answers by the policy for unknown; a name that a reload has removed is answered as
+    /// before for as long as the snapshot keeps it.
+    fn answer(self, snapshot: &Snapshot, moment: &Moment, drain: Drain) -> Answer {
+        let judged = |judged: Judged<'_>, view| Answer::of_judged(&judged, view, snapshot, moment);
+        let told = |told: Told<'_>| Answer::of_told(&told, self.view(), snapshot, moment, drain);
+        let answer = match self {
+            Self::Stream(name) => {
+                let departed = || Some(judged((&**snapshot.departed(name)?).into(), AnswerView::Departed));
+                snapshot.stream(name).map(|v| judged((&**v).into(), self.view())).or_else(departed)
+            }
+            Self::Target(class, name) => {
+                let departed =
+                    || Some(judged((&**snapshot.departed_target(class, name)?).into(), AnswerView::Departed));
+                snapshot.target(class, name).map(|v| judged((&**v).into(), self.view())).or_else(departed)
+            }
+            Self::Group(name) => Told::of_group(snapshot, name).map(told),
+            Self::Candidate { failover, candidate } => Told::of_candidate(snapshot, failover, candidate).map(told),
+        };
+        answer.unwrap_or_else(|| Answer::no_such(self.view()))
+    }
+}
+
+impl Answer {
+    fn no_such(view: AnswerView) -> Self {
         let body = TargetHealth {
             status: Health::Unknown.as_str(),
             causes: Vec::new(),
@@ -88,23 +111,61 @@ fn answer(snapshot: &Snapshot, moment: &Moment, asked: Asked, name: &str) -> Ans
             epoch: None,
             basis: AnswerBasis::Unknown.as_str(),
         };
-        return Answer { healthy: false, view: asked.view(), given: AnswerGiven::NoSuchName, body };
-    };
-    let fresh = moment.is_fresh(snapshot);
-    let answer = judged.answer(fresh);
-    let body = TargetHealth {
-        status: judged.health(snapshot, moment).as_str(),
-        causes: judged.causes(snapshot, moment).map(Cause::as_str).collect(),
-        // Nothing is known since the snapshot was taken.
-        since: Some(rfc3339(if fresh { judged.verdict.since } else { moment.wall_of(snapshot.taken_at) })),
-        age_ms: judged.observed_at.map(|at| millis(moment.age_of(at))),
-        epoch: Some(judged.verdict.epoch),
-        basis: answer.basis.as_str(),
-    };
-    Answer { healthy: answer.healthy, view, given: given(answer), body }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, view, given: AnswerGiven::NoSuchName, body }
+    }
+
+    fn of_judged(judged: &Judged<'_>, view: AnswerView, snapshot: &Snapshot, moment: &Moment) -> Self {
+        let fresh = moment.is_fresh(snapshot);
+        let answer = judged.answer(fresh);
+        let body = TargetHealth {
+            status: judged.health(snapshot, moment).as_str(),
+            causes: judged.causes(snapshot, moment).map(Cause::as_str).collect(),
+            since: Some(since(judged.verdict.since, snapshot, moment)),
+            age_ms: judged.observed_at.map(|at| millis(moment.age_of(at))),
+            epoch: Some(judged.verdict.epoch),
+            basis: answer.basis.as_str(),
+        };
+        Self { status: ok_or_unavailable(answer.healthy), view, given: given(answer), body }
+    }
+
+    fn of_told(told: &Told<'_>, view: AnswerView, snapshot: &Snapshot, moment: &Moment, drain: Drain) -> Self {
+        let fresh = moment.is_fresh(snapshot);
+        let answer = told.answer(fresh);
+        let body = TargetHealth {
+            status: if fresh { told.health } else { Health::Unknown }.as_str(),
+            causes: told.causes.iter().filter(|_| fresh).map(|c| c.as_str()).collect(),
+            since: Some(since(told.since, snapshot, moment)),
+            age_ms: told.observed_at.map(|at| millis(moment.age_of(at))),
+            epoch: Some(told.epoch),
+            basis: answer.basis.as_str(),
+        };
+        let (status, given) = match told.maintenance {
+            // An operator's word, whatever we know or see.
+            Some(MaintenanceState::Maint) => (StatusCode::SERVICE_UNAVAILABLE, AnswerGiven::Unhealthy),
+            Some(MaintenanceState::Drain) if told.fit && drain == Drain::NotFound => {
+                (StatusCode::NOT_FOUND, AnswerGiven::Draining)
+            }
+            _ => (ok_or_unavailable(answer.healthy), given(answer)),
+        };
+        Self { status, view: if told.departed { AnswerView::Departed } else { view }, given, body }
+    }
 }
 
-fn given(answer: HealthAnswer) -> AnswerGiven {
+/// Since when what is shown has held: nothing is known since a snapshot that is too old was taken.
+fn since(held: SystemTime, snapshot: &Snapshot, moment: &Moment) -> String {
+    rfc3339(if moment.is_fresh(snapshot) { held } else { moment.wall_of(snapshot.taken_at) })
+}
+
+/// What the asking controller understands of drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    /// Nothing.
+    Ignored,
+    /// 404, as HAProxy does with `disable-on-404`.
+    NotFound,
+}
+
+pub(super) fn given(answer: HealthAnswer) -> AnswerGiven {
     use AnswerGiven as G;
     match (answer.basis, answer.healthy) {
         (AnswerBasis::Verdict, true) => G::Healthy,
@@ -124,15 +185,22 @@ fn ok_or_unavailable(ok: bool) -> StatusCode {
     if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// Answers `/health/{streams|endpoints|services}/{name}` and counts the answer.
-pub fn target(views: &Views, asked: Asked, name: &str) -> Reply {
+/// Answers `/health/{streams|endpoints|services|groups}/{name}` and `/health/failovers/{name}/{candidate}`, counts the answer, and notes
+/// what the asking load balancer says of itself.
+pub fn target(views: &Views, asked: Asked<'_>, query: &Query, headers: &HeaderMap) -> Reply {
     let moment = Moment::read(&views.store.clock);
-    counted(views, answer(&views.store.snapshot(), &moment, asked, name))
+    let drain = if query.all("drain").any(|v| v == "404") { Drain::NotFound } else { Drain::Ignored };
+    let answer = asked.answer(&views.store.snapshot(), &moment, drain);
+    if let (Some(state), true) = (headers.get(STATE_HEADER), answer.given != AnswerGiven::NoSuchName) {
+        let told = answer.status == StatusCode::OK;
+        views.controllers.note(&asked.to_string(), state.as_bytes(), told, moment.now);
+    }
+    counted(views, answer)
 }
 
 fn counted(views: &Views, answer: Answer) -> Reply {
     views.self_metrics.health_answered(answer.view, answer.given);
-    json(ok_or_unavailable(answer.healthy), &answer.body)
+    json(answer.status, &answer.body)
 }
 
 /// Body of `/health`: the monitor itself.
@@ -253,6 +321,5 @@ pub fn prometheus_healthy() -> Reply {
 
 /// Answers a path below `/health/` that names nothing: as an unknown target, because a load balancer asks.
 pub fn unknown_target(views: &Views) -> Reply {
-    let moment = Moment::read(&views.store.clock);
-    counted(views, answer(&Snapshot::empty(moment.now), &moment, Asked::Stream, ""))
+    counted(views, Answer::no_such(AnswerView::Streams))
 }

@@ -67,13 +67,16 @@ impl<'s> Judged<'s> {
 
     /// The store's answer, or the policy for unknown when its snapshot is not `fresh`.
     pub fn answer(&self, fresh: bool) -> HealthAnswer {
-        if fresh {
-            return self.answer;
-        }
-        match self.unknown {
-            UnknownAnswer::Hold => HealthAnswer { healthy: self.answer.healthy, basis: AnswerBasis::Held },
-            UnknownAnswer::Pass => HealthAnswer { healthy: true, basis: AnswerBasis::Unknown },
-            UnknownAnswer::Fail => HealthAnswer { healthy: false, basis: AnswerBasis::Unknown },
-        }
+        standing(self.answer, self.unknown, fresh)
+    }
+}
+
+/// What the store's `answer` is worth now: by the policy for unknown when its snapshot is not `fresh`.
+pub fn standing(answer: HealthAnswer, unknown: UnknownAnswer, fresh: bool) -> HealthAnswer {
+    match unknown {
+        _ if fresh => answer,
+        UnknownAnswer::Hold => HealthAnswer { healthy: answer.healthy, basis: AnswerBasis::Held },
+        UnknownAnswer::Pass => HealthAnswer { healthy: true, basis: AnswerBasis::Unknown },
+        UnknownAnswer::Fail => HealthAnswer { healthy: false, basis: AnswerBasis::Unknown },
     }
 }

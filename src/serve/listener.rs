@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +9,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use super::metrics::own::Listener;
+use super::peer::{Door, Line, Peer};
 use super::router::{self, Site};
 use super::tls::Certificates;
 use super::write_deadline::WriteDeadline;
@@ -24,11 +23,11 @@ use super::write_deadline::WriteDeadline;
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
 /// Pause after a failed accept (no descriptors left), so that the failure does not eat the processor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves `listener` until `shutdown`, then until the open requests are answered.
 pub async fn serve(
-    listener: TcpListener,
+    door: Door,
     kind: Listener,
     site: Arc<Site>,
     tls: Option<Certificates>,
@@ -37,8 +36,8 @@ pub async fn serve(
     let mut connections = Connections::default();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(ended) = connections.tasks.join_next() => {
+            accepted = door.accept() => accepted,
+            Some(ended) = connections.next_ended() => {
                 note_panic(&site, ended);
                 continue;
             }
@@ -53,11 +52,11 @@ pub async fn serve(
             }
         };
         let limits = site.views.server.borrow().limits;
-        let limit = match kind {
-            Listener::Main => limits.connections,
-            Listener::Health => limits.health_connections,
+        let (limit, room) = match kind {
+            Listener::Health => (limits.health_connections, Room::OfTheOldest),
+            _ => (limits.connections, Room::OfTheIdle),
         };
-        if !connections.make_room(kind, limit.max(1)) {
+        if !connections.make_room(room, limit.max(1)) {
             site.views.self_metrics.connection_refused(kind);
             continue;
         }
@@ -72,6 +71,10 @@ pub async fn serve(
         };
         let acceptor = tls.as_ref().and_then(Certificates::acceptor);
         connections.start(activity, async move {
+            let stream = match stream {
+                Line::Unix(stream) => return connection.run(stream).await,
+                Line::Tcp(stream) => stream,
+            };
             // A small answer must not wait for the acknowledgement of the one before. Failure costs time only.
             let _ = stream.set_nodelay(true);
             match acceptor {
@@ -80,41 +83,54 @@ pub async fn serve(
             }
         });
     }
-    drop(listener);
-    while let Some(ended) = connections.tasks.join_next().await {
+    drop(door);
+    while let Some(ended) = connections.next_ended().await {
         note_panic(&site, ended);
     }
 }
 
-fn note_panic(site: &Site, ended: Result<(), tokio::task::JoinError>) {
+fn note_panic(site: &Site, ended: Result<(), JoinError>) {
     if ended.is_err_and(|e| e.is_panic()) {
         site.views.control.status().count_panic();
     }
 }
 
+/// Whose place a new connection may take when all are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// The oldest that has no answer under way.
+    OfTheIdle,
+    /// That, or else simply the oldest: a load balancer is never kept out.
+    OfTheOldest,
+}
+
 /// Open connections, oldest first.
 #[derive(Default)]
-struct Connections {
+pub(super) struct Connections {
     tasks: JoinSet<()>,
     by_age: VecDeque<(AbortHandle, Arc<Activity>)>,
 }
 
 impl Connections {
-    fn start(&mut self, activity: Arc<Activity>, connection: impl Future<Output = ()> + Send + 'static) {
+    /// The next that has ended; `None` when none is open.
+    pub fn next_ended(&mut self) -> impl Future<Output = Option<Result<(), JoinError>>> {
+        self.tasks.join_next()
+    }
+
+    pub fn start(&mut self, activity: Arc<Activity>, connection: impl Future<Output = ()> + Send + 'static) {
         let handle = self.tasks.spawn(connection);
         self.by_age.push_back((handle, activity));
     }
 
-    /// Whether one more may be served: in the place of the oldest that has no answer under way, as somebody who holds connections open
-    /// must not keep others out. On the health listener the newest always is, whatever the oldest does.
-    fn make_room(&mut self, kind: Listener, limit: usize) -> bool {
+    /// Whether one more may be served, in the place of another if need be: somebody who holds connections open must not keep others out.
+    pub fn make_room(&mut self, room: Room, limit: usize) -> bool {
         if self.by_age.len() < limit {
             return true;
         }
         self.by_age.retain(|(task, _)| !task.is_finished());
         while self.by_age.len() >= limit {
             let idle = self.by_age.iter().position(|(_, activity)| activity.is_idle());
-            let leaving = idle.or((kind == Listener::Health).then_some(0));
+            let leaving = idle.or((room == Room::OfTheOldest).then_some(0));
             let Some((task, _)) = leaving.and_then(|at| self.by_age.remove(at)) else { return false };
             task.abort();
         }
@@ -127,14 +143,14 @@ struct Connection {
     site: Arc<Site>,
     activity: Arc<Activity>,
     kind: Listener,
-    peer: SocketAddr,
+    peer: Peer,
     /// For a request's head to arrive, for TLS to be negotiated, and for the peer to take more of an answer; all of it in a multiple.
     patience: Duration,
     shutdown: CancellationToken,
 }
 
 impl Connection {
-    async fn run_tls(self, acceptor: tokio_rustls::TlsAcceptor, stream: TcpStream) {
+    async fn run_tls(self, acceptor: tokio_rustls::TlsAcceptor, stream: tokio::net::TcpStream) {
         match tokio::time::timeout(self.patience, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => self.run(stream).await,
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),

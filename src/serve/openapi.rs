@@ -6,13 +6,18 @@ use serde_json::{Map, Value, json};
 
 use super::access::Access;
 use super::api::events::EventList;
+use super::api::failovers::FailoverList;
+use super::api::groups::GroupList;
 use super::api::history::HistoryList;
-use super::api::intent::{AddedDocument, ReloadedDocument, SilenceRequest};
+use super::api::intent::{AddedDocument, MaintenanceRequest, PinRequest, ReloadedDocument, SilenceRequest};
 use super::api::paths::PathList;
 use super::api::status::StatusDocument;
 use super::api::streams::StreamList;
 use super::api::targets::{EndpointList, ServiceList};
-use super::documents::{HistoryDocument, PathDocument, SilenceDocument, StreamDocument, TargetDocument};
+use super::documents::{
+    FailoverDocument, GroupDocument, HistoryDocument, MaintenanceDocument, PathDocument, PinDocument, SilenceDocument,
+    StreamDocument, TargetDocument,
+};
 use super::health::{MonitorHealth, TargetHealth};
 use super::reply::{ProblemDocument, Reply, json};
 use super::routes::{Handler, Operation, ROUTES, Verb};
@@ -97,6 +102,8 @@ fn describe(path: &str, operation: &Operation, problem: &Value, generator: &mut 
     let body = match operation.handler {
         Handler::AddStream => Some(json!({ "type": "object", "description": "Shaped like an entry of `streams:`" })),
         Handler::Silence => Some(schema::<SilenceRequest>(generator)),
+        Handler::Maintain => Some(schema::<MaintenanceRequest>(generator)),
+        Handler::Pin => Some(schema::<PinRequest>(generator)),
         _ => None,
     };
     if let Some(body) = body {
@@ -114,7 +121,13 @@ type QueryKey = (&'static str, bool, &'static str, &'static str);
 
 fn query(handler: Handler) -> &'static [QueryKey] {
     match handler {
-        Handler::Streams | Handler::Endpoints | Handler::Services | Handler::Paths => &[
+        Handler::GroupHealth | Handler::CandidateHealth => {
+            &[("drain", false, "string", "404: answer 404 while an operator drains the group")]
+        }
+        Handler::Failovers => {
+            &[("label", false, "string", "name:value; may be repeated"), ("q", false, "string", "Part of the name")]
+        }
+        Handler::Streams | Handler::Endpoints | Handler::Services | Handler::Paths | Handler::Groups => &[
             ("state", false, "string", "unknown, up, degraded, down or idle; may be repeated"),
             ("label", false, "string", "name:value; may be repeated"),
             ("cause", false, "string", "A cause that applies now; may be repeated"),
@@ -128,7 +141,12 @@ fn query(handler: Handler) -> &'static [QueryKey] {
             ("limit", false, "integer", "At most this many points, the newest; up to 150"),
         ],
         Handler::StreamHistory => &[("limit", false, "integer", "At most this many points, the newest; up to 150")],
-        Handler::Events | Handler::StreamEvents | Handler::EndpointEvents | Handler::ServiceEvents => &[
+        Handler::Events
+        | Handler::StreamEvents
+        | Handler::EndpointEvents
+        | Handler::ServiceEvents
+        | Handler::GroupEvents
+        | Handler::FailoverEvents => &[
             ("after", false, "integer", "Only events with a greater id"),
             ("limit", false, "integer", "At most this many, the newest; up to 1000"),
         ],
@@ -152,6 +170,14 @@ fn answers(handler: Handler, generator: &mut SchemaGenerator) -> Map<String, Val
         Handler::StreamHealth | Handler::EndpointHealth | Handler::ServiceHealth => {
             (&[("200", "Healthy"), ("503", "Not healthy, or no such name")], as_json(schema::<TargetHealth>(generator)))
         }
+        Handler::GroupHealth | Handler::CandidateHealth => {
+            let codes = &[
+                ("200", "Healthy"),
+                ("404", "Drained; only where asked for"),
+                ("503", "Not healthy, or no such name"),
+            ];
+            (codes, as_json(schema::<TargetHealth>(generator)))
+        }
         Handler::MonitorHealth => {
             (&[("200", "Fresh"), ("503", "Stalled")], as_json(schema::<MonitorHealth>(generator)))
         }
@@ -170,7 +196,18 @@ fn answers(handler: Handler, generator: &mut SchemaGenerator) -> Map<String, Val
         Handler::Service => (&[("200", "The service")], as_json(schema::<TargetDocument>(generator))),
         Handler::Paths => (&[("200", "Paths")], as_json(schema::<PathList>(generator))),
         Handler::Path => (&[("200", "The path")], as_json(schema::<PathDocument>(generator))),
-        Handler::Events | Handler::StreamEvents | Handler::EndpointEvents | Handler::ServiceEvents => {
+        Handler::Groups => (&[("200", "Groups")], as_json(schema::<GroupList>(generator))),
+        Handler::Group => (&[("200", "The group")], as_json(schema::<GroupDocument>(generator))),
+        Handler::Failovers => (&[("200", "Failovers")], as_json(schema::<FailoverList>(generator))),
+        Handler::Failover => (&[("200", "The failover")], as_json(schema::<FailoverDocument>(generator))),
+        Handler::Maintain => (&[("200", "As it is now")], as_json(schema::<MaintenanceDocument>(generator))),
+        Handler::Pin => (&[("200", "As it is now")], as_json(schema::<PinDocument>(generator))),
+        Handler::Events
+        | Handler::StreamEvents
+        | Handler::EndpointEvents
+        | Handler::ServiceEvents
+        | Handler::GroupEvents
+        | Handler::FailoverEvents => {
             let mut content = as_json(schema::<EventList>(generator));
             content["text/event-stream"] = json!({ "schema": { "type": "string" } });
             (&[("200", "Events, oldest first")], content)
@@ -178,7 +215,9 @@ fn answers(handler: Handler, generator: &mut SchemaGenerator) -> Map<String, Val
         Handler::Reload => (&[("200", "What it changed")], as_json(schema::<ReloadedDocument>(generator))),
         Handler::AddStream => (&[("201", "Added")], as_json(schema::<AddedDocument>(generator))),
         Handler::Silence => (&[("200", "Silenced")], as_json(schema::<SilenceDocument>(generator))),
-        Handler::RemoveStream | Handler::Unsilence => (&[("204", "Done")], Value::Null),
+        Handler::RemoveStream | Handler::Unsilence | Handler::EndMaintenance | Handler::Unpin => {
+            (&[("204", "Done")], Value::Null)
+        }
         Handler::OpenApi => (&[("200", "OpenAPI 3.1")], as_json(json!({ "type": "object" }))),
         Handler::History => (&[("200", "Bit rates")], as_json(schema::<HistoryList>(generator))),
         Handler::StreamHistory => (&[("200", "Figures")], as_json(schema::<HistoryDocument>(generator))),

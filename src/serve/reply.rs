@@ -178,8 +178,11 @@ impl From<ControlError> for Problem {
                 errors,
                 ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "the definition has mistakes; nothing was changed")
             },
-            E::Exists(_) | E::NotRemovable(_) => Self::new(StatusCode::CONFLICT, detail),
-            E::NotFound(_) => Self::new(StatusCode::NOT_FOUND, detail),
+            E::Exists(_) | E::NotRemovable(_) | E::NotMaintained(_) | E::NotPinned(_) => {
+                Self::new(StatusCode::CONFLICT, detail)
+            }
+            E::NoCandidate(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+            E::NotFound(_) | E::NoGroup(_) | E::NoFailover(_) => Self::new(StatusCode::NOT_FOUND, detail),
             E::NoModule(_) => Self::bad_request("there is no probe module of this name"),
             E::NotAllowed => Self::new(StatusCode::FORBIDDEN, detail),
             E::Busy => Self::busy(&detail),

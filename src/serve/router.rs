@@ -1,6 +1,5 @@
 //! From a request to its answer: route, access, handler, count.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +15,10 @@ use crate::model::TargetClass as Class;
 
 use super::health::Asked;
 use super::metrics::own::Listener;
+use super::peer::Peer;
 use super::query::Query;
 use super::reply::{Problem, Reply};
-use super::routes::{self, Handler, Operation, Route, Verb};
+use super::routes::{self, Handler, Operation, Parameters, Route, Verb};
 use super::slots::{Slot, Slots};
 use super::{Views, access, api, health, openapi, page};
 
@@ -47,11 +47,13 @@ impl Site {
 /// One request on its way through a handler.
 pub struct Call {
     pub site: Arc<Site>,
-    pub peer: SocketAddr,
+    pub peer: Peer,
     pub parts: Parts,
     pub query: Query,
     /// The path's parameter, decoded; empty for routes without one.
     pub parameter: String,
+    /// Its second one, likewise.
+    candidate: String,
     body: Incoming,
 }
 
@@ -104,11 +106,11 @@ impl Call {
 }
 
 /// Answers one request.
-pub async fn answer(site: Arc<Site>, listener: Listener, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+pub async fn answer(site: Arc<Site>, listener: Listener, peer: Peer, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let found = routes::find(parts.uri.path());
-    let found = found.filter(|(route, _)| listener == Listener::Main || route.is_health());
-    let Some((route, parameter)) = found else {
+    let found = found.filter(|(route, _)| listener != Listener::Health || route.is_health());
+    let Some((route, parameters)) = found else {
         let reply = match parts.uri.path().starts_with("/health/") {
             true => health::unknown_target(&site.views),
             false => Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path").reply(),
@@ -119,11 +121,11 @@ pub async fn answer(site: Arc<Site>, listener: Listener, peer: SocketAddr, reque
     let metrics = Arc::clone(&site.views.self_metrics);
     let reply = match operation(route, &parts.method) {
         None => Problem::method_not_allowed(&route.allow()).reply(),
-        Some(operation) => match admit(&site, operation, &parts) {
+        Some(operation) => match admit(&site, listener, operation, &parts) {
             Err(problem) => problem.reply(),
             Ok(query) => {
-                let parameter = parameter.unwrap_or_default();
-                let call = Call { site, peer, parts, query, parameter, body };
+                let Parameters { name: parameter, candidate } = parameters;
+                let call = Call { site, peer, parts, query, parameter, candidate, body };
                 handle(operation.handler, call).await.unwrap_or_else(|problem| problem.reply())
             }
         },
@@ -145,22 +147,25 @@ fn operation(route: &'static Route, method: &Method) -> Option<&'static Operatio
     route.operations.iter().find(|o| o.verb == verb)
 }
 
-fn admit(site: &Site, operation: &Operation, parts: &Parts) -> Result<Query, Problem> {
+fn admit(site: &Site, listener: Listener, operation: &Operation, parts: &Parts) -> Result<Query, Problem> {
     let query = match Query::parse(parts.uri.query()) {
         // Whatever a load balancer appends, its question is answered.
         Err(_) if operation.access == access::Access::Health => Query::default(),
         parsed => parsed?,
     };
-    access::check(operation.access, &site.views.server.borrow(), &parts.headers, &query)?;
+    access::check(operation.access, listener, &site.views.server.borrow(), &parts.headers, &query)?;
     Ok(query)
 }
 
 async fn handle(handler: Handler, call: Call) -> Result<Reply, Problem> {
     let views = &call.site.views;
+    let asked = |asked| health::target(views, asked, &call.query, &call.parts.headers);
     Ok(match handler {
-        Handler::StreamHealth => health::target(views, Asked::Stream, &call.parameter),
-        Handler::EndpointHealth => health::target(views, Asked::Target(Class::Endpoint), &call.parameter),
-        Handler::ServiceHealth => health::target(views, Asked::Target(Class::Service), &call.parameter),
+        Handler::StreamHealth => asked(Asked::Stream(&call.parameter)),
+        Handler::EndpointHealth => asked(Asked::Target(Class::Endpoint, &call.parameter)),
+        Handler::ServiceHealth => asked(Asked::Target(Class::Service, &call.parameter)),
+        Handler::GroupHealth => asked(Asked::Group(&call.parameter)),
+        Handler::CandidateHealth => asked(Asked::Candidate { failover: &call.parameter, candidate: &call.candidate }),
         Handler::MonitorHealth => health::monitor(views),
         Handler::Live => health::checklist(views, health::Question::Live, &call.query),
         Handler::LiveCheck => health::single_check(views, health::Question::Live, &call.parameter),
@@ -182,6 +187,16 @@ async fn handle(handler: Handler, call: Call) -> Result<Reply, Problem> {
         Handler::ServiceEvents => api::events::of_target(&call, Class::Service)?,
         Handler::Paths => api::paths::list(&call)?,
         Handler::Path => api::paths::one(&call)?,
+        Handler::Groups => api::groups::list(&call)?,
+        Handler::Group => api::groups::one(&call)?,
+        Handler::GroupEvents => api::events::of_group(&call)?,
+        Handler::Maintain => api::intent::maintain(call).await?,
+        Handler::EndMaintenance => api::intent::end_maintenance(call).await?,
+        Handler::Failovers => api::failovers::list(&call)?,
+        Handler::Failover => api::failovers::one(&call)?,
+        Handler::FailoverEvents => api::events::of_failover(&call)?,
+        Handler::Pin => api::intent::pin(call).await?,
+        Handler::Unpin => api::intent::unpin(call).await?,
         Handler::Events => api::events::all(&call)?,
         Handler::StreamEvents => api::events::of_stream(&call)?,
         Handler::Reload => api::intent::reload(call).await?,

@@ -27,6 +27,8 @@ pub(crate) enum Handler {
     StreamHealth,
     EndpointHealth,
     ServiceHealth,
+    GroupHealth,
+    CandidateHealth,
     Live,
     LiveCheck,
     Ready,
@@ -51,6 +53,16 @@ pub(crate) enum Handler {
     ServiceEvents,
     Paths,
     Path,
+    Groups,
+    Group,
+    GroupEvents,
+    Maintain,
+    EndMaintenance,
+    Failovers,
+    Failover,
+    FailoverEvents,
+    Pin,
+    Unpin,
     Events,
     History,
     OpenApi,
@@ -65,7 +77,7 @@ pub struct Operation {
     pub summary: &'static str,
 }
 
-/// A path, with at most one `{parameter}` segment, and what it answers.
+/// A path, with at most two `{parameter}` segments, and what it answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
     pub path: &'static str,
@@ -85,6 +97,8 @@ pub static ROUTES: &[Route] = &[
     Route { path: "/health/streams/{name}", operations: &[op(Get, Handler::StreamHealth, Health, "Health of one stream: 200 or 503")] },
     Route { path: "/health/endpoints/{name}", operations: &[op(Get, Handler::EndpointHealth, Health, "Health of one endpoint: 200 or 503")] },
     Route { path: "/health/services/{name}", operations: &[op(Get, Handler::ServiceHealth, Health, "Health of one service: 200 or 503")] },
+    Route { path: "/health/groups/{name}", operations: &[op(Get, Handler::GroupHealth, Health, "Health of one group: 200 or 503; with ?drain=404 also 404 while it drains")] },
+    Route { path: "/health/failovers/{name}/{candidate}", operations: &[op(Get, Handler::CandidateHealth, Health, "Whether this candidate is the one to use: 200 or 503; with ?drain=404 also 404 while it drains")] },
     Route { path: "/health", operations: &[op(Get, Handler::MonitorHealth, Health, "Health of the monitor itself: 200 or 503")] },
     Route { path: "/livez", operations: &[op(Get, Handler::Live, Health, "Liveness by Kubernetes' conventions")] },
     Route { path: "/livez/{check}", operations: &[op(Get, Handler::LiveCheck, Health, "One liveness check")] },
@@ -118,6 +132,20 @@ pub static ROUTES: &[Route] = &[
     Route { path: "/api/v1/services/{name}/events", operations: &[op(Get, Handler::ServiceEvents, Read, "Recent events of one service, or live as an event stream")] },
     Route { path: "/api/v1/paths", operations: &[op(Get, Handler::Paths, Read, "Paths with their hops, filtered like streams")] },
     Route { path: "/api/v1/paths/{name}", operations: &[op(Get, Handler::Path, Read, "One path: its hops, the first that fails, what it carries")] },
+    Route { path: "/api/v1/groups", operations: &[op(Get, Handler::Groups, Read, "Groups in full, filtered like streams")] },
+    Route { path: "/api/v1/groups/{name}", operations: &[op(Get, Handler::Group, Read, "One group in full")] },
+    Route { path: "/api/v1/groups/{name}/events", operations: &[op(Get, Handler::GroupEvents, Read, "Recent events of one group, or live as an event stream")] },
+    Route { path: "/api/v1/groups/{name}/maintenance", operations: &[
+        op(Put, Handler::Maintain, Operate, "Drain a group, take it out of service, or declare it ready"),
+        op(Delete, Handler::EndMaintenance, Operate, "End the maintenance"),
+    ] },
+    Route { path: "/api/v1/failovers", operations: &[op(Get, Handler::Failovers, Read, "Failovers with their candidates, filtered by label and q")] },
+    Route { path: "/api/v1/failovers/{name}", operations: &[op(Get, Handler::Failover, Read, "One failover: its active candidate, since when and why")] },
+    Route { path: "/api/v1/failovers/{name}/events", operations: &[op(Get, Handler::FailoverEvents, Read, "Recent events of one failover, or live as an event stream")] },
+    Route { path: "/api/v1/failovers/{name}/pin", operations: &[
+        op(Put, Handler::Pin, Operate, "Make one candidate the active one until further notice"),
+        op(Delete, Handler::Unpin, Operate, "Lift the pin"),
+    ] },
     Route { path: "/api/v1/events", operations: &[op(Get, Handler::Events, Read, "Recent events, or live as an event stream")] },
     Route { path: "/api/v1/history", operations: &[op(Get, Handler::History, Read, "The last five minutes of all bit rates, filtered like streams")] },
     Route { path: "/api/v1/openapi.json", operations: &[op(Get, Handler::OpenApi, Read, "This description")] },
@@ -147,9 +175,9 @@ impl Route {
         allowed.join(", ")
     }
 
-    /// The parameter's decoded value when `path` is of this route (`Some(None)`: it has none).
-    fn matches(&self, path: &str) -> Option<Option<String>> {
-        let mut parameter = None;
+    /// The parameters' decoded values when `path` is of this route.
+    fn matches(&self, path: &str) -> Option<Parameters> {
+        let mut values = Vec::new();
         let mut given = path.split('/');
         for wanted in self.path.split('/') {
             let segment = given.next()?;
@@ -157,18 +185,28 @@ impl Route {
                 if segment.is_empty() {
                     return None;
                 }
-                parameter = Some(percent_decode_str(segment).decode_utf8().ok()?.into_owned());
+                values.push(percent_decode_str(segment).decode_utf8().ok()?.into_owned());
             } else if wanted != segment {
                 return None;
             }
         }
-        given.next().is_none().then_some(parameter)
+        let mut values = given.next().is_none().then_some(values)?.into_iter();
+        let mut next = || values.next().unwrap_or_default();
+        Some(Parameters { name: next(), candidate: next() })
     }
 }
 
-/// The route of `path` and the value of its parameter.
-pub(crate) fn find(path: &str) -> Option<(&'static Route, Option<String>)> {
-    ROUTES.iter().find_map(|route| route.matches(path).map(|parameter| (route, parameter)))
+/// What a path names, decoded; empty for routes without it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Parameters {
+    pub name: String,
+    /// The second parameter.
+    pub candidate: String,
+}
+
+/// The route of `path` and the values of its parameters.
+pub(crate) fn find(path: &str) -> Option<(&'static Route, Parameters)> {
+    ROUTES.iter().find_map(|route| route.matches(path).map(|parameters| (route, parameters)))
 }
 
 #[cfg(test)]
@@ -177,22 +215,31 @@ mod tests {
 
     #[test]
     fn paths_find_their_route() {
-        for (path, route, parameter) in [
-            ("/", Some("/"), None),
-            ("/health", Some("/health"), None),
-            ("/health/streams/gate-1", Some("/health/streams/{name}"), Some("gate-1")),
-            ("/health/streams/a%3Ab", Some("/health/streams/{name}"), Some("a:b")),
-            ("/health/streams/", None, None),
-            ("/health/streams/a/b", None, None),
-            ("/health/streams/%ff", None, None),
-            ("/api/v1/streams/x/events", Some("/api/v1/streams/{name}/events"), Some("x")),
-            ("/api/v1/streams/", None, None),
-            ("//", None, None),
-            ("*", None, None),
+        let candidate = "/health/failovers/{name}/{candidate}";
+        for (path, route, name, second) in [
+            ("/", Some("/"), "", ""),
+            ("/health", Some("/health"), "", ""),
+            ("/health/streams/gate-1", Some("/health/streams/{name}"), "gate-1", ""),
+            ("/health/streams/a%3Ab", Some("/health/streams/{name}"), "a:b", ""),
+            ("/health/streams/", None, "", ""),
+            ("/health/streams/a/b", None, "", ""),
+            ("/health/streams/%ff", None, "", ""),
+            ("/health/failovers/ingest/slave-1", Some(candidate), "ingest", "slave-1"),
+            ("/health/failovers/ingest/a%2Fb", Some(candidate), "ingest", "a/b"),
+            ("/health/failovers/ingest%2Fslave-1", None, "", ""),
+            ("/health/failovers/ingest", None, "", ""),
+            ("/health/failovers/ingest/", None, "", ""),
+            ("/health/failovers//slave-1", None, "", ""),
+            ("/health/failovers/ingest/slave-1/", None, "", ""),
+            ("/api/v1/streams/x/events", Some("/api/v1/streams/{name}/events"), "x", ""),
+            ("/api/v1/streams/", None, "", ""),
+            ("//", None, "", ""),
+            ("*", None, "", ""),
         ] {
             let found = find(path);
             assert_eq!(found.as_ref().map(|(r, _)| r.path), route, "{path}");
-            assert_eq!(found.and_then(|(_, p)| p).as_deref(), parameter, "{path}");
+            let expected = route.map(|_| Parameters { name: name.into(), candidate: second.into() });
+            assert_eq!(found.map(|(_, p)| p), expected, "{path}");
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The state file's format: JSON, version 1. Unknown members are ignored, so that an older monitor reads a newer file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::health::Remembered;
+use crate::health::{FailoverMemory, Remembered, SuspectMemory};
 use crate::model::event::{Subject, SubjectClass};
+use crate::model::failover::{FailoverPin, SwitchReason};
+use crate::model::group::{Maintenance, MaintenanceState};
 use crate::model::snapshot::Silence;
 use crate::model::{DownCause, Health, Name};
 
@@ -23,6 +25,10 @@ pub struct Document {
     endpoints: Memories,
     #[serde(default)]
     services: Memories,
+    #[serde(default)]
+    groups: Memories,
+    #[serde(default)]
+    failovers: BTreeMap<String, DecisionMemory>,
     /// Definitions as they were posted.
     #[serde(default)]
     pub added: BTreeMap<String, Value>,
@@ -31,6 +37,12 @@ pub struct Document {
     pub lists: BTreeMap<String, Vec<TargetList>>,
     #[serde(default)]
     silences: BTreeMap<String, SilenceMemory>,
+    /// Operators' words on groups.
+    #[serde(default)]
+    maintenance: BTreeMap<String, MaintenanceMemory>,
+    /// Operators' words on failovers.
+    #[serde(default)]
+    pins: BTreeMap<String, PinMemory>,
 }
 
 /// Judgements by name.
@@ -56,8 +68,48 @@ struct Memory {
     healthy_answer: Option<bool>,
 }
 
+/// A failover's last decision.
+#[derive(Debug, Serialize, Deserialize)]
+struct DecisionMemory {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active: Option<String>,
+    epoch: u64,
+    since_ms: u64,
+    reason: String,
+    #[serde(default)]
+    suspects: BTreeMap<String, SuspicionMemory>,
+    /// Candidates that answered healthy.
+    #[serde(default)]
+    healthy: BTreeSet<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SuspicionMemory {
+    lost_ms: u64,
+    strikes: u32,
+    not_serving: bool,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SilenceMemory {
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    created_ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MaintenanceMemory {
+    state: String,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    created_ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PinMemory {
+    group: String,
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     until_ms: Option<u64>,
@@ -85,9 +137,13 @@ impl Default for Document {
             streams: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             services: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            failovers: BTreeMap::new(),
             added: BTreeMap::new(),
             lists: BTreeMap::new(),
             silences: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
+            pins: BTreeMap::new(),
         }
     }
 }
@@ -112,7 +168,8 @@ impl Document {
             SubjectClass::Stream => Some(&self.streams),
             SubjectClass::Endpoint => Some(&self.endpoints),
             SubjectClass::Service => Some(&self.services),
-            SubjectClass::Path => None,
+            SubjectClass::Group => Some(&self.groups),
+            SubjectClass::Path | SubjectClass::Failover | SubjectClass::Monitor => None,
         }
     }
 
@@ -121,7 +178,8 @@ impl Document {
             SubjectClass::Stream => Some(&mut self.streams),
             SubjectClass::Endpoint => Some(&mut self.endpoints),
             SubjectClass::Service => Some(&mut self.services),
-            SubjectClass::Path => None,
+            SubjectClass::Group => Some(&mut self.groups),
+            SubjectClass::Path | SubjectClass::Failover | SubjectClass::Monitor => None,
         }
     }
 
@@ -145,10 +203,23 @@ impl Document {
         }
     }
 
+    /// Also a failover's decision.
     pub fn remove_judgement(&mut self, subject: &Subject) {
+        if subject.class == SubjectClass::Failover {
+            self.failovers.remove(subject.name.as_str());
+        }
         if let Some(memories) = self.memories_mut(subject.class) {
             memories.remove(subject.name.as_str());
         }
+    }
+
+    /// All decisions whose names are still names.
+    pub fn decisions(&self) -> Vec<(Name, FailoverMemory)> {
+        self.failovers.iter().filter_map(|(name, memory)| Some((Name::new(name).ok()?, memory.read()?))).collect()
+    }
+
+    pub fn set_decision(&mut self, failover: &Name, decision: &FailoverMemory) {
+        self.failovers.insert(failover.to_string(), DecisionMemory::of(decision));
     }
 
     pub fn silences(&self) -> Vec<(Name, Arc<Silence>)> {
@@ -168,6 +239,72 @@ impl Document {
         match silence {
             Some(silence) => self.silences.insert(name.to_string(), silence),
             None => self.silences.remove(name.as_str()),
+        }
+    }
+}
+
+impl Document {
+    pub fn maintenance(&self) -> Vec<(Name, Arc<Maintenance>)> {
+        let all = self.maintenance.iter().filter_map(|(name, memory)| {
+            let maintenance = Maintenance {
+                state: MaintenanceState::from_text(&memory.state)?,
+                reason: memory.reason.clone(),
+                until: memory.until_ms.map(from_ms),
+                created: from_ms(memory.created_ms),
+            };
+            Some((Name::new(name).ok()?, Arc::new(maintenance)))
+        });
+        all.collect()
+    }
+
+    /// Sets or ends the maintenance of a group. Gives the one before.
+    pub fn set_maintenance(&mut self, group: &Name, to: Option<MaintenanceMemory>) -> Option<MaintenanceMemory> {
+        match to {
+            Some(memory) => self.maintenance.insert(group.to_string(), memory),
+            None => self.maintenance.remove(group.as_str()),
+        }
+    }
+
+    pub fn pins(&self) -> Vec<(Name, Arc<FailoverPin>)> {
+        let all = self.pins.iter().filter_map(|(name, memory)| {
+            let pin = FailoverPin {
+                group: Name::new(&memory.group).ok()?,
+                reason: memory.reason.clone(),
+                until: memory.until_ms.map(from_ms),
+                created: from_ms(memory.created_ms),
+            };
+            Some((Name::new(name).ok()?, Arc::new(pin)))
+        });
+        all.collect()
+    }
+
+    /// Pins or unpins a failover. Gives the pin before.
+    pub fn set_pin(&mut self, failover: &Name, to: Option<PinMemory>) -> Option<PinMemory> {
+        match to {
+            Some(memory) => self.pins.insert(failover.to_string(), memory),
+            None => self.pins.remove(failover.as_str()),
+        }
+    }
+}
+
+impl From<&Maintenance> for MaintenanceMemory {
+    fn from(maintenance: &Maintenance) -> Self {
+        Self {
+            state: maintenance.state.to_string(),
+            reason: maintenance.reason.clone(),
+            until_ms: maintenance.until.map(to_ms),
+            created_ms: to_ms(maintenance.created),
+        }
+    }
+}
+
+impl From<&FailoverPin> for PinMemory {
+    fn from(pin: &FailoverPin) -> Self {
+        Self {
+            group: pin.group.to_string(),
+            reason: pin.reason.clone(),
+            until_ms: pin.until.map(to_ms),
+            created_ms: to_ms(pin.created),
         }
     }
 }
@@ -196,6 +333,41 @@ impl Memory {
             since: from_ms(self.since_ms),
             epoch: self.epoch,
             healthy_answer: self.healthy_answer,
+        })
+    }
+}
+
+impl DecisionMemory {
+    fn of(decision: &FailoverMemory) -> Self {
+        let suspicion = |suspect: &SuspectMemory| SuspicionMemory {
+            lost_ms: to_ms(suspect.lost_at),
+            strikes: suspect.strikes,
+            not_serving: suspect.not_serving,
+        };
+        Self {
+            active: decision.active.as_ref().map(ToString::to_string),
+            epoch: decision.epoch,
+            since_ms: to_ms(decision.since),
+            reason: decision.reason.to_string(),
+            suspects: decision.suspects.iter().map(|(name, s)| (name.to_string(), suspicion(s))).collect(),
+            healthy: decision.healthy.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn read(&self) -> Option<FailoverMemory> {
+        let suspect = |memory: &SuspicionMemory| SuspectMemory {
+            lost_at: from_ms(memory.lost_ms),
+            strikes: memory.strikes,
+            not_serving: memory.not_serving,
+        };
+        let suspects = self.suspects.iter().filter_map(|(name, m)| Some((Name::new(name).ok()?, suspect(m))));
+        Some(FailoverMemory {
+            active: self.active.as_deref().and_then(|name| Name::new(name).ok()),
+            epoch: self.epoch,
+            since: from_ms(self.since_ms),
+            reason: SwitchReason::from_text(&self.reason)?,
+            suspects: suspects.collect(),
+            healthy: self.healthy.iter().filter_map(|name| Name::new(name).ok()).collect(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Layer 2: what survives a restart. Verdicts and last answers, streams added by the API, operator's silences.
+//! Layer 2: what survives a restart. Verdicts, last answers and decisions, streams added by the API, operator's silences.
 //!
 //! One JSON file, replaced atomically (write, sync, rename, sync the directory), readable by its owner alone, because added streams hold
 //! their URLs. A file that cannot be read back is put aside, not overwritten: the monitor must start.
@@ -15,9 +15,11 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::health::Remembered;
+use crate::health::{FailoverMemory, Remembered};
 use crate::model::Name;
 use crate::model::event::Subject;
+use crate::model::failover::FailoverPin;
+use crate::model::group::Maintenance;
 use crate::model::snapshot::Silence;
 
 use document::Document;
@@ -84,6 +86,17 @@ impl StateFile {
         self.changed.notify_one();
     }
 
+    /// What was decided last, by failover.
+    pub fn decisions(&self) -> Vec<(Name, FailoverMemory)> {
+        self.document().decisions()
+    }
+
+    /// Notes a decision; written soon. One that is told must be on disk before: see [`Self::save`].
+    pub fn keep_decision(&self, failover: &Name, decision: &FailoverMemory) {
+        self.document().set_decision(failover, decision);
+        self.changed.notify_one();
+    }
+
     /// Definitions of the streams added by the API.
     pub fn added_streams(&self) -> Vec<Value> {
         self.document().added.values().cloned().collect()
@@ -140,12 +153,32 @@ impl StateFile {
         self.changed.notify_one();
     }
 
+    pub fn maintenance(&self) -> Vec<(Name, Arc<Maintenance>)> {
+        self.document().maintenance()
+    }
+
+    /// Keeps a group's maintenance, or its end; on disk when this returns.
+    pub fn set_maintenance(&self, group: &Name, to: Option<&Maintenance>) -> Result<(), StateError> {
+        let before = self.document().set_maintenance(group, to.map(Into::into));
+        self.save().inspect_err(|_| drop(self.document().set_maintenance(group, before)))
+    }
+
+    pub fn pins(&self) -> Vec<(Name, Arc<FailoverPin>)> {
+        self.document().pins()
+    }
+
+    /// Keeps a failover's pin, or its end; on disk when this returns.
+    pub fn set_pin(&self, failover: &Name, to: Option<&FailoverPin>) -> Result<(), StateError> {
+        let before = self.document().set_pin(failover, to.map(Into::into));
+        self.save().inspect_err(|_| drop(self.document().set_pin(failover, before)))
+    }
+
     /// Writes the present content.
     pub fn save(&self) -> Result<(), StateError> {
         let Some(path) = &self.path else { return Ok(()) };
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let text = self.document().to_json();
-        write(path, &text).map_err(|source| StateError::Write { path: path.clone(), source })
+        replace(path, &text).map_err(|source| StateError::Write { path: path.clone(), source })
     }
 
     /// Writes changes until the task is dropped. A failure is logged once until writing works again.
@@ -177,7 +210,7 @@ fn read(path: &Path) -> Result<Document, StateError> {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             // Found out now, not at the first verdict.
-            write(path, &Document::default().to_json())
+            replace(path, &Document::default().to_json())
                 .map_err(|source| StateError::Write { path: path.to_owned(), source })?;
             return Ok(Document::default());
         }
@@ -196,7 +229,8 @@ fn read(path: &Path) -> Result<Document, StateError> {
     }
 }
 
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Makes `text` the content of the file at `path`, readable by its owner alone: all of it or, whatever happens, nothing.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;

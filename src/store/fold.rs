@@ -1,15 +1,17 @@
 //! The fold: reports and wishes in, verdicts, events and the next snapshot out. Synchronous; time is an argument.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agenda::Agenda;
+use super::groups::Groups;
 use super::judged::{Departed, Outcome, change_is_lasting};
 use super::listing::{self, Contradiction, Listing};
 use super::paths::{Known, Paths};
 use super::targets::Targets;
-use crate::health::{Evaluator, Remembered, Rules, Situation};
+use crate::health::{Evaluator, FailoverMemory, Remembered, Rules, Situation};
 use crate::model::event::{EventKind, Subject, SubjectClass};
 use crate::model::health::Health;
 use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView, TargetView};
@@ -27,6 +29,7 @@ pub struct Fold {
     due: Agenda<Name>,
     targets: Targets,
     paths: Paths,
+    groups: Groups,
     /// The streams that each service's statistics list.
     listed_by: HashMap<Name, Vec<Name>>,
     generation: u64,
@@ -52,7 +55,8 @@ impl Fold {
     /// When something is due although nothing arrives.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = [self.due.first(), self.departed.poll_timeout()];
-        own.into_iter().chain([self.targets.poll_timeout(), self.paths.poll_timeout()]).flatten().min()
+        let others = [self.targets.poll_timeout(), self.paths.poll_timeout(), self.groups.poll_timeout()];
+        own.into_iter().chain(others).flatten().min()
     }
 
     /// Holds what an earlier process last answered, as for departed streams, until they are wanted again: a target list is read only
@@ -68,7 +72,7 @@ impl Fold {
                 SubjectClass::Stream => None,
                 SubjectClass::Endpoint => Some(TargetClass::Endpoint),
                 SubjectClass::Service => Some(TargetClass::Service),
-                SubjectClass::Path => continue,
+                SubjectClass::Path | SubjectClass::Group | SubjectClass::Failover | SubjectClass::Monitor => continue,
             };
             if let Some(class) = class {
                 self.targets.recall(now, wall, TargetId { class, name }, judgement);
@@ -80,11 +84,23 @@ impl Fold {
                 policy: Arc::clone(&policy),
                 labels: Labels::default(),
                 server: None,
+                follow: None,
+                camera: None,
                 source: SpecSource::Discovery,
             };
             let entry = Entry::new(now, Arc::new(spec), None, Evaluator::new(wall, Some(judgement)));
             self.departed.keep(now, name, entry.evaluator, entry.view);
         }
+    }
+
+    /// What an earlier process decided, until the failovers are wanted.
+    pub fn recall_decisions(&mut self, memories: Vec<(Name, FailoverMemory)>) {
+        self.groups.recall(memories);
+    }
+
+    /// This host's addresses: what is there needs no network.
+    pub fn set_own_addresses(&mut self, own: HashSet<IpAddr>) {
+        self.groups.set_own_addresses(own);
     }
 
     /// Makes the set of streams and targets match what is wanted. Unchanged ones keep everything, changed ones their judgement.
@@ -99,6 +115,7 @@ impl Fold {
         let announce = self.generation > 0;
         self.targets.set_desired(now, wall, &desired.targets, &remembered, announce, outcome);
         self.paths.set_desired(&desired.paths);
+        self.groups.set_desired(now, wall, desired, &remembered, announce, outcome);
         let is_wanted = |name: &Name| desired.streams.binary_search_by(|s| s.name.cmp(name)).is_ok();
         let gone: Vec<Name> = self.entries.keys().filter(|name| !is_wanted(name)).cloned().collect();
         for name in gone {
@@ -148,23 +165,40 @@ impl Fold {
                 self.evaluate(now, wall, &name, outcome);
             }
         }
-        for service in services(self.targets.take_reports(now, wall, reports.targets, outcome)) {
-            self.list(now, wall, &service, outcome);
-        }
+        let looked_at = self.targets.take_reports(now, wall, reports.targets, outcome);
+        self.follow_targets(now, wall, looked_at, outcome);
     }
 
-    /// Looks at everything whose time has come, and then, with all that is known, at the paths.
+    /// Looks at everything whose time has come, and then, with all that is known, at the paths, groups and failovers.
     pub fn handle_timeout(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
-        for service in services(self.targets.handle_timeout(now, wall, outcome)) {
-            // Its statistics may have become too old.
-            self.list(now, wall, &service, outcome);
-        }
+        let looked_at = self.targets.handle_timeout(now, wall, outcome);
+        self.follow_targets(now, wall, looked_at, outcome);
         while let Some(name) = self.due.take_due(now) {
             self.evaluate(now, wall, &name, outcome);
         }
         self.departed.expire(now, |name| outcome.forget.push(Subject::stream(name)));
         let known = Judged { streams: &self.entries, targets: &self.targets };
         self.paths.evaluate(now, wall, &known, outcome);
+        // Nothing is decided before a first picture has been published: the first answers are those of an earlier process.
+        let changed = self.groups.evaluate(now, wall, self.complete, &known, outcome);
+        if !changed.is_empty() {
+            for name in changed {
+                self.evaluate(now, wall, &name, outcome);
+            }
+            let known = Judged { streams: &self.entries, targets: &self.targets };
+            self.groups.evaluate(now, wall, self.complete, &known, outcome);
+        }
+    }
+
+    /// What depends on targets that have been judged anew.
+    fn follow_targets(&mut self, now: Instant, wall: SystemTime, judged: Vec<TargetId>, outcome: &mut Outcome) {
+        for id in judged {
+            self.groups.touch(Subject::target(&id));
+            if id.class == TargetClass::Service {
+                // Its statistics are others now, or too old.
+                self.list(now, wall, &id.name, outcome);
+            }
+        }
     }
 
     /// The picture as it stands.
@@ -182,6 +216,8 @@ impl Fold {
             targets: self.targets.views(),
             departed_targets: self.targets.departed_views(),
             paths: self.paths.views(),
+            decisions: self.groups.decisions(),
+            sight: self.groups.sight(),
         }
     }
 
@@ -207,7 +243,8 @@ impl Fold {
 
     fn evaluate(&mut self, now: Instant, wall: SystemTime, name: &Name, outcome: &mut Outcome) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        entry.evaluate(now, wall, outcome);
+        entry.evaluate(now, wall, self.groups.is_standby(name), outcome);
+        self.groups.touch(Subject::stream(name));
         let deadlines = [entry.evaluator.poll_timeout(), entry.contradiction.poll_timeout(now)];
         self.due.set(now, name, deadlines.into_iter().flatten().min());
     }
@@ -238,9 +275,10 @@ impl Entry {
         }
     }
 
-    fn evaluate(&mut self, now: Instant, wall: SystemTime, outcome: &mut Outcome) {
+    fn evaluate(&mut self, now: Instant, wall: SystemTime, standby: bool, outcome: &mut Outcome) {
         let silenced = self.silence.as_ref().is_some_and(|s| s.until.is_none_or(|until| wall < until));
-        let situation = Situation::of_stream(now, wall, self.report.as_deref(), &self.spec.policy, silenced);
+        let mut situation = Situation::of_stream(now, wall, self.report.as_deref(), &self.spec.policy, silenced);
+        situation.standby = standby;
         let change = self.evaluator.evaluate(situation);
         if let Some(change) = change {
             outcome.note_change(wall, Subject::stream(&self.spec.name), &change, self.evaluator.verdict());
@@ -314,10 +352,6 @@ impl Known for Judged<'_> {
     fn streams(&self) -> impl Iterator<Item = &StreamView> {
         self.streams.values().map(|entry| &*entry.view)
     }
-}
-
-fn services(targets: Vec<TargetId>) -> impl Iterator<Item = Name> {
-    targets.into_iter().filter(|id| id.class == TargetClass::Service).map(|id| id.name)
 }
 
 fn describe_parameters(report: &StreamReport) -> String {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::health::{Change, Evaluator, Remembered};
+use crate::health::{Change, Evaluator, FailoverMemory, Remembered};
 use crate::model::event::{Event, EventKind, Subject};
 use crate::model::health::Cause;
 use crate::model::snapshot::Verdict;
+use crate::model::{Name, TargetId};
 
 /// How long a removed stream or target keeps its last health answer.
 pub const KEEP_DEPARTED: Duration = Duration::from_secs(600);
@@ -19,6 +20,12 @@ pub struct Outcome {
     /// Judgements that changed and should survive a restart.
     pub remember: Vec<(Subject, Remembered)>,
     pub forget: Vec<Subject>,
+    /// Failovers whose memory changed.
+    pub decided: Vec<(Name, FailoverMemory)>,
+    /// A decision must be on disk before it is told.
+    pub must_be_kept: bool,
+    /// Targets to look at at once.
+    pub look_at: Vec<TargetId>,
 }
 
 impl Outcome {
@@ -47,30 +54,30 @@ pub fn change_is_lasting(before: &Verdict, after: &Verdict) -> bool {
 
 /// The removed: their last answers stay for a while, and their judgement if they come back within that.
 #[derive(Debug)]
-pub struct Departed<K, V> {
-    kept: BTreeMap<K, Kept<V>>,
+pub struct Departed<K, V, E = Evaluator> {
+    kept: BTreeMap<K, Kept<V, E>>,
 }
 
 #[derive(Debug)]
-struct Kept<V> {
+struct Kept<V, E> {
     since: Instant,
-    evaluator: Evaluator,
+    evaluator: E,
     view: Arc<V>,
 }
 
-impl<K, V> Default for Departed<K, V> {
+impl<K, V, E> Default for Departed<K, V, E> {
     fn default() -> Self {
         Self { kept: BTreeMap::new() }
     }
 }
 
-impl<K: Ord, V> Departed<K, V> {
-    pub fn keep(&mut self, now: Instant, key: K, evaluator: Evaluator, view: Arc<V>) {
+impl<K: Ord, V, E> Departed<K, V, E> {
+    pub fn keep(&mut self, now: Instant, key: K, evaluator: E, view: Arc<V>) {
         self.kept.insert(key, Kept { since: now, evaluator, view });
     }
 
     /// It is wanted again: its judgement goes on.
-    pub fn take(&mut self, key: &K) -> Option<Evaluator> {
+    pub fn take(&mut self, key: &K) -> Option<E> {
         self.kept.remove(key).map(|kept| kept.evaluator)
     }
 

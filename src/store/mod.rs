@@ -6,6 +6,7 @@
 mod agenda;
 pub mod events;
 mod fold;
+mod groups;
 pub mod history;
 mod journal;
 mod judged;
@@ -14,17 +15,22 @@ mod paths;
 pub mod reader;
 mod targets;
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::model::clock::Clock;
+use crate::model::event::Event;
+use crate::model::failover::Decisions;
 use crate::model::snapshot::Snapshot;
 use crate::model::spec::Desired;
 use crate::probe::ReportBoard;
-use crate::state::StateFile;
+use crate::state::{StateError, StateFile};
 
 pub use events::EventLog;
 pub use fold::Fold;
@@ -41,6 +47,10 @@ const GATHER: Duration = Duration::from_millis(200);
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
 /// Memory for the event history.
 const EVENT_BUDGET: usize = 4 * 1024 * 1024;
+/// Most time that a decision waits for the disk.
+const SYNC: Duration = Duration::from_millis(250);
+/// How often this host's addresses are read: virtual ones move.
+const ADDRESSES: Duration = Duration::from_secs(5);
 
 /// The store's task.
 #[derive(Debug)]
@@ -51,9 +61,14 @@ pub struct Store {
     state: Arc<StateFile>,
     events: Arc<EventLog>,
     history: Arc<History>,
+    decisions: watch::Sender<Arc<Decisions>>,
     current: Arc<ArcSwap<Snapshot>>,
     fold: Fold,
     journal: Journal,
+    /// When this host's addresses were read.
+    addresses_read: Option<Instant>,
+    /// A write of the state file that takes too long.
+    saving: Option<JoinHandle<Result<(), StateError>>>,
 }
 
 impl Store {
@@ -65,13 +80,30 @@ impl Store {
     ) -> (Self, StoreReader) {
         let events = Arc::new(EventLog::new(EVENT_BUDGET));
         let current = Arc::new(ArcSwap::from_pointee(Snapshot::empty(clock.now())));
-        let reader = StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current));
+        let (decisions, told) = watch::channel(Arc::default());
+        let reader = StoreReader::new(clock.clone(), Arc::clone(&events), told, Arc::clone(&current));
         let mut fold = Fold::default();
         fold.recall(clock.now(), SystemTime::now(), state.all_remembered());
+        fold.recall_decisions(state.decisions());
         let (history, journal) = (Arc::clone(&reader.history), Journal::default());
-        let mut store = Self { clock, board, desired, state, events, history, current, fold, journal };
+        let (addresses_read, saving) = (None, None);
+        let mut store = Self {
+            clock,
+            board,
+            desired,
+            state,
+            events,
+            history,
+            decisions,
+            current,
+            fold,
+            journal,
+            addresses_read,
+            saving,
+        };
         // The first answers come from what is remembered.
-        store.fold_once(true);
+        let (snapshot, outcome) = store.fold_once(true);
+        store.publish(snapshot, outcome.events);
         (store, reader)
     }
 
@@ -101,15 +133,24 @@ impl Store {
             }
             // Also when reports woke us: one of a stream that has just been added would be dropped otherwise.
             let desired_changed = self.desired.has_changed().unwrap_or(false);
-            self.fold_once(desired_changed);
+            let (snapshot, outcome) = self.fold_once(desired_changed);
+            if outcome.must_be_kept {
+                self.keep_decisions().await;
+            }
+            self.publish(snapshot, outcome.events);
             tokio::time::sleep(MIN_INTERVAL).await;
         }
     }
 
-    fn fold_once(&mut self, desired_changed: bool) {
+    /// Folds what has come in, into a picture that is not published yet.
+    fn fold_once(&mut self, desired_changed: bool) -> (Snapshot, Outcome) {
         let now = self.clock.now();
         let wall = SystemTime::now();
         let mut outcome = Outcome::default();
+        if self.addresses_read.is_none_or(|at| desired_changed || now.saturating_duration_since(at) >= ADDRESSES) {
+            self.addresses_read = Some(now);
+            self.fold.set_own_addresses(own_addresses());
+        }
         if desired_changed {
             let desired = self.desired.borrow_and_update().clone();
             let state = Arc::clone(&self.state);
@@ -118,21 +159,71 @@ impl Store {
         let reports = self.board.take();
         self.fold.take_reports(now, wall, reports, &mut outcome);
         self.fold.handle_timeout(now, wall, &mut outcome);
-        let snapshot = self.fold.snapshot(now);
-        self.history.note(now, wall, &snapshot);
-        self.current.store(Arc::new(snapshot));
-        for event in outcome.events {
-            let event = self.events.push(event);
-            self.journal.note(now, &event);
+        for id in &outcome.look_at {
+            self.board.ask(id);
         }
-        self.journal.flush(now);
         for (subject, judgement) in &outcome.remember {
             self.state.remember(subject, judgement);
+        }
+        for (failover, decision) in &outcome.decided {
+            self.state.keep_decision(failover, decision);
         }
         for subject in &outcome.forget {
             self.state.forget(subject);
         }
+        (self.fold.snapshot(now), outcome)
     }
+
+    fn publish(&mut self, snapshot: Snapshot, events: Vec<Event>) {
+        let now = snapshot.taken_at;
+        let decisions = Arc::clone(&snapshot.decisions);
+        self.history.note(now, SystemTime::now(), &snapshot);
+        let snapshot = Arc::new(snapshot);
+        self.current.store(Arc::clone(&snapshot));
+        // Views that answer see the change before actuators act on it.
+        self.decisions.send_if_modified(|told| {
+            let changed = !Arc::ptr_eq(told, &decisions) && !told.tells_the_same(&decisions);
+            *told = decisions;
+            changed
+        });
+        for event in events {
+            let event = self.events.push(event);
+            self.journal.note(now, &event, &snapshot);
+        }
+        self.journal.flush(now);
+    }
+
+    /// Puts decisions on disk before anybody is told of them. A disk that hangs is not waited for: not to decide would be worse.
+    async fn keep_decisions(&mut self) {
+        let saving = self.saving.take().filter(|saving| !saving.is_finished());
+        let mut saving = match saving {
+            Some(before) => before,
+            None => {
+                let state = Arc::clone(&self.state);
+                tokio::task::spawn_blocking(move || state.save())
+            }
+        };
+        match tokio::time::timeout(SYNC, &mut saving).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "a decision would not survive a restart"),
+            Ok(Err(error)) => tracing::error!(%error, "writing the state file failed"),
+            Err(_) => {
+                tracing::error!("the disk takes too long: a decision is told before it is in the state file");
+                self.saving = Some(saving);
+            }
+        }
+    }
+}
+
+/// The addresses of this host, as far as they can be read.
+fn own_addresses() -> HashSet<IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let addresses = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+    });
+    addresses.collect()
 }
 
 async fn sleep_until(clock: &Clock, deadline: Instant) {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::model::clock::Clock;
+use crate::model::failover::Decisions;
 use crate::model::snapshot::Snapshot;
 
 use super::events::EventLog;
@@ -16,13 +18,20 @@ pub struct StoreReader {
     pub clock: Clock,
     pub events: Arc<EventLog>,
     pub history: Arc<History>,
+    /// Changes when anything that controllers are told changes.
+    pub decisions: watch::Receiver<Arc<Decisions>>,
     current: Arc<ArcSwap<Snapshot>>,
 }
 
 impl StoreReader {
     /// With an empty history of figures.
-    pub fn new(clock: Clock, events: Arc<EventLog>, current: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { clock, events, history: Arc::default(), current }
+    pub fn new(
+        clock: Clock,
+        events: Arc<EventLog>,
+        decisions: watch::Receiver<Arc<Decisions>>,
+        current: Arc<ArcSwap<Snapshot>>,
+    ) -> Self {
+        Self { clock, events, history: Arc::default(), decisions, current }
     }
 
     /// The newest snapshot.

@@ -13,7 +13,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub struct Namespace {
     holder: Child,
     /// The cable's end inside.
-    inside: String,
+    pub inside: String,
     /// Its address.
     pub address: Ipv4Addr,
 }
@@ -39,6 +39,11 @@ impl Namespace {
         namespace.ip(&["link", "set", &namespace.inside, "up"]);
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace
+    }
+
+    /// The name of the cable's end inside.
+    pub fn interface(&self) -> &str {
+        &self.inside
     }
 
     /// A command that runs inside.

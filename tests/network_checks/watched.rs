@@ -72,7 +72,7 @@ impl Watched {
             let mut tally = TargetTally::new(env.clock.now());
             let mut checker = checkers::checker(&spec.check).unwrap();
             let publish = move |report, _| drop(sender.send_replace(Some(report)));
-            check::watch(&env, &spec, &mut tally, &mut *checker, &publish).await;
+            check::watch(&env, &spec, &mut tally, &mut *checker, &tokio::sync::Notify::new(), &publish).await;
         });
         Self { reports, _surroundings: surroundings, _task: task }
     }

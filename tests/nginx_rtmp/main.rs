@@ -15,9 +15,11 @@ use std::time::Duration;
 const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 const RISE: Duration = Duration::from_secs(1);
 /// How long after media has come back, beside `rise`, a stream may take to be up.
-const RETURN: Duration = Duration::from_secs(2);
-/// How long after the stall timeout a silence may take to be seen.
-const NOTICE: Duration = Duration::from_millis(500);
+const RETURN: Duration = Duration::from_secs(4);
+/// How long after the stall timeout a silence may take to be seen, on a machine that is busy.
+const NOTICE: Duration = Duration::from_millis(1500);
+/// What was under way when something happened shortens the silence after it by this at most.
+const EARLY: Duration = Duration::from_millis(400);
 /// For waits whose length is not what is tested.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// An application with nginx's defaults.

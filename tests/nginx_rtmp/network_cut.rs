@@ -6,7 +6,7 @@ use crate::harness::history::{Outage, between};
 use crate::harness::namespace::Namespace;
 use crate::harness::recording::{PLAIN, Recording};
 use crate::harness::{Monitor, nginx::Nginx};
-use crate::{LIVE, NOTICE, PATIENCE, RETURN, RISE, STALL_TIMEOUT, watching};
+use crate::{EARLY, LIVE, NOTICE, PATIENCE, RETURN, RISE, STALL_TIMEOUT, watching};
 
 #[test]
 fn is_noticed_without_a_word_from_anybody() {
@@ -27,6 +27,6 @@ fn is_noticed_without_a_word_from_anybody() {
     let Outage { from, to, causes } = monitor.only_outage("cam");
     assert_eq!(causes, ["origin_unresponsive", "connect"]);
     let silence = between(cut, from);
-    assert!((STALL_TIMEOUT - NOTICE..STALL_TIMEOUT + NOTICE).contains(&silence), "noticed after {silence:?}");
+    assert!((STALL_TIMEOUT - EARLY..STALL_TIMEOUT + NOTICE).contains(&silence), "noticed after {silence:?}");
     assert!(between(mended, to) < RISE + RETURN);
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::harness::history::{Outage, between, moment};
 use crate::harness::recording::{PLAIN, Recording};
 use crate::harness::{Monitor, eventually, nginx::Nginx};
-use crate::{LIVE, NOTICE, PATIENCE, RETURN, RISE, STALL_TIMEOUT, watching};
+use crate::{EARLY, LIVE, NOTICE, PATIENCE, RETURN, RISE, STALL_TIMEOUT, watching};
 
 /// For what needs no timeout: the connection's end, or word from the origin.
-const AT_ONCE: Duration = Duration::from_millis(300);
+const AT_ONCE: Duration = Duration::from_millis(900);
 
 #[test]
 fn never_published_is_no_media() {
@@ -139,7 +139,8 @@ fn a_killed_origin_is_closed_then_unreachable() {
     let publisher = nginx.publish("live/cam", &recording);
     monitor.wait_for("cam", "up", PATIENCE);
     let Outage { from, to, causes } = monitor.only_outage("cam");
-    assert_eq!(causes, ["closed", "connect"]);
+    // The refused reconnect may follow so fast that both are told as one.
+    assert!(causes == ["closed", "connect"] || causes == ["connect"], "{causes:?}");
     let noticed = between(killed, from);
     assert!(noticed < AT_ONCE, "noticed after {noticed:?}");
     assert!(between(publisher.since, to) < RISE + RETURN);
@@ -164,7 +165,7 @@ fn a_frozen_origin_is_unresponsive() {
     let Outage { from, to, causes } = monitor.only_outage("cam");
     assert_eq!(causes, ["origin_unresponsive", "handshake"]);
     let silence = between(frozen, from);
-    assert!((STALL_TIMEOUT - AT_ONCE..STALL_TIMEOUT + NOTICE).contains(&silence), "noticed after {silence:?}");
+    assert!((STALL_TIMEOUT - EARLY..STALL_TIMEOUT + NOTICE).contains(&silence), "noticed after {silence:?}");
     assert!(between(thawed, to) < RISE + RETURN);
 }
 

@@ -62,7 +62,7 @@ fn forgeries_are_ignored() {
                     let told = (facts.lost, facts.duplicates, facts.late, facts.reordered, report.fault);
                     assert_eq!(told, (0, 0, 0, 0, None), "{host} {groups}");
                     assert!(facts.sent - facts.received < 5, "{facts:?}");
-                    assert!(facts.window.unwrap().rtt_max.unwrap() < Duration::from_millis(50), "{facts:?}");
+                    assert!(facts.window.unwrap().rtt_max.unwrap() < Duration::from_millis(400), "{facts:?}");
                 }
             });
         });

@@ -48,7 +48,7 @@ impl Bench {
         self.tasks.spawn(async move {
             let mut tally = PingTally::new(env.clock.now(), fastrand::u16(..));
             let publish = move |report: TargetReport, urgent| seen.note(report, urgent);
-            icmp::watch(&env, &pinger, &spec, &check, &mut tally, &publish).await;
+            icmp::watch(&env, &pinger, &spec, &check, &mut tally, &tokio::sync::Notify::new(), &publish).await;
         });
         target
     }

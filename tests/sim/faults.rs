@@ -140,7 +140,7 @@ async fn dropping_is_fin_and_resetting_is_rst() {
             sim.set_fault(camera, &fault).unwrap();
             let started = Instant::now();
             assert_eq!(client.collect(SOON).1, end, "{fault:?} of {camera}");
-            assert!(started.elapsed() < Duration::from_millis(100));
+            assert!(started.elapsed() < Duration::from_secs(2));
             Client::play(sim.address(), "live", "gate").first_frame();
             assert_eq!(sim.stats("gate").unwrap().plays, 2);
             sim.stop().await;

@@ -48,7 +48,7 @@ impl Watched {
             let spec = CheckSpec { interval: Duration::from_millis(50), timeout, down_after: 2, check };
             let mut tally = TargetTally::new(env.clock.now());
             let publish = move |report, _| *slot.lock().unwrap() = Some(report);
-            watch(&env, &spec, &mut tally, checker.as_mut(), &publish).await;
+            watch(&env, &spec, &mut tally, checker.as_mut(), &tokio::sync::Notify::new(), &publish).await;
         });
         Self { name, latest, _runtime: runtime }
     }

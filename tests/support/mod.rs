@@ -3,6 +3,7 @@
 // Each test file uses its own part of this.
 #![allow(dead_code)]
 
+pub mod decisions;
 pub mod targets;
 
 use std::net::SocketAddr;
@@ -57,6 +58,8 @@ pub fn stream(name: &str, health: Health) -> StreamView {
             policy: Arc::new(StreamPolicy::default()),
             labels: Labels(Arc::new([("site".into(), "plant-a".into())])),
             server: None,
+            follow: None,
+            camera: None,
             source: SpecSource::File,
         }),
         verdict: Verdict {
@@ -175,6 +178,8 @@ pub fn server_spec() -> ServerSpec {
     ServerSpec {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         health_listen: None,
+        agent_listen: None,
+        unix_listen: None,
         tls: None,
         tokens: vec![token(Role::Operate, OPERATE), token(Role::Read, READ)],
         read: ReadAccess::Open,
@@ -211,12 +216,15 @@ impl Bench {
         let current = Arc::new(ArcSwap::from_pointee(snapshot(clock.now(), streams)));
         let events = Arc::new(EventLog::new(1 << 20));
         let (control, commands) = ControlHandle::channel(Arc::new(ControlStatus::default()));
+        let (_, decisions) = watch::channel(Arc::default());
         let (server, spec) = watch::channel(Arc::new(spec));
         let views = Views {
-            store: StoreReader::new(clock.clone(), Arc::clone(&events), Arc::clone(&current)),
+            store: StoreReader::new(clock.clone(), Arc::clone(&events), decisions, Arc::clone(&current)),
             control,
             server: spec,
             self_metrics: Arc::new(SelfMetrics::new("0.0.0-test", "abc").unwrap()),
+            controllers: Arc::default(),
+            actions: Arc::default(),
         };
         let shutdown = CancellationToken::new();
         let main = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -303,6 +303,7 @@ pub fn haproxy_facts(servers: usize) -> Facts {
         sessions: 4,
         sessions_total: 40,
         weight: 100,
+        agent_up: None,
         check_failures: 9,
         downtime: Some(Duration::from_secs(60)),
         last_change: Some(Duration::from_secs(30)),

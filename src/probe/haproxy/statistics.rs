@@ -40,6 +40,8 @@ struct Columns {
     bytes_in: Option<usize>,
     bytes_out: Option<usize>,
     weight: Option<usize>,
+    agent_rise: Option<usize>,
+    agent_health: Option<usize>,
     check_failures: Option<usize>,
     downtime: Option<usize>,
     last_change: Option<usize>,
@@ -60,6 +62,8 @@ impl Columns {
             bytes_in: at("bin"),
             bytes_out: at("bout"),
             weight: at("weight"),
+            agent_rise: at("agent_rise"),
+            agent_health: at("agent_health"),
             check_failures: at("chkfail"),
             downtime: at("downtime"),
             last_change: at("lastchg"),
@@ -169,6 +173,10 @@ fn server(row: &Row<'_>, columns: &Columns) -> HaproxyServer {
         sessions: row.count(columns.sessions),
         sessions_total: row.count(columns.sessions_total),
         weight: u32::try_from(row.count(columns.weight)).unwrap_or(u32::MAX),
+        agent_up: row
+            .number(columns.agent_health)
+            .zip(row.number(columns.agent_rise))
+            .map(|(health, rise)| health >= rise),
         check_failures: row.count(columns.check_failures),
         downtime: row.seconds(columns.downtime),
         last_change: row.seconds(columns.last_change),

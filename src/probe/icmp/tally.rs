@@ -250,6 +250,11 @@ impl PingTally {
         self.news
     }
 
+    /// When the newest answer came.
+    pub fn last_success(&self) -> Option<Instant> {
+        self.report.last_success
+    }
+
     /// What is known at `now`; there is no news after that.
     pub fn report(&mut self, now: Instant) -> TargetReport {
         self.news = News::None;

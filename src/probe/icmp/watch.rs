@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use super::pinger::{Arrival, Pinger, Subscription, Word};
 use super::tally::{News, PingTally};
 use crate::model::address::Host;
@@ -20,7 +22,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(1);
 /// When there is more to read than one go can.
 const CATCH_UP_AGAIN: Duration = Duration::from_millis(1);
 
-/// Pings a target until it is dropped. `publish` gets a report a few times a second; `true`: it must be judged at once.
+/// Pings a target until it is dropped, also out of turn when `asked` to. `publish` gets a report a few times a second; `true`: it must be judged at once.
 ///
 /// A name is looked up again while its addresses are pinged. The address in use stays while the name still has it, and while a look-up
 /// fails: a resolver's trouble is not the target's. Only a name that has never had an address is down for `dns`.
@@ -30,6 +32,7 @@ pub async fn watch(
     spec: &CheckSpec,
     check: &IcmpCheck,
     tally: &mut PingTally,
+    asked: &Notify,
     publish: &(dyn Fn(TargetReport, bool) + Send + Sync),
 ) {
     let mut schedule = Schedule::starting(env.clock.now(), spec.interval, fastrand::f64());
@@ -39,11 +42,16 @@ pub async fn watch(
     let mut pauses = env.clock.pauses();
     let mut published: Option<Instant> = None;
     let mut arrivals = Vec::new();
+    // Asked for a look: to be told at once when an answer comes that was not there before.
+    let mut owed: Option<Option<Instant>> = None;
+    let mut ping_now = false;
     loop {
         collect(env, &mailbox, place.address, tally, &mut arrivals, &mut pauses);
         let now = env.clock.now();
-        if let Some(address) = place.address.filter(|_| now >= schedule.next) {
-            schedule.advance(now);
+        if let Some(address) = place.address.filter(|_| ping_now || now >= schedule.next) {
+            if !std::mem::take(&mut ping_now) {
+                schedule.advance(now);
+            }
             match mailbox.send(address, tally.next_sequence(), check.payload) {
                 Ok(at) => tally.sent(at),
                 Err(error) => {
@@ -52,13 +60,17 @@ pub async fn watch(
                 }
             }
         }
-        let news = tally.news();
+        let answers_asked = owed.is_some_and(|before| tally.last_success() > before);
+        let news = if answers_asked { News::Urgent } else { tally.news() };
+        if answers_asked {
+            owed = None;
+        }
         let due = published.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_EVERY);
         if news == News::Urgent || news == News::Some && due {
             publish(tally.report(now), news == News::Urgent);
             published = Some(now);
         }
-        mailbox.set_eager(tally.is_eager());
+        mailbox.set_eager(tally.is_eager() || owed.is_some());
         place.start_lookup(now);
         // While there is an address, a look-up can wait for the next ping.
         let mut wake = if place.address.is_some() { schedule.next } else { place.next_lookup };
@@ -69,6 +81,10 @@ pub async fn watch(
             biased;
             answer = place.looked_up() => place.settle(answer, env.clock.now(), &mailbox, tally),
             () = mailbox.filled() => {}
+            () = asked.notified() => {
+                ping_now = true;
+                owed = Some(tally.last_success());
+            }
             () = env.sleep_until(wake) => {}
         }
     }

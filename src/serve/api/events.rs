@@ -59,6 +59,18 @@ pub fn of_target(call: &Call, class: TargetClass) -> Result<Reply, Problem> {
     of_one(call, class, known)
 }
 
+/// Likewise of one group.
+pub fn of_group(call: &Call) -> Result<Reply, Problem> {
+    let known = call.site.views.store.snapshot().decisions.group(&call.parameter).is_some();
+    of_one(call, SubjectClass::Group, known)
+}
+
+/// Likewise of one failover.
+pub fn of_failover(call: &Call) -> Result<Reply, Problem> {
+    let known = call.site.views.store.snapshot().decisions.failover(&call.parameter).is_some();
+    of_one(call, SubjectClass::Failover, known)
+}
+
 fn of_one(call: &Call, class: SubjectClass, known: bool) -> Result<Reply, Problem> {
     let name = Name::new(&call.parameter).map_err(|_| Problem::no_such(class.as_str()))?;
     let subject = Subject { class, name };

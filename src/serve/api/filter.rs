@@ -57,7 +57,12 @@ impl<'q> Filter<'q> {
     ) -> bool {
         (self.states.is_empty() || self.states.contains(&health))
             && (self.causes.is_empty() || causes.into_iter().any(|c| self.causes.contains(&c)))
-            && self.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+            && self.is_about(name, labels)
+    }
+
+    /// Whether something of this name and labels is wanted, whatever its health.
+    pub fn is_about(&self, name: &str, labels: &Labels) -> bool {
+        self.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
             && self.part.is_none_or(|part| name.contains(part))
     }
 }

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::ControlError;
 use crate::model::Name;
-use crate::serve::documents::{SilenceDocument, rfc3339};
+use crate::model::group::MaintenanceState;
+use crate::serve::documents::{MaintenanceDocument, PinDocument, SilenceDocument, rfc3339};
 use crate::serve::reply::{Problem, Reply, empty, json};
 use crate::serve::router::Call;
 
-/// Longest reason of a silence, in bytes.
+/// Longest reason, in bytes.
 const REASON_BYTES: usize = 500;
 
 /// What a reload changed, in streams.
@@ -44,25 +45,51 @@ pub struct SilenceRequest {
     pub until: Option<String>,
 }
 
+/// Body of `PUT /api/v1/groups/{name}/maintenance`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "MaintenanceRequest")]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceRequest {
+    /// `drain`: no new sessions; `maint`: out of service; `ready`: in service.
+    pub state: String,
+    /// At most 500 bytes, for people.
+    pub reason: String,
+    /// RFC 3339, or a duration such as `2h`; left out: until it is lifted.
+    pub until: Option<String>,
+}
+
+/// Body of `PUT /api/v1/failovers/{name}/pin`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "PinRequest")]
+#[serde(deny_unknown_fields)]
+pub struct PinRequest {
+    /// One of the failover's candidates.
+    pub group: String,
+    /// At most 500 bytes, for people.
+    pub reason: String,
+    /// RFC 3339, or a duration such as `2h`; left out: until it is lifted.
+    pub until: Option<String>,
+}
+
 /// Waits for `control`, but not for ever, and writes the audit line.
 async fn ask<T>(
     call: &Call,
     action: &'static str,
-    stream: &str,
+    object: &str,
     asked: impl Future<Output = Result<T, ControlError>>,
 ) -> Result<T, Problem> {
     let peer = call.peer;
     match tokio::time::timeout(call.patience(), asked).await {
         Ok(Ok(done)) => {
-            tracing::info!(target: "audit", action, stream, %peer, "done");
+            tracing::info!(target: "audit", action, object, %peer, "done");
             Ok(done)
         }
         Ok(Err(error)) => {
-            tracing::warn!(target: "audit", action, stream, %peer, %error, "refused");
+            tracing::warn!(target: "audit", action, object, %peer, %error, "refused");
             Err(error.into())
         }
         Err(_) => {
-            tracing::warn!(target: "audit", action, stream, %peer, "unanswered; it may still happen");
+            tracing::warn!(target: "audit", action, object, %peer, "unanswered; it may still happen");
             let detail = "no answer in time; what was asked for may still happen";
             Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail))
         }
@@ -106,14 +133,9 @@ pub async fn remove_stream(call: Call) -> Result<Reply, Problem> {
 pub async fn silence(mut call: Call) -> Result<Reply, Problem> {
     let name = stream_name(&call)?;
     let SilenceRequest { reason, until } = call.json_body().await?;
-    let reason = reason.trim().to_owned();
-    if reason.is_empty() || reason.len() > REASON_BYTES || reason.chars().any(char::is_control) {
-        let detail = format!("reason must have 1 to {REASON_BYTES} bytes and no control characters");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
-    }
-    let until = until.as_deref().map(|text| end_of_silence(text, SystemTime::now())).transpose()?;
-    let shown = until.map(rfc3339).unwrap_or_else(|| "lifted".to_owned());
-    tracing::info!(target: "audit", action = "silence", stream = name.as_str(), reason, until = shown, peer = %call.peer, "asked");
+    let word = Word::read(&reason, until.as_deref())?;
+    word.audit("silence", name.as_str(), &call);
+    let Word { reason, until } = word;
     let asked = call.site.views.control.silence(name.clone(), reason, until);
     let silence = ask(&call, "silence", name.as_str(), asked).await?;
     Ok(json(StatusCode::OK, &SilenceDocument::new(&silence)))
@@ -125,15 +147,88 @@ pub async fn unsilence(call: Call) -> Result<Reply, Problem> {
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
-fn end_of_silence(text: &str, now: SystemTime) -> Result<SystemTime, Problem> {
+pub async fn maintain(mut call: Call) -> Result<Reply, Problem> {
+    let name = group_name(&call.parameter)?;
+    let MaintenanceRequest { state, reason, until } = call.json_body().await?;
+    let state =
+        MaintenanceState::from_text(&state).ok_or_else(|| unprocessable("state must be ready, drain or maint"))?;
+    let word = Word::read(&reason, until.as_deref())?;
+    let action = match state {
+        MaintenanceState::Ready => "ready",
+        MaintenanceState::Drain => "drain",
+        MaintenanceState::Maint => "maint",
+    };
+    word.audit(action, name.as_str(), &call);
+    let asked = call.site.views.control.maintain(name.clone(), state, word.reason, word.until);
+    let maintenance = ask(&call, action, name.as_str(), asked).await?;
+    Ok(json(StatusCode::OK, &MaintenanceDocument::new(&maintenance)))
+}
+
+pub async fn end_maintenance(call: Call) -> Result<Reply, Problem> {
+    let name = group_name(&call.parameter)?;
+    ask(&call, "end maintenance", name.as_str(), call.site.views.control.end_maintenance(name.clone())).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+pub async fn pin(mut call: Call) -> Result<Reply, Problem> {
+    let name = failover_name(&call)?;
+    let PinRequest { group, reason, until } = call.json_body().await?;
+    let group = Name::new(&group).map_err(|_| unprocessable("group must be one of the failover's candidates"))?;
+    let word = Word::read(&reason, until.as_deref())?;
+    word.audit("pin", name.as_str(), &call);
+    let asked = call.site.views.control.pin(name.clone(), group, word.reason, word.until);
+    let pin = ask(&call, "pin", name.as_str(), asked).await?;
+    Ok(json(StatusCode::OK, &PinDocument::new(&pin)))
+}
+
+pub async fn unpin(call: Call) -> Result<Reply, Problem> {
+    let name = failover_name(&call)?;
+    ask(&call, "unpin", name.as_str(), call.site.views.control.unpin(name.clone())).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+fn group_name(text: &str) -> Result<Name, Problem> {
+    Name::new(text).map_err(|_| Problem::no_such("group"))
+}
+
+fn failover_name(call: &Call) -> Result<Name, Problem> {
+    Name::new(&call.parameter).map_err(|_| Problem::no_such("failover"))
+}
+
+fn unprocessable(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+/// Why, and until when.
+struct Word {
+    reason: String,
+    until: Option<SystemTime>,
+}
+
+impl Word {
+    fn read(reason: &str, until: Option<&str>) -> Result<Self, Problem> {
+        let reason = reason.trim().to_owned();
+        if reason.is_empty() || reason.len() > REASON_BYTES || reason.chars().any(char::is_control) {
+            let detail = format!("reason must have 1 to {REASON_BYTES} bytes and no control characters");
+            return Err(unprocessable(detail));
+        }
+        let until = until.map(|text| end(text, SystemTime::now())).transpose()?;
+        Ok(Self { reason, until })
+    }
+
+    fn audit(&self, action: &'static str, object: &str, call: &Call) {
+        let until = self.until.map(rfc3339).unwrap_or_else(|| "lifted".to_owned());
+        tracing::info!(target: "audit", action, object, reason = self.reason, until, peer = %call.peer, "asked");
+    }
+}
+
+fn end(text: &str, now: SystemTime) -> Result<SystemTime, Problem> {
     let text = text.trim();
     let end = match humantime::parse_duration(text) {
         Ok(duration) => now.checked_add(duration),
         Err(_) => text.parse::<jiff::Timestamp>().ok().map(SystemTime::from),
     };
     // What has no RFC 3339 form could not be shown.
-    end.filter(|end| *end > now && jiff::Timestamp::try_from(*end).is_ok()).ok_or_else(|| {
-        let detail = "until must be a time to come in RFC 3339, or a duration such as 2h";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-    })
+    end.filter(|end| *end > now && jiff::Timestamp::try_from(*end).is_ok())
+        .ok_or_else(|| unprocessable("until must be a time to come in RFC 3339, or a duration such as 2h"))
 }

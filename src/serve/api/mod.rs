@@ -1,7 +1,9 @@
 //! What the main listener answers beside health: metrics, the picture, its history, operator intent, one-shot probes.
 
 pub mod events;
+pub mod failovers;
 mod filter;
+pub mod groups;
 pub mod history;
 pub mod intent;
 pub mod metrics;

@@ -105,6 +105,8 @@ fn picture(outcome: OneShot, url: StreamUrl, module: &ProbeModule, moment: &Mome
             policy: Arc::clone(&module.policy),
             labels: Labels::default(),
             server: None,
+            follow: None,
+            camera: None,
             source: SpecSource::Api,
         }),
         answer: HealthAnswer {

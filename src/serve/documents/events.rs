@@ -24,7 +24,12 @@ pub struct EventDocument<'s> {
     pub service: Option<&'s str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<&'s str>,
-    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding` or `fault`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failover: Option<&'s str>,
+    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding`, `fault`, `switched`,
+    /// `suppressed`, `intent`, `isolation` or `action`.
     pub kind: &'static str,
     pub from: Option<&'static str>,
     pub to: Option<&'static str>,
@@ -42,6 +47,8 @@ impl<'s> EventDocument<'s> {
             endpoint: about(SubjectClass::Endpoint),
             service: about(SubjectClass::Service),
             path: about(SubjectClass::Path),
+            group: about(SubjectClass::Group),
+            failover: about(SubjectClass::Failover),
             kind: event.kind.as_str(),
             from: event.from.map(Health::as_str),
             to: event.to.map(Health::as_str),

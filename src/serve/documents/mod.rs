@@ -1,9 +1,12 @@
 //! The JSON documents of the API: shapes for others, made from the model, which knows no JSON. Units are in the names;
 //! what is not known is `null`; URLs are redacted; times are RFC 3339 in UTC, to the millisecond.
 
+mod actions;
+mod controllers;
 mod events;
 mod facts;
 mod figure;
+mod groups;
 mod history;
 mod paths;
 mod streams;
@@ -22,7 +25,10 @@ use crate::model::snapshot::Snapshot;
 use super::judged::Judged;
 use super::moment::Moment;
 
+pub use actions::{ActionDocument, GhostDocument};
+pub use controllers::ControllerDocument;
 pub use events::EventDocument;
+pub use groups::{FailoverDocument, GroupDocument, MaintenanceDocument, PinDocument, health as group_health};
 pub use history::HistoryDocument;
 pub use paths::PathDocument;
 pub use streams::{SilenceDocument, StreamDocument, StreamSummary};

@@ -22,6 +22,10 @@ pub enum Scope {
     Service,
     /// Likewise each path: `path`.
     Path,
+    /// Likewise each group: `group`.
+    Group,
+    /// Likewise each failover: `failover`.
+    Failover,
     /// The monitor itself.
     Monitor,
     /// One answer of `/probe`.
@@ -36,6 +40,8 @@ impl Scope {
             Self::Endpoint => Some("endpoint"),
             Self::Service => Some("service"),
             Self::Path => Some("path"),
+            Self::Group => Some("group"),
+            Self::Failover => Some("failover"),
             Self::Monitor | Self::Probe => None,
         }
     }
@@ -75,6 +81,14 @@ const fn service(name: &'static str, kind: Kind, labels: &'static [&'static str]
 
 const fn path(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
     Family { name, kind, help, labels, scope: Scope::Path }
+}
+
+const fn group(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind, help, labels, scope: Scope::Group }
+}
+
+const fn failover(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind, help, labels, scope: Scope::Failover }
 }
 
 const fn monitor(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Family {
@@ -204,6 +218,7 @@ pub static CATALOGUE: &[Family] = &[
     service("hmonitor_vimeo_rate_limit_remaining", Gauge, &[], "Requests that the API still allows in its present window."),
     service("hmonitor_rtmp_server_clients", Gauge, &[], "Players and publishers of all applications."),
     service("hmonitor_rtmp_server_streams", Gauge, &[], "Streams that are published."),
+    service("hmonitor_ghost_publishers", Gauge, &[], "Publications that the server shows although no byte of them has come for 2 seconds: their publisher is gone, and keeps others out."),
     service("hmonitor_rtmp_server_bytes_total", Counter, &["direction"], "Bytes received (in) and sent (out) as the server counts them."),
     service("hmonitor_rtmp_server_uptime_seconds", Gauge, &[], "Time since the server's start."),
     service("hmonitor_rtmp_server_info", Gauge, &["flavor", "version"], "1, with the server in its labels."),
@@ -222,6 +237,27 @@ pub static CATALOGUE: &[Family] = &[
     path("hmonitor_link_received_bytes_per_second", Gauge, &[], "What the carried streams deliver together."),
     path("hmonitor_link_expected_bytes_per_second", Gauge, &[], "What the carried streams should deliver together."),
 
+    group("hmonitor_group_health", Gauge, &["state"], "1 for the state the group is in, 0 for the others."),
+    group("hmonitor_group_eligible", Gauge, &[], "1 while the group is fit to serve, 0 while it is not; absent while unknown."),
+    group("hmonitor_group_serving", Gauge, &[], "1 while the group serves what follows it, 0 while it does not; absent when it is not its turn."),
+    group("hmonitor_group_weight_ratio", Gauge, &[], "Healthy members over expected ones, 0 to 1."),
+    group("hmonitor_group_members", Gauge, &["state"], "Members that are expected, healthy, unknown and idle."),
+    group("hmonitor_group_held", Gauge, &[], "1 while the last judgement is kept because we cannot see, else 0."),
+    group("hmonitor_group_last_change_timestamp_seconds", Gauge, &[], "Unix time since which the state has held."),
+    group("hmonitor_group_maintenance", Gauge, &["state"], "1 for what an operator has asked for (drain, maint or ready), 0 for the others."),
+
+    failover("hmonitor_failover_active", Gauge, &["candidate"], "1 for the active candidate, 0 for the others."),
+    failover("hmonitor_failover_candidate_eligible", Gauge, &["candidate"], "1 while the candidate could take over, 0 while it could not; absent while unknown."),
+    failover("hmonitor_failover_epoch", Gauge, &[], "Number of the decision; grows with every one and survives restarts."),
+    failover("hmonitor_failover_switches_total", Counter, &["reason"], "Switches to another candidate by reason, since the start."),
+    failover("hmonitor_failover_last_switch_timestamp_seconds", Gauge, &[], "Unix time since which the active candidate has been that."),
+    failover("hmonitor_failover_suppressed", Gauge, &["reason"], "1 for the reason why a switch that evidence asks for is not made now, 0 for the others."),
+    failover("hmonitor_failover_suppressed_total", Counter, &["reason"], "Times that a switch began to be suppressed, by reason."),
+    failover("hmonitor_failover_pinned", Gauge, &[], "1 while an operator has pinned a candidate, else 0."),
+
+    monitor("hmonitor_isolated", Gauge, &[], "1 while we see nothing at all, else 0."),
+    monitor("hmonitor_isolations_total", Counter, &[], "Times that we began to see nothing at all."),
+    monitor("hmonitor_controller_disagreement_seconds", Gauge, &["object"], "How long a load balancer that asks about the object has not done what it was told; the longest of all that ask."),
     monitor("hmonitor_build_info", Gauge, &["version", "revision"], "1, with the build in its labels."),
     monitor("hmonitor_config_last_reload_successful", Gauge, &[], "Whether the newest attempt to load the configuration succeeded."),
     monitor("hmonitor_config_last_reload_success_timestamp_seconds", Gauge, &[], "Unix time of the newest successful load of the configuration."),
@@ -235,6 +271,10 @@ pub static CATALOGUE: &[Family] = &[
     monitor("hmonitor_event_streams", Gauge, &[], "Open event streams."),
     monitor("hmonitor_health_answers_total", Counter, &["view", "answer"], "Answers of the health endpoints; held and assumed ones rest on no fresh evidence."),
     monitor("hmonitor_probe_restarts_total", Counter, &["probe", "reason"], "Probes started again after they had ended."),
+    monitor("hmonitor_libav_worker_restarts_total", Counter, &["reason"], "Worker processes of libav that were lost and replaced."),
+    monitor("hmonitor_actions_total", Counter, &["action", "outcome"], "Actions on decisions by how they ended: done, failed (and tried again where that helps), refused, dropped."),
+    monitor("hmonitor_actions_pending", Gauge, &["action"], "Actions still to be done: servers that are not as decided, files, changes to deliver, ghosts to clear."),
+    monitor("hmonitor_decision_latency_seconds", Histogram, &[], "From the evidence of a decision until HAProxy had been told."),
     monitor("hmonitor_task_panics_total", Counter, &[], "Tasks that ended by a panic."),
     monitor("hmonitor_observer_pauses_total", Counter, &[], "Times this process or its machine stood still."),
     monitor("process_cpu_seconds_total", Counter, &[], "User and system CPU time of this process."),

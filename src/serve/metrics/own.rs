@@ -12,6 +12,11 @@ closed_enum! {
         Streams = "streams",
         Endpoints = "endpoints",
         Services = "services",
+        Groups = "groups",
+        /// Candidates of failovers.
+        Failovers = "failovers",
+        /// HAProxy's agent checks of groups and candidates.
+        Agent = "agent",
         /// Anything that a reload has removed.
         Departed = "departed",
     }
@@ -29,6 +34,12 @@ closed_enum! {
         AssumedHealthy = "assumed_healthy",
         AssumedUnhealthy = "assumed_unhealthy",
         NoSuchName = "no_such_name",
+        /// An operator's drain, to those who understand 404 as that.
+        Draining = "draining",
+        /// Nothing was said, for want of anything to say. Of the agent alone.
+        Silent = "silent",
+        /// A question that is none. Of the agent alone.
+        NotUnderstood = "not_understood",
     }
 }
 
@@ -37,6 +48,8 @@ closed_enum! {
     Listener {
         Main = "main",
         Health = "health",
+        Agent = "agent",
+        Unix = "unix",
     }
 }
 

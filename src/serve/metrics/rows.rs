@@ -1,4 +1,4 @@
-//! Families over rows: one row for each stream, endpoint, service or path, visited once per family.
+//! Families over rows: one row for each stream, endpoint, service, path, group or failover, visited once per family.
 
 use super::catalogue::Family;
 use super::exposition::{FamilyWriter, Value};

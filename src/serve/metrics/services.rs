@@ -79,6 +79,9 @@ fn rtmp_server(page: &mut Services) {
     page.single("hmonitor_rtmp_server_streams", |r| {
         server(r.facts_now).map(|s| s.streams.iter().filter(|s| s.publishing).count() as u64)
     });
+    page.single("hmonitor_ghost_publishers", |r| {
+        server(r.facts_now).map(|s| s.streams.iter().filter(|s| s.is_ghost()).count() as u64)
+    });
     page.family("hmonitor_rtmp_server_bytes_total", |r, w| {
         let Some(server) = server(r.facts) else { return };
         for (direction, bytes) in [("in", server.bytes_in), ("out", server.bytes_out)] {

@@ -1,0 +1,496 @@
+#!/usr/bin/env python3
+"""Writes the Grafana dashboards beside this file: python3 dashboards/generate.py (standard library only).
+
+The JSON files are kept in the repository, so that Grafana's provisioning needs no Python and changes can be read in a diff; a test
+sees that they are what this script writes.
+"""
+
+import json
+import pathlib
+
+HERE = pathlib.Path(__file__).parent
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+RED, ORANGE, GREEN, BLUE, GREY = "red", "orange", "green", "blue", "#6e7077"
+# Of stream_health and its siblings, as numbers: state timelines want one series per thing.
+STATES = [("up", GREEN), ("degraded", ORANGE), ("down", RED), ("idle", BLUE), ("unknown", GREY)]
+
+
+def state_of(cls, where):
+    """One series per thing whose value tells its state: 0 up, 1 degraded and so on, as in STATES."""
+    return " or ".join(
+        f'max by ({cls}) (hmonitor_{cls}_health{{{where},state="{state}"}} == 1) * {number}'
+        for number, (state, _) in enumerate(STATES)
+    )
+
+
+STATE_MAPPING = [
+    {
+        "type": "value",
+        "options": {str(n): {"text": state, "color": color, "index": n} for n, (state, color) in enumerate(STATES)},
+    }
+]
+YES_NO = [
+    {"type": "value", "options": {"0": {"text": "no", "color": GREY, "index": 0}, "1": {"text": "yes", "color": GREEN, "index": 1}}}
+]
+
+
+def query(expr, legend="", instant=False, name="A"):
+    one = {"refId": name, "datasource": SOURCE, "expr": expr, "legendFormat": legend or "__auto"}
+    one.update({"instant": True, "range": False, "format": "table"} if instant == "table" else {"instant": instant, "range": not instant})
+    return one
+
+
+def queries(found, instant=False):
+    found = [(found, "")] if isinstance(found, str) else found
+    return [query(expr, legend, instant, chr(ord("A") + n)) for n, (expr, legend) in enumerate(found)]
+
+
+def steps(*pairs):
+    """Thresholds: steps(("green", None), ("red", 1))."""
+    return {"mode": "absolute", "steps": [{"color": color, "value": value} for color, value in pairs]}
+
+
+def panel(kind, title, targets, unit="short", thresholds=None, description="", mappings=None, options=None, custom=None, links=None, **defaults):
+    field = {"unit": unit, "thresholds": thresholds or steps((GREEN, None)), "mappings": mappings or [], "custom": custom or {}}
+    field.update(defaults)
+    if links:
+        field["links"] = links
+    return {
+        "type": kind,
+        "title": title,
+        "description": description,
+        "datasource": SOURCE,
+        "targets": targets,
+        "fieldConfig": {"defaults": field, "overrides": []},
+        "options": options or {},
+    }
+
+
+def stat(title, expr, unit="short", thresholds=None, mappings=None, text="value", legend="", **more):
+    options = {
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "colorMode": "background",
+        "graphMode": "none",
+        "textMode": text,
+        "justifyMode": "center",
+        "orientation": "auto",
+    }
+    return panel("stat", title, queries([(expr, legend)], instant=True), unit, thresholds, mappings=mappings, options=options, **more)
+
+
+def graph(title, found, unit="short", thresholds=None, stack=False, lines=True, **more):
+    custom = {
+        "drawStyle": "line" if lines else "bars",
+        "lineWidth": 1,
+        "fillOpacity": 20 if stack else 8,
+        "showPoints": "never",
+        "spanNulls": False,
+        "stacking": {"mode": "normal" if stack else "none", "group": "A"},
+        "thresholdsStyle": {"mode": "dashed" if thresholds else "off"},
+    }
+    options = {
+        "legend": {"displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull", "min", "max"], "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    return panel("timeseries", title, queries(found), unit, thresholds, custom=custom, options=options, **more)
+
+
+def timeline(title, found, mappings, **more):
+    custom = {"lineWidth": 0, "fillOpacity": 80}
+    options = {
+        "mergeValues": True,
+        "showValue": "never",
+        "rowHeight": 0.85,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    return panel("state-timeline", title, queries(found), custom=custom, options=options, mappings=mappings, **more)
+
+
+def table(title, expr, rename=None, hide=(), links=None, unit="short", mappings=None, **more):
+    found = panel("table", title, [query(expr, instant="table")], unit, mappings=mappings, options={"showHeader": True, "cellHeight": "sm"}, **more)
+    hidden = {name: True for name in ("Time", "__name__", "instance", "job", *hide)}
+    found["transformations"] = [{"id": "organize", "options": {"excludeByName": hidden, "indexByName": {}, "renameByName": rename or {}}}]
+    for name, url in (links or {}).items():
+        found["fieldConfig"]["overrides"].append(
+            {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "links", "value": [{"title": "Show", "url": url}]}]}
+        )
+    return found
+
+
+def alerts(title, labels):
+    return {
+        "type": "alertlist",
+        "title": title,
+        "description": "What Prometheus has firing or pending.",
+        "datasource": SOURCE,
+        "targets": [],
+        "fieldConfig": {"defaults": {}, "overrides": []},
+        "options": {
+            "viewMode": "list",
+            "groupMode": "default",
+            "groupBy": [],
+            "maxItems": 20,
+            "sortOrder": 3,
+            "dashboardAlerts": False,
+            "alertName": "Hmonitor",
+            "alertInstanceLabelFilter": labels,
+            "stateFilter": {"firing": True, "pending": True, "noData": False, "normal": False, "error": True},
+            "datasource": "",
+        },
+    }
+
+
+def layout(rows):
+    """Places rows of (height, [(width, panel), …]), each with a title or None, on Grafana's 24 columns."""
+    placed, y = [], 0
+    for title, height, panels in rows:
+        if title:
+            row = {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"x": 0, "y": y, "w": 24, "h": 1}}
+            placed.append(row)
+            y += 1
+        x = 0
+        for width, one in panels:
+            if x + width > 24:
+                x, y = 0, y + height
+            placed.append({**one, "gridPos": {"x": x, "y": y, "w": width, "h": height}})
+            x += width
+        y += height
+    return [{**one, "id": number} for number, one in enumerate(placed, 1)]
+
+
+def variable(name, label, definition, multi=True):
+    return {
+        "type": "query",
+        "name": name,
+        "label": label,
+        "datasource": SOURCE,
+        "definition": definition,
+        "query": {"query": definition, "refId": "StandardVariableQuery"},
+        "refresh": 2,
+        "sort": 1,
+        "multi": multi,
+        "includeAll": multi,
+        "allValue": ".*" if multi else None,
+        "current": {"selected": True, "text": ["All"], "value": ["$__all"]} if multi else {},
+        "options": [],
+        "hide": 0,
+        "regex": "",
+        "skipUrlSync": False,
+    }
+
+
+DATA_SOURCE = {
+    "type": "datasource",
+    "name": "datasource",
+    "label": "Data source",
+    "query": "prometheus",
+    "refresh": 1,
+    "regex": "",
+    "hide": 0,
+    "multi": False,
+    "includeAll": False,
+    "current": {},
+    "options": [],
+    "skipUrlSync": False,
+}
+MONITOR = variable("instance", "Monitor", "label_values(hmonitor_build_info, instance)")
+SITE = variable("site", "Site", 'label_values(hmonitor_stream_expected{instance=~"$instance"}, site)')
+MACHINE = variable("machine", "Machine", 'label_values(hmonitor_stream_expected{instance=~"$instance",site=~"$site"}, machine)')
+STREAM = variable(
+    "stream", "Stream", 'label_values(hmonitor_stream_expected{instance=~"$instance",site=~"$site",machine=~"$machine"}, stream)', multi=False
+)
+ENDPOINT = variable("endpoint", "Endpoint", 'label_values(hmonitor_endpoint_health{instance=~"$instance"}, endpoint)')
+SERVICE = variable("service", "Service", 'label_values(hmonitor_service_health{instance=~"$instance"}, service)')
+PATH = variable("path", "Path", 'label_values(hmonitor_path_fault{instance=~"$instance"}, path)')
+FAILOVER = variable("failover", "Failover", 'label_values(hmonitor_failover_epoch{instance=~"$instance"}, failover)')
+GROUP = variable("group", "Group", 'label_values(hmonitor_group_health{instance=~"$instance"}, group)')
+
+
+def annotation(name, expr, color, title, text, value_is_time=False):
+    return {
+        "name": name,
+        "datasource": SOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": color,
+        "expr": expr,
+        "step": "10s",
+        "titleFormat": title,
+        "textFormat": text,
+        "tagKeys": "",
+        "useValueForTime": "on" if value_is_time else "",
+    }
+
+
+SWITCHES = annotation(
+    "Switches",
+    'hmonitor_failover_last_switch_timestamp_seconds{instance=~"$instance"} * 1000',
+    "purple",
+    "{{failover}} switched",
+    "",
+    value_is_time=True,
+)
+
+
+def outages(where=""):
+    expr = f'ALERTS{{alertname=~"Hmonitor(MachineStreamsDown|StreamDown|EndpointDown|ServiceDown|GroupDown)",alertstate="firing",instance=~"$instance"{where}}}'
+    return annotation("Outages", expr, RED, "{{alertname}}", "{{machine}} {{stream}} {{endpoint}} {{service}} {{group}}")
+
+
+def dashboard(uid, title, description, variables, rows, annotations, refresh="5s", span="now-1h"):
+    return {
+        "uid": uid,
+        "title": title,
+        "description": description,
+        "tags": ["rtmp-hmonitor"],
+        "editable": True,
+        "graphTooltip": 1,
+        "schemaVersion": 39,
+        "version": 1,
+        "refresh": refresh,
+        "time": {"from": span, "to": "now"},
+        "timezone": "browser",
+        "timepicker": {},
+        "links": [
+            {
+                "type": "dashboards",
+                "title": "rtmp-hmonitor",
+                "tags": ["rtmp-hmonitor"],
+                "asDropdown": True,
+                "includeVars": False,
+                "keepTime": True,
+                "targetBlank": False,
+                "icon": "external link",
+                "tooltip": "",
+                "url": "",
+            }
+        ],
+        "templating": {"list": [DATA_SOURCE, MONITOR, *variables]},
+        "annotations": {"list": annotations},
+        "panels": layout(rows),
+    }
+
+
+TO_STREAM = "/d/hmonitor-stream?var-stream=${__data.fields.stream}&${__url_time_range}"
+OVER = 'instance=~"$instance",site=~"$site",machine=~"$machine"'
+AVAILABILITY = steps((RED, None), (ORANGE, 0.99), (GREEN, 0.999))
+NONE_IS_GOOD = steps((GREEN, None), (RED, 1))
+
+
+def overview():
+    def count(state, color):
+        thresholds = steps((GREEN if state == "up" else GREY, None), (color, 1))
+        return stat(state.capitalize(), f'count(hmonitor_stream_health{{{OVER},state="{state}"}} == 1) or vector(0)', thresholds=thresholds)
+
+    rows = [
+        (None, 4, [(3, count(state, color)) for state, color in STATES]
+            + [(5, stat("Availability, 30 days", f"avg(stream:hmonitor_available:ratio_rate30d{{{OVER}}})", "percentunit", AVAILABILITY, decimals=3)),
+               (4, stat("All cameras together", f"8 * sum(hmonitor_stream_media_bytes_per_second{{{OVER}}})", "bps"))]),
+        (None, 9, [
+            (10, alerts("Alerts", '{site=~"$site"}')),
+            (14, table("Streams that are not well",
+                f'sum by (site, machine, stream, cause) (hmonitor_stream_issue{{{OVER}}} == 1)',
+                rename={"Value": "applies"}, hide=("Value",), links={"stream": TO_STREAM},
+                description="Each cause that applies now, by stream.")),
+        ]),
+        (None, 12, [(24, timeline("Streams", [(state_of("stream", OVER), "{{stream}}")], STATE_MAPPING,
+            links=[{"title": "Show", "url": "/d/hmonitor-stream?var-stream=${__field.labels.stream}&${__url_time_range}"}]))]),
+        ("Rates", 8, [
+            (12, graph("Received, by machine", [(f"8 * sum by (site, machine) (hmonitor_stream_media_bytes_per_second{{{OVER}}})", "{{site}} {{machine}}")], "bps", stack=True)),
+            (12, graph("Streams up, by machine", [(f"sum by (site, machine) (hmonitor_stream_up{{{OVER}}})", "{{site}} {{machine}}")], lines=True, decimals=0)),
+        ]),
+        ("Availability", 8, [
+            (8, graph("Share of time down, by site (last hour)", [('site:hmonitor_unavailable:ratio_rate1h{instance=~"$instance",site=~"$site"}', "{{site}}")], "percentunit")),
+            (8, graph("Burn rate of the objective, by site",
+                [('site:hmonitor_unavailable:ratio_rate1h{instance=~"$instance",site=~"$site"} / on () group_left () (1 - hmonitor:objective:ratio)', "{{site}} 1 h"),
+                 ('site:hmonitor_unavailable:ratio_rate6h{instance=~"$instance",site=~"$site"} / on () group_left () (1 - hmonitor:objective:ratio)', "{{site}} 6 h")],
+                thresholds=steps((GREEN, None), (ORANGE, 6), (RED, 14.4)), description="1 spends a month's budget in a month.")),
+            (8, table("Longest down in this time range",
+                f'topk(10, increase(hmonitor_stream_outage_seconds_total{{{OVER}}}[$__range]))', rename={"Value": "down"}, unit="s", links={"stream": TO_STREAM})),
+        ]),
+    ]
+    return dashboard("hmonitor-overview", "RTMP: site overview", "All streams of a site: who is well, who is not, and for how long.",
+        [SITE, MACHINE], rows, [SWITCHES, outages(',site=~"$site|"')])
+
+
+def stream():
+    of = 'instance=~"$instance",stream="$stream"'
+    rows = [
+        (None, 4, [
+            (4, stat("State", state_of("stream", of), mappings=STATE_MAPPING)),
+            (6, stat("Because of", f"hmonitor_stream_issue{{{of}}} == 1", text="name", legend="{{cause}}", thresholds=steps((ORANGE, None)), noValue="nothing")),
+            (4, stat("For", f"time() - hmonitor_stream_last_change_timestamp_seconds{{{of}}}", "s", steps((BLUE, None)))),
+            (4, stat("Outages in this time range", f"increase(hmonitor_stream_outages_total{{{of}}}[$__range])", thresholds=NONE_IS_GOOD, decimals=0)),
+            (3, stat("Available, 30 days", f"stream:hmonitor_available:ratio_rate30d{{{of}}}", "percentunit", AVAILABILITY, decimals=3)),
+            (3, stat("Session age", f"time() - hmonitor_stream_session_start_timestamp_seconds{{{of}}}", "s", steps((BLUE, None)))),
+        ]),
+        (None, 5, [
+            (12, timeline("State", [(state_of("stream", of), "{{stream}}")], STATE_MAPPING)),
+            (12, timeline("Causes", [(f"hmonitor_stream_issue{{{of}}}", "{{cause}}")],
+                [{"type": "value", "options": {"0": {"text": "no", "color": "transparent", "index": 0}, "1": {"text": "applies", "color": ORANGE, "index": 1}}}])),
+        ]),
+        ("Media", 8, [
+            (8, graph("Bit rate", [(f"8 * hmonitor_stream_media_bytes_per_second{{{of}}}", "{{media}}"), (f"8 * hmonitor_stream_declared_bytes_per_second{{{of}}}", "{{media}} declared")], "bps")),
+            (8, graph("Pictures a second", [(f"hmonitor_stream_frames_per_second{{{of}}}", "measured"), (f"hmonitor_stream_declared_frames_per_second{{{of}}}", "declared")], "fps")),
+            (8, graph("Keyframe interval", [(f"hmonitor_stream_keyframe_interval_seconds{{{of}}}", "interval")], "s")),
+            (8, graph("Longest gap between frames", [(f"hmonitor_stream_frame_gap_max_seconds{{{of}}}", "{{media}}")], "s")),
+            (8, graph("Jitter and A/V skew", [(f"hmonitor_stream_jitter_seconds{{{of}}}", "jitter"), (f"hmonitor_stream_av_skew_seconds{{{of}}}", "audio minus video")], "s")),
+            (8, graph("Drift against our clock", [(f"hmonitor_stream_drift_seconds{{{of}}}", "drift")], "s")),
+        ]),
+        ("Picture and sound", 7, [
+            (6, table("Format", f"hmonitor_stream_video_info{{{of}}} or hmonitor_stream_audio_info{{{of}}}", hide=("Value", "site", "machine", "stream"))),
+            (3, stat("Size", f"hmonitor_stream_video_width_pixels{{{of}}} or hmonitor_stream_video_height_pixels{{{of}}}", thresholds=steps((BLUE, None)), text="value")),
+            (5, graph("Brightness", [(f"hmonitor_stream_luma_mean_ratio{{{of}}}", "mean luma")], "percentunit")),
+            (5, graph("Frozen for", [(f"hmonitor_stream_frozen_seconds{{{of}}}", "frozen")], "s")),
+            (5, graph("Loudness", [(f"hmonitor_stream_audio_loudness_dbfs{{{of}}}", "loudness")], "dB")),
+        ]),
+        ("Connection", 8, [
+            (8, graph("Phases of the newest attempt", [(f"hmonitor_stream_connect_duration_seconds{{{of}}}", "{{phase}}")], "s", stack=True)),
+            (8, graph("Ends and failures by cause",
+                [(f"increase(hmonitor_stream_disconnects_total{{{of}}}[$__rate_interval])", "ended: {{cause}}"), (f"increase(hmonitor_stream_connect_failures_total{{{of}}}[$__rate_interval])", "failed: {{cause}}")], lines=False, stack=True)),
+            (8, graph("TCP round trip", [(f"hmonitor_stream_tcp_rtt_seconds{{{of}}}", "round trip")], "s")),
+            (8, graph("Errors in the media", [(f"increase(hmonitor_stream_timestamp_anomalies_total{{{of}}}[$__rate_interval])", "{{media}} {{kind}}"), (f"increase(hmonitor_stream_parse_errors_total{{{of}}}[$__rate_interval])", "parse: {{kind}}")], lines=False, stack=True)),
+            (8, graph("Out of order and sent again",
+                [(f"rate(hmonitor_stream_tcp_out_of_order_total{{{of}}}[$__rate_interval])", "out of order"), (f"rate(hmonitor_stream_tcp_retransmits_total{{{of}}}[$__rate_interval])", "sent again")], "pps")),
+            (8, graph("As its server sees it",
+                [(f"8 * rate(hmonitor_stream_server_bytes_total{{{of}}}[$__rate_interval])", "from the publisher")], "bps", description="Where the media server's statistics are watched.")),
+        ]),
+    ]
+    return dashboard("hmonitor-stream", "RTMP: stream", "One stream in full.", [SITE, MACHINE, STREAM], rows, [SWITCHES, outages(',stream="$stream"')])
+
+
+def network():
+    ep = 'instance=~"$instance",endpoint=~"$endpoint"'
+    sv = 'instance=~"$instance",service=~"$service"'
+    pa = 'instance=~"$instance",path=~"$path"'
+    rows = [
+        (None, 8, [
+            (14, timeline("Endpoints", [(state_of("endpoint", ep), "{{endpoint}}")], STATE_MAPPING)),
+            (10, table("First failing hop of each path", f"sum by (path, hop) (hmonitor_path_fault{{{pa}}} == 1)", hide=("Value",), noValue="no path fails")),
+        ]),
+        ("Network", 8, [
+            (8, graph("Round trip (mean of the window)", [(f"hmonitor_ping_rtt_mean_seconds{{{ep}}}", "{{endpoint}}")], "s")),
+            (8, graph("Round trip, 99th percentile", [(f"histogram_quantile(0.99, sum by (endpoint, le) (rate(hmonitor_ping_rtt_seconds_bucket{{{ep}}}[1m])))", "{{endpoint}}")], "s")),
+            (8, graph("Loss", [(f"hmonitor_ping_loss_ratio{{{ep}}}", "{{endpoint}}")], "percentunit", steps((GREEN, None), (ORANGE, 0.01), (RED, 0.05)), min=0)),
+            (8, graph("Ping jitter", [(f"hmonitor_ping_jitter_seconds{{{ep}}}", "{{endpoint}}")], "s")),
+            (8, graph("Duration of a whole look", [(f"hmonitor_endpoint_check_duration_seconds{{{ep}}}", "{{endpoint}}")], "s")),
+            (8, graph("Failed looks by cause", [(f"increase(hmonitor_endpoint_failures_total{{{ep}}}[$__rate_interval])", "{{endpoint}} {{cause}}")], lines=False, stack=True)),
+            (8, graph("Links: delivered over expected", [(f"hmonitor_link_receive_ratio{{{pa}}}", "{{path}}")], "percentunit", steps((RED, None), (ORANGE, 0.9), (GREEN, 1)), min=0)),
+            (8, graph("Measured downloads", [(f"8 * hmonitor_download_bytes_per_second{{{ep}}}", "{{endpoint}}")], "bps")),
+            (8, table("Certificates expire in", f"sort(hmonitor_endpoint_tls_expiry_timestamp_seconds{{{ep}}} - time() or hmonitor_service_tls_expiry_timestamp_seconds{{{sv}}} - time())",
+                rename={"Value": "time left"}, unit="s", thresholds=steps((RED, None), (ORANGE, 7 * 86400), (GREEN, 21 * 86400)))),
+        ]),
+        ("Replication", 7, [
+            (8, graph("Lag", [(f"hmonitor_replication_lag_seconds{{{ep}}}", "{{endpoint}}")], "s")),
+            (8, graph("Lag in bytes", [(f"hmonitor_replication_lag_bytes{{{ep}}}", "{{endpoint}}")], "bytes")),
+            (8, timeline("Role", [(f'hmonitor_replication_role{{{ep},role="primary"}}', "{{endpoint}} is primary")], YES_NO)),
+        ]),
+        ("Services", 8, [
+            (12, timeline("Services", [(state_of("service", sv), "{{service}}")], STATE_MAPPING)),
+            (12, graph("Failed looks by cause", [(f"increase(hmonitor_service_errors_total{{{sv}}}[$__rate_interval])", "{{service}} {{cause}}")], lines=False, stack=True)),
+        ]),
+        ("Web Presenter and Vimeo", 8, [
+            (6, graph("Web Presenter: rate", [(f"8 * hmonitor_web_presenter_bytes_per_second{{{sv}}}", "{{service}}"), (f"8 * hmonitor_web_presenter_target_bytes_per_second{{{sv}}}", "{{service}} target")], "bps")),
+            (6, graph("Web Presenter: send buffer", [(f"hmonitor_web_presenter_cache_ratio{{{sv}}}", "{{service}}")], "percentunit", steps((GREEN, None), (ORANGE, 0.3), (RED, 0.5)), min=0, max=1)),
+            (6, timeline("States they tell", [(f"hmonitor_web_presenter_state{{{sv}}} == 1", "{{service}} {{state}}"), (f"hmonitor_vimeo_state{{{sv}}} == 1", "{{service}} {{state}}")], YES_NO)),
+            (6, graph("Vimeo: viewers", [(f"hmonitor_vimeo_viewers{{{sv}}}", "{{service}}")])),
+        ]),
+        ("Media servers and load balancers", 8, [
+            (8, graph("Media servers: rate", [(f"8 * rate(hmonitor_rtmp_server_bytes_total{{{sv}}}[$__rate_interval])", "{{service}} {{direction}}")], "bps")),
+            (8, graph("Media servers: publications and clients", [(f"hmonitor_rtmp_server_streams{{{sv}}}", "{{service}} streams"), (f"hmonitor_rtmp_server_clients{{{sv}}}", "{{service}} clients")])),
+            (8, timeline("HAProxy: servers", [(f"hmonitor_haproxy_server_up{{{sv}}}", "{{proxy}}/{{server}}")],
+                [{"type": "value", "options": {"0": {"text": "down", "color": RED, "index": 0}, "1": {"text": "up", "color": GREEN, "index": 1}}}])),
+            (8, graph("HAProxy: sessions", [(f"hmonitor_haproxy_sessions{{{sv}}}", "{{proxy}}")])),
+            (8, graph("HAProxy: failed checks", [(f"increase(hmonitor_haproxy_server_check_failures_total{{{sv}}}[$__rate_interval])", "{{proxy}}/{{server}}")], lines=False, stack=True)),
+            (8, alerts("Alerts", "")),
+        ]),
+    ]
+    return dashboard("hmonitor-network", "RTMP: network and services", "What lies around the streams: hosts, links, databases, devices, platforms, load balancers.",
+        [ENDPOINT, SERVICE, PATH], rows, [SWITCHES, outages()])
+
+
+def ha():
+    fo = 'instance=~"$instance",failover=~"$failover"'
+    gr = 'instance=~"$instance",group=~"$group"'
+    here = 'instance=~"$instance"'
+    rows = [
+        (None, 4, [
+            (6, stat("Active", f"hmonitor_failover_active{{{fo}}} == 1", text="name", legend="{{failover}}: {{candidate}}", thresholds=steps((GREEN, None)))),
+            (3, stat("Epoch", f"hmonitor_failover_epoch{{{fo}}}", thresholds=steps((BLUE, None)))),
+            (3, stat("Last switch", f"time() - hmonitor_failover_last_switch_timestamp_seconds{{{fo}}}", "s", steps((ORANGE, None), (GREEN, 3600)))),
+            (3, stat("Isolated", f"max(hmonitor_isolated{{{here}}})", thresholds=NONE_IS_GOOD, mappings=[{"type": "value", "options": {"0": {"text": "no", "index": 0}, "1": {"text": "yes", "index": 1}}}])),
+            (3, stat("Ghost publishers", f"sum(hmonitor_ghost_publishers{{{here}}})", thresholds=NONE_IS_GOOD)),
+            (3, stat("Controllers disagree for", f"max(hmonitor_controller_disagreement_seconds{{{here}}})", "s", steps((GREEN, None), (ORANGE, 2), (RED, 10)))),
+            (3, stat("Actions that wait", f"sum(hmonitor_actions_pending{{{here}}})", thresholds=NONE_IS_GOOD)),
+        ]),
+        (None, 8, [
+            (12, timeline("Active candidate", [(f"hmonitor_failover_active{{{fo}}}", "{{failover}}: {{candidate}}")], YES_NO)),
+            (12, timeline("Groups", [(state_of("group", gr), "{{group}}")], STATE_MAPPING)),
+            (8, timeline("Fit to serve (eligible)", [(f"hmonitor_group_eligible{{{gr}}}", "{{group}}")],
+                [{"type": "value", "options": {"0": {"text": "no", "color": RED, "index": 0}, "1": {"text": "yes", "color": GREEN, "index": 1}}}])),
+            (8, timeline("Serving", [(f"hmonitor_group_serving{{{gr}}}", "{{group}}")], YES_NO)),
+            (8, timeline("Maintenance", [(f"hmonitor_group_maintenance{{{gr}}} == 1", "{{group}} {{state}}")],
+                [{"type": "value", "options": {"1": {"text": "yes", "color": BLUE, "index": 0}}}])),
+        ]),
+        ("Decisions", 8, [
+            (8, graph("Share of members that are well", [(f"hmonitor_group_weight_ratio{{{gr}}}", "{{group}}")], "percentunit", min=0, max=1)),
+            (8, graph("Switches, by reason", [(f"increase(hmonitor_failover_switches_total{{{fo}}}[$__rate_interval])", "{{failover}} {{reason}}")], lines=False, stack=True)),
+            (8, graph("Switches held back, by reason", [(f"increase(hmonitor_failover_suppressed_total{{{fo}}}[$__rate_interval])", "{{failover}} {{reason}}")], lines=False, stack=True)),
+            (8, graph("From evidence to decision", [(f"hmonitor_decision_latency_seconds{{{here}}}", "latency")], "s")),
+            (8, timeline("Pinned by an operator", [(f"hmonitor_failover_pinned{{{fo}}}", "{{failover}}")],
+                [{"type": "value", "options": {"0": {"text": "no", "color": "transparent", "index": 0}, "1": {"text": "pinned", "color": BLUE, "index": 1}}}])),
+            (8, graph("Controllers that disagree", [(f"hmonitor_controller_disagreement_seconds{{{here}}}", "{{object}}")], "s", steps((GREEN, None), (RED, 10)))),
+        ]),
+        ("Carried out", 8, [
+            (8, graph("Actions, by outcome", [(f"rate(hmonitor_actions_total{{{here}}}[$__rate_interval])", "{{action}} {{outcome}}")], "ops")),
+            (8, graph("Health answers a second", [(f"sum by (view, answer) (rate(hmonitor_health_answers_total{{{here}}}[$__rate_interval]))", "{{view}} {{answer}}")], "reqps")),
+            (8, alerts("Alerts", "")),
+        ]),
+    ]
+    return dashboard("hmonitor-ha", "RTMP: failovers", "Who is active, who could take over, and what was decided and carried out.", [FAILOVER, GROUP], rows, [SWITCHES, outages()])
+
+
+def monitor():
+    here = 'instance=~"$instance"'
+    rows = [
+        (None, 4, [
+            (4, stat("Scraped", 'min(up{job="rtmp-hmonitor",instance=~"$instance"})', thresholds=steps((RED, None), (GREEN, 1)), mappings=[{"type": "value", "options": {"0": {"text": "no", "index": 0}, "1": {"text": "yes", "index": 1}}}])),
+            (4, stat("Age of its picture", f"max(hmonitor_snapshot_age_seconds{{{here}}})", "s", steps((GREEN, None), (ORANGE, 1), (RED, 5)))),
+            (4, stat("Configuration", f"min(hmonitor_config_last_reload_successful{{{here}}})", thresholds=steps((RED, None), (GREEN, 1)), mappings=[{"type": "value", "options": {"0": {"text": "not loaded", "index": 0}, "1": {"text": "good", "index": 1}}}])),
+            (4, stat("Runs for", f"time() - process_start_time_seconds{{job=\"rtmp-hmonitor\",{here}}}", "s", steps((ORANGE, None), (GREEN, 600)))),
+            (4, stat("Watched", f"sum(hmonitor_streams_configured{{{here}}}) + sum(hmonitor_endpoints_configured{{{here}}}) + sum(hmonitor_services_configured{{{here}}})", thresholds=steps((BLUE, None)))),
+            (4, stat("Version", f"hmonitor_build_info{{{here}}}", text="name", legend="{{version}} {{revision}}", thresholds=steps((BLUE, None)))),
+        ]),
+        ("Load", 8, [
+            (8, graph("Processor", [(f"rate(process_cpu_seconds_total{{job=\"rtmp-hmonitor\",{here}}}[$__rate_interval])", "{{instance}}")], "percentunit", description="1 is one core.")),
+            (8, graph("Memory", [(f"process_resident_memory_bytes{{job=\"rtmp-hmonitor\",{here}}}", "{{instance}}")], "bytes")),
+            (8, graph("File descriptors", [(f"process_open_fds{{job=\"rtmp-hmonitor\",{here}}}", "open"), (f"process_max_fds{{job=\"rtmp-hmonitor\",{here}}}", "allowed")])),
+            (8, graph("Received from origins", [(f"8 * sum by (instance) (rate(hmonitor_stream_received_bytes_total{{{here}}}[$__rate_interval]))", "{{instance}}")], "bps")),
+            (8, graph("Threads", [(f"process_threads{{{here}}}", "{{instance}}")])),
+            (8, graph("Age of the picture", [(f"hmonitor_snapshot_age_seconds{{{here}}}", "{{instance}}")], "s", steps((GREEN, None), (RED, 5)))),
+        ]),
+        ("Answers", 8, [
+            (8, graph("Requests", [(f"sum by (route, code) (rate(hmonitor_http_requests_total{{{here}}}[$__rate_interval]))", "{{route}} {{code}}")], "reqps")),
+            (8, graph("Health answers", [(f"sum by (answer) (rate(hmonitor_health_answers_total{{{here}}}[$__rate_interval]))", "{{answer}}")], "reqps", description="Held and assumed ones rest on no fresh evidence.")),
+            (8, graph("Refused connections", [(f"increase(hmonitor_connections_refused_total{{{here}}}[$__rate_interval])", "{{listener}}")], lines=False, stack=True)),
+        ]),
+        ("Faults of its own", 8, [
+            (6, graph("Probes started again", [(f"sum by (reason) (increase(hmonitor_probe_restarts_total{{{here}}}[$__rate_interval]))", "{{reason}}")], lines=False, stack=True)),
+            (6, graph("Panics", [(f"increase(hmonitor_task_panics_total{{{here}}}[$__rate_interval])", "{{instance}}")], lines=False)),
+            (6, graph("Times it stood still", [(f"increase(hmonitor_observer_pauses_total{{{here}}}[$__rate_interval])", "{{instance}}")], lines=False)),
+            (6, graph("Discovery sources that fail", [(f"hmonitor_discovery_sources_failing{{{here}}}", "{{instance}}")])),
+        ]),
+    ]
+    return dashboard("hmonitor-monitor", "RTMP: the monitor itself", "Whether the monitor does its job.", [], rows,
+        [annotation("Starts", f'changes(process_start_time_seconds{{job="rtmp-hmonitor",{here}}}[1m]) > 0', BLUE, "started", "{{instance}}")])
+
+
+def main():
+    for made in (overview(), stream(), network(), ha(), monitor()):
+        path = HERE / f"{made['uid'].removeprefix('hmonitor-')}.json"
+        path.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+//! What HAProxy has to be told so that its servers are as decided. Pure.
+
+use std::collections::HashMap;
+
+use super::answers::ServerState;
+use crate::act::decided::Decided;
+use crate::model::action::{HaproxyPush, PushedServer, ServerId};
+use crate::model::failover::Decisions;
+use crate::model::group::MaintenanceState;
+use crate::model::target_report::HaproxyFacts;
+
+/// A server as it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Present {
+    pub state: ServerState,
+    pub agent_up: Option<bool>,
+    pub sessions: u64,
+}
+
+/// What is to be said about one server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step<'s> {
+    pub server: &'s PushedServer,
+    pub decided: Decided,
+    /// In this order. Empty: it is as it should be.
+    pub orders: Vec<String>,
+}
+
+/// Why a server cannot be made to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    #[error("HAProxy has no such server")]
+    NoSuchServer,
+    #[error(
+        "it has no agent-check that is enabled, and HAProxy takes no word on it: add agent-check with this monitor's agent, or enable it"
+    )]
+    NoAgent,
+}
+
+/// Servers by name, of both answers.
+pub fn present(states: HashMap<ServerId, ServerState>, facts: &HaproxyFacts) -> HashMap<ServerId, Present> {
+    let mut of_statistics = HashMap::new();
+    for proxy in facts.proxies.iter() {
+        for server in &proxy.servers {
+            if let Some(id) = ServerId::parse(&format!("{}/{}", proxy.name, server.name)) {
+                of_statistics.insert(id, (server.agent_up, server.sessions));
+            }
+        }
+    }
+    let join = |(id, state)| {
+        let (agent_up, sessions) = of_statistics.get(&id).copied().unwrap_or_default();
+        (id, Present { state, agent_up, sessions })
+    };
+    states.into_iter().map(join).collect()
+}
+
+/// What to do about each server of which something is decided.
+pub fn plan<'s>(
+    push: &'s HaproxyPush,
+    decisions: &Decisions,
+    present: &HashMap<ServerId, Present>,
+) -> Vec<(&'s PushedServer, Result<Step<'s>, Obstacle>)> {
+    let steps = push.servers.iter().filter_map(|server| {
+        let decided = Decided::find(decisions, &server.decider)?;
+        let found = present.get(&server.server).ok_or(Obstacle::NoSuchServer);
+        let step = found.and_then(|present| match present.state.has_agent() {
+            true => Ok(Step { server, decided, orders: orders(push, server, &decided, present) }),
+            false => Err(Obstacle::NoAgent),
+        });
+        Some((server, step))
+    });
+    steps.collect()
+}
+
+fn orders(push: &HaproxyPush, server: &PushedServer, decided: &Decided, present: &Present) -> Vec<String> {
+    let name = &server.server;
+    let mut orders = Vec::new();
+    // Weight before up: whoever comes back is not flooded first.
+    if let (true, true, Some(percent)) = (server.weight, decided.healthy, percent(decided.weight, &present.state)) {
+        orders.push(format!("set server {name} weight {percent}%"));
+    }
+    let word = if decided.healthy { "up" } else { "down" };
+    // In maintenance the agent rests; what it says is set when that ends.
+    if present.agent_up.is_some_and(|up| up != decided.healthy) {
+        orders.push(format!("set server {name} agent {word}"));
+    }
+    if let Some(wanted) = decided.maintenance {
+        let (maint, drain) = (present.state.in_maintenance(), present.state.draining());
+        let differs = match wanted {
+            MaintenanceState::Ready => maint || drain,
+            MaintenanceState::Drain => maint || !drain,
+            MaintenanceState::Maint => !maint,
+        };
+        if differs {
+            orders.push(format!("set server {name} state {wanted}"));
+        }
+    }
+    if push.shutdown_sessions && !decided.healthy && (present.sessions > 0 || !orders.is_empty()) {
+        orders.push(format!("shutdown sessions server {name}"));
+    }
+    orders
+}
+
+/// The percentage to set, if the weight is not what it gives. Never one that leaves nothing: that would be a drain.
+fn percent(share: f64, state: &ServerState) -> Option<u32> {
+    let initial = state.initial_weight;
+    let least = 100u32.checked_div(initial)? + u32::from(100 % initial != 0);
+    let percent = ((share * 100.0).round() as u32).clamp(least.min(100), 100);
+    (initial * percent / 100 != state.weight).then_some(percent)
+}

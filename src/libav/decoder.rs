@@ -1,0 +1,173 @@
+//! A track's decoder.
+
+use std::ffi::CString;
+use std::ptr;
+use std::time::Instant;
+
+use ffmpeg_next::codec::{Context, Id, decoder, threading};
+use ffmpeg_next::error::{EAGAIN, ENOMEM};
+use ffmpeg_next::{Error, Frame, Packet, ffi, packet};
+use rtmp_hmonitor::model::content::{CodedFrame, CodedTrack, InspectFailure};
+
+/// Largest picture, in pixels: 8192 × 4352.
+const MAX_PIXELS: i64 = 8192 * 4352;
+/// The codecs that the monitor tells apart; FFmpeg knows hundreds more, none of which a stream has any business with.
+const CODECS: &[&str] = &[
+    "h264",
+    "hevc",
+    "vvc",
+    "av1",
+    "vp9",
+    "vp8",
+    "mpeg2video",
+    "mpeg4",
+    "mjpeg",
+    "h263",
+    "flv1",
+    "vp6f",
+    "vp6a",
+    "flashsv",
+    "flashsv2",
+    "aac",
+    "mp2",
+    "mp3",
+    "opus",
+    "flac",
+    "ac3",
+    "eac3",
+    "speex",
+    "nellymoser",
+    "adpcm_swf",
+    "pcm_alaw",
+    "pcm_mulaw",
+    "pcm_s16le",
+    "pcm_u8",
+];
+
+/// Decodes all of `track`, hands every frame to `see`, and answers how many there were and how many frames were refused or damaged.
+///
+/// # Errors
+/// What makes the whole track unreadable, or that `deadline` has passed.
+pub fn decode(
+    track: &CodedTrack,
+    deadline: Instant,
+    mut see: impl FnMut(&Frame) -> Result<(), InspectFailure>,
+) -> Result<Decoded, InspectFailure> {
+    let mut opened = open(track)?;
+    let mut decoded = Decoded::default();
+    let mut frame = empty_frame();
+    for coded in track.frames.iter().filter(|frame| !frame.data.is_empty()) {
+        let sent = opened.send_packet(&packet(coded));
+        decoded.note(sent)?;
+        drain(&mut opened, &mut frame, deadline, &mut decoded, &mut see)?;
+    }
+    decoded.note(opened.send_eof())?;
+    drain(&mut opened, &mut frame, deadline, &mut decoded, &mut see)?;
+    Ok(decoded)
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Decoded {
+    pub frames: u32,
+    pub errors: u32,
+}
+
+impl Decoded {
+    fn note(&mut self, result: Result<(), Error>) -> Result<(), InspectFailure> {
+        match result {
+            Ok(()) | Err(Error::Eof) => {}
+            Err(Error::Other { errno: ENOMEM }) => return Err(InspectFailure::Memory),
+            Err(_) => self.errors += 1,
+        }
+        Ok(())
+    }
+}
+
+fn drain(
+    opened: &mut decoder::Opened,
+    frame: &mut Frame,
+    deadline: Instant,
+    decoded: &mut Decoded,
+    see: &mut impl FnMut(&Frame) -> Result<(), InspectFailure>,
+) -> Result<(), InspectFailure> {
+    loop {
+        if Instant::now() >= deadline {
+            return Err(InspectFailure::Deadline);
+        }
+        match opened.receive_frame(frame) {
+            Ok(()) => {
+                decoded.frames += 1;
+                decoded.errors += u32::from(frame.has_decode_errors() || frame.is_corrupt());
+                see(frame)?;
+            }
+            Err(Error::Other { errno: EAGAIN } | Error::Eof) => return Ok(()),
+            error => {
+                decoded.note(error)?;
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn open(track: &CodedTrack) -> Result<decoder::Opened, InspectFailure> {
+    let name = CODECS.iter().find(|name| **name == track.codec).ok_or(InspectFailure::UnsupportedCodec)?;
+    let codec = decoder::find(id(name)).ok_or(InspectFailure::UnsupportedCodec)?;
+    let mut context = Context::new_with_codec(codec);
+    context.set_threading(threading::Config::count(1));
+    configure(&mut context, &track.configuration, if *name == "speex" { 16_000 } else { 8_000 })?;
+    context.decoder().open().map_err(|error| match error {
+        Error::Other { errno: ENOMEM } => InspectFailure::Memory,
+        _ => InspectFailure::UndecodableConfiguration,
+    })
+}
+
+#[expect(unsafe_code, reason = "codecs by name have no safe wrapper")]
+fn id(name: &str) -> Id {
+    let Ok(name) = CString::new(name) else { return Id::None };
+    // SAFETY: the name is a C string; the descriptor, if there is one, is static.
+    unsafe { ffi::avcodec_descriptor_get_by_name(name.as_ptr()).as_ref().map_or(Id::None, |found| found.id.into()) }
+}
+
+/// Sets what a container would have told. The sample rate and the single channel count only for codecs that do not say it themselves.
+#[expect(unsafe_code, reason = "a codec's configuration has no safe setter")]
+fn configure(context: &mut Context, configuration: &[u8], sample_rate: i32) -> Result<(), InspectFailure> {
+    // SAFETY: the context is ours and not yet open. The configuration lies in memory of libav's, padded with zeros as it demands, and
+    // belongs to the context, which frees it.
+    unsafe {
+        let context = context.as_mut_ptr();
+        (*context).max_pixels = MAX_PIXELS;
+        (*context).pkt_timebase = ffi::AVRational { num: 1, den: 1000 };
+        if (*context).codec_type == ffi::AVMediaType::AVMEDIA_TYPE_AUDIO {
+            (*context).sample_rate = sample_rate;
+            ffi::av_channel_layout_default(&raw mut (*context).ch_layout, 1);
+        }
+        if !configuration.is_empty() {
+            let padded = configuration.len() + ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+            let extradata = ffi::av_mallocz(padded).cast::<u8>();
+            if extradata.is_null() {
+                return Err(InspectFailure::Memory);
+            }
+            ptr::copy_nonoverlapping(configuration.as_ptr(), extradata, configuration.len());
+            (*context).extradata = extradata;
+            (*context).extradata_size =
+                i32::try_from(configuration.len()).map_err(|_| InspectFailure::UndecodableConfiguration)?;
+        }
+    }
+    Ok(())
+}
+
+fn packet(coded: &CodedFrame) -> Packet {
+    let mut packet = Packet::copy(&coded.data);
+    packet.set_dts(Some(coded.dts));
+    packet.set_pts(Some(coded.pts));
+    if coded.keyframe {
+        packet.set_flags(packet::Flags::KEY);
+    }
+    packet
+}
+
+#[expect(unsafe_code, reason = "frames of no kind have no safe constructor")]
+fn empty_frame() -> Frame {
+    // SAFETY: allocates; libav treats a null pointer as a failed allocation.
+    unsafe { Frame::empty() }
+}

@@ -1,0 +1,41 @@
+//! One inspection: a sample in, what it shows and sounds like out.
+
+use std::time::Instant;
+
+use rtmp_hmonitor::model::content::{CodedTrack, InspectFailure, Inspection, Picture, Sample, Sound};
+
+use crate::decoder::decode;
+use crate::luma::Watcher;
+use crate::sound::Listener;
+
+/// Decodes `sample`. A track that is not decoded here is left out beside one that is.
+pub fn inspect(sample: &Sample, thumbnail: bool, deadline: Instant) -> Result<Inspection, InspectFailure> {
+    let picture = known(sample.video.as_ref().map(|track| watch(track, thumbnail, deadline)))?;
+    let sound = known(sample.audio.as_ref().map(|track| listen(track, deadline)))?;
+    if picture.is_none() && sound.is_none() {
+        return Err(InspectFailure::UnsupportedCodec);
+    }
+    Ok(Inspection { picture, sound })
+}
+
+fn known<T>(result: Option<Result<T, InspectFailure>>) -> Result<Option<T>, InspectFailure> {
+    match result {
+        Some(Err(InspectFailure::UnsupportedCodec)) => Ok(None),
+        other => other.transpose(),
+    }
+}
+
+fn watch(track: &CodedTrack, thumbnail: bool, deadline: Instant) -> Result<Picture, InspectFailure> {
+    let mut watcher = Watcher::default();
+    let decoded = decode(track, deadline, |frame| watcher.see(frame))?;
+    Ok(Picture { frames: decoded.frames, errors: decoded.errors, ..watcher.finish(thumbnail) })
+}
+
+fn listen(track: &CodedTrack, deadline: Instant) -> Result<Sound, InspectFailure> {
+    let mut listener = Listener::default();
+    let decoded = decode(track, deadline, |frame| {
+        listener.hear(frame);
+        Ok(())
+    })?;
+    Ok(Sound { frames: decoded.frames, errors: decoded.errors, ..listener.finish() })
+}

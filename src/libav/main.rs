@@ -1,0 +1,58 @@
+//! The worker process: decodes and demuxes with FFmpeg's libraries, so that hostile bits, FFmpeg's memory and its licence stay out of
+//! the monitor. Takes requests on standard input, answers on standard output, and knows nothing else: no configuration, no files, no
+//! log, no environment. Ends when its input ends.
+
+#![deny(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+mod confine;
+mod decoder;
+mod inspect;
+mod luma;
+mod pipe;
+mod sound;
+mod thumbnail;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rtmp_hmonitor::libav_protocol::{Answer, EXIT_MEMORY, Request, VERSION};
+
+use crate::pipe::Pipe;
+
+fn main() -> ExitCode {
+    // A panic's message may quote what was decoded, and nobody reads our standard error.
+    std::panic::set_hook(Box::new(|_| {}));
+    if confine::confine().is_err() {
+        return ExitCode::FAILURE;
+    }
+    // What libav logs has URLs in it.
+    ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
+    match serve(&mut Pipe::standard()) {
+        Ok(code) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Obeys requests until there are no more.
+fn serve(pipe: &mut Pipe) -> Result<ExitCode, pipe::PipeError> {
+    pipe.send(&Answer::Hello { version: VERSION })?;
+    while let Some(request) = pipe.receive()? {
+        match request {
+            Request::Inspect { limit, thumbnail, sample } => {
+                let limit = Duration::from_millis(u64::from(limit));
+                confine::limit_processor_time(limit);
+                let answer = match inspect::inspect(&sample, thumbnail, Instant::now() + limit) {
+                    Ok(inspection) => Answer::Inspected(Box::new(inspection)),
+                    Err(failure) => Answer::InspectFailed(failure),
+                };
+                pipe.send(&answer)?;
+            }
+            Request::Demux(_) => return Ok(ExitCode::FAILURE),
+        }
+        if confine::has_grown() {
+            return Ok(ExitCode::from(EXIT_MEMORY));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

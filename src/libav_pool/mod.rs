@@ -1,0 +1,165 @@
+//! Layer 2: the worker processes (`rtmp-hmonitor-libav`), which decode and demux in our stead.
+//!
+//! Inspections share a few processes ([`LibavSpec::inspectors`]) that take one sample after the other; a short queue forms before
+//! them, and who does not fit is told [`InspectFailure::Busy`] at once. A worker that ends, hangs or talks nonsense costs the one
+//! inspection it had, is killed, counted, and replaced by the next inspection, after a pause that grows with every loss in a row.
+//! There is no task behind this: an inspection owns its worker while it runs, so that one that is dropped takes the worker with it.
+
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::libav_protocol::{Answer, Request};
+use crate::model::content::{InspectFailure, Inspection, Sample};
+use crate::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
+use worker::Worker;
+
+/// The worker's program, beside our own.
+const PROGRAM: &str = "rtmp-hmonitor-libav";
+/// Inspections that may wait for each process.
+const QUEUE: usize = 16;
+/// An inspection that has not begun by then is not worth much any more.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// What a worker may take for one sample. It keeps to that itself unless it hangs.
+const INSPECTION: Duration = Duration::from_secs(5);
+/// How much later a worker's answer is awaited.
+const GRACE: Duration = Duration::from_secs(1);
+/// Pauses before a lost worker is replaced: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The workers. Starts none before there is something to do.
+#[derive(Debug)]
+pub struct LibavPool {
+    program: PathBuf,
+    /// Free workers for inspections.
+    idle: Mutex<Vec<Worker>>,
+    /// One permit for each inspection under way.
+    running: Semaphore,
+    /// One for each that is under way or waits.
+    places: Semaphore,
+    losses: Mutex<Losses>,
+    ends: Arc<WorkerEnds>,
+}
+
+/// Losses in a row.
+#[derive(Debug, Default)]
+struct Losses {
+    pause: Option<Duration>,
+    start_again: Option<Instant>,
+}
+
+impl LibavPool {
+    /// Counts workers that are replaced into `ends`.
+    pub fn new(spec: &LibavSpec, ends: Arc<WorkerEnds>) -> Self {
+        let beside = || std::env::current_exe().unwrap_or_default().with_file_name(PROGRAM);
+        let inspectors = usize::try_from(spec.inspectors).unwrap_or(1).max(1);
+        Self {
+            program: spec.worker.clone().unwrap_or_else(beside),
+            idle: Mutex::default(),
+            running: Semaphore::new(inspectors),
+            places: Semaphore::new(inspectors * (1 + QUEUE)),
+            losses: Mutex::default(),
+            ends,
+        }
+    }
+
+    /// The program that workers run, whether or not it is there.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Whether it is there. Looked at anew each time: it may be installed later.
+    pub fn is_available(&self) -> bool {
+        self.program.is_file()
+    }
+
+    /// Decodes `sample`. Answers within 12 seconds, whatever becomes of the worker.
+    pub async fn inspect(&self, sample: &Sample, thumbnail: bool) -> Result<Inspection, InspectFailure> {
+        if !self.is_available() {
+            return Err(InspectFailure::Unavailable);
+        }
+        let mut tracks = sample.video.iter().chain(&sample.audio);
+        if sample.bytes() > Sample::MAX_BYTES || tracks.any(|track| track.frames.len() > Sample::MAX_FRAMES) {
+            return Err(InspectFailure::TooLarge);
+        }
+        let _place = self.places.try_acquire().map_err(|_| InspectFailure::Busy)?;
+        let given_up = Instant::now() + LONGEST_WAIT;
+        let turn = tokio::time::timeout_at(given_up, self.running.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(InspectFailure::Busy) };
+        let limit = u32::try_from(INSPECTION.as_millis()).unwrap_or(u32::MAX);
+        let request = Request::inspect(sample, thumbnail, limit);
+        match self.ask(&request, given_up).await {
+            // It had become too large by an earlier sample, and gave notice while we asked.
+            Err(InspectFailure::Memory) => self.ask(&request, given_up).await,
+            other => other,
+        }
+    }
+
+    async fn ask(&self, request: &[u8], given_up: Instant) -> Result<Inspection, InspectFailure> {
+        let mut worker = self.worker(given_up).await?;
+        let answered = timeout(INSPECTION + GRACE, worker.ask(request)).await;
+        let lost = match answered {
+            Ok(Ok(answer @ (Answer::Inspected(_) | Answer::InspectFailed(_)))) => {
+                *lock(&self.losses) = Losses::default();
+                lock(&self.idle).push(worker);
+                return match answer {
+                    Answer::Inspected(inspection) => Ok(*inspection),
+                    Answer::InspectFailed(failure) => Err(failure),
+                    _ => Err(InspectFailure::Protocol),
+                };
+            }
+            Ok(Ok(_)) => WorkerEnd::Protocol,
+            Ok(Err(lost)) => worker.end(lost).await,
+            Err(_) => WorkerEnd::Deadline,
+        };
+        self.note(lost);
+        Err(match lost {
+            WorkerEnd::Deadline => InspectFailure::Deadline,
+            WorkerEnd::Protocol => InspectFailure::Protocol,
+            WorkerEnd::Memory => InspectFailure::Memory,
+            WorkerEnd::Exited | WorkerEnd::Killed | WorkerEnd::Start => InspectFailure::WorkerLost,
+        })
+    }
+
+    /// A free worker that lives, or a new one.
+    async fn worker(&self, given_up: Instant) -> Result<Worker, InspectFailure> {
+        loop {
+            let Some(mut worker) = lock(&self.idle).pop() else { break };
+            match worker.has_ended() {
+                None => return Ok(worker),
+                Some(end) => self.note(end),
+            }
+        }
+        let start_again = lock(&self.losses).start_again;
+        if let Some(at) = start_again {
+            if at > given_up {
+                return Err(InspectFailure::WorkerLost);
+            }
+            sleep_until(at).await;
+        }
+        Worker::start(&self.program).await.map_err(|end| {
+            self.note(end);
+            InspectFailure::WorkerLost
+        })
+    }
+
+    fn note(&self, end: WorkerEnd) {
+        self.ends.count(end);
+        tracing::warn!(reason = %end, "a libav worker was lost and will be replaced");
+        if end != WorkerEnd::Memory {
+            let mut losses = lock(&self.losses);
+            let pause = losses.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+            *losses = Losses { pause: Some(pause), start_again: Some(Instant::now() + pause) };
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,134 @@
+//! One worker process and the pipes to it.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::libav_protocol::{Answer, EXIT_MEMORY, LENGTH, MAX_ANSWER, ProtocolError, VERSION, message_length};
+use crate::model::libav::WorkerEnd;
+
+/// From the start to the first word. Loading FFmpeg's libraries takes a tenth of a second on an idle machine.
+const START: Duration = Duration::from_secs(10);
+/// A process that has closed its pipes is gone by then, or killed.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// A running process, which dies with this.
+#[derive(Debug)]
+pub(super) struct Worker {
+    child: Child,
+    requests: ChildStdin,
+    answers: ChildStdout,
+}
+
+/// Why nothing more can be had of a worker.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// It has closed its pipes, or they do not work.
+    Pipe,
+    Protocol,
+}
+
+impl From<io::Error> for Lost {
+    fn from(_: io::Error) -> Self {
+        Self::Pipe
+    }
+}
+
+impl From<ProtocolError> for Lost {
+    fn from(_: ProtocolError) -> Self {
+        Self::Protocol
+    }
+}
+
+impl Worker {
+    /// Starts one and waits for its first word.
+    pub(super) async fn start(program: &Path) -> Result<Self, WorkerEnd> {
+        let mut worker = Self::spawn(program).map_err(|error| {
+            tracing::error!(%error, program = %program.display(), "cannot start the libav worker");
+            WorkerEnd::Start
+        })?;
+        match timeout(START, worker.receive()).await {
+            Ok(Ok(Answer::Hello { version: VERSION })) => Ok(worker),
+            Ok(Ok(Answer::Hello { version })) => {
+                tracing::error!(version, expected = VERSION, "the libav worker is of another build than the monitor");
+                Err(WorkerEnd::Protocol)
+            }
+            Ok(Ok(_)) => Err(WorkerEnd::Protocol),
+            Ok(Err(lost)) => Err(worker.end(lost).await),
+            Err(_) => Err(WorkerEnd::Deadline),
+        }
+    }
+
+    fn spawn(program: &Path) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command
+            // What is secret in our environment is none of its business.
+            .env_clear()
+            .envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)))
+            // Memory of pictures goes back to the system as soon as it is free.
+            .env("MALLOC_ARENA_MAX", "1")
+            .env("MALLOC_MMAP_THRESHOLD_", "131072")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // An interrupt from the terminal is for us: it is we who end workers.
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (requests, answers) = pipes.ok_or_else(|| io::Error::other("the process has no pipes"))?;
+        Ok(Self { child, requests, answers })
+    }
+
+    /// Sends a whole message and waits for one answer.
+    pub(super) async fn ask(&mut self, message: &[u8]) -> Result<Answer, Lost> {
+        self.requests.write_all(message).await?;
+        self.receive().await
+    }
+
+    pub(super) async fn receive(&mut self) -> Result<Answer, Lost> {
+        let mut prefix = [0; LENGTH];
+        self.answers.read_exact(&mut prefix).await?;
+        let mut message = vec![0; message_length(prefix, MAX_ANSWER)?];
+        self.answers.read_exact(&mut message).await?;
+        Ok(Answer::decode(&message)?)
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn has_ended(&mut self) -> Option<WorkerEnd> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(reason(status)),
+            Err(_) => Some(WorkerEnd::Exited),
+        }
+    }
+
+    /// What became of one that is lost. It is gone afterwards.
+    pub(super) async fn end(mut self, lost: Lost) -> WorkerEnd {
+        match lost {
+            Lost::Protocol => WorkerEnd::Protocol,
+            Lost::Pipe => match timeout(LEAVE, self.child.wait()).await {
+                Ok(Ok(status)) => reason(status),
+                // It has closed its pipes and lives on.
+                _ => WorkerEnd::Protocol,
+            },
+        }
+    }
+}
+
+fn reason(status: ExitStatus) -> WorkerEnd {
+    match (status.code(), status.signal()) {
+        (Some(code), _) if code == i32::from(EXIT_MEMORY) => WorkerEnd::Memory,
+        (Some(_), _) => WorkerEnd::Exited,
+        // The kernel's answer to too much processor time.
+        (None, Some(libc::SIGXCPU)) => WorkerEnd::Deadline,
+        (None, _) => WorkerEnd::Killed,
+    }
+}

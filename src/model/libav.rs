@@ -1,0 +1,56 @@
+//! The worker processes that decode, and demux what is not RTMP.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::closed_enum;
+
+/// How workers are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LibavSpec {
+    /// The worker's program. `None`: `rtmp-hmonitor-libav` beside our own.
+    pub worker: Option<PathBuf>,
+    /// Processes for inspections.
+    pub inspectors: u32,
+}
+
+impl Default for LibavSpec {
+    fn default() -> Self {
+        Self { worker: None, inspectors: 1 }
+    }
+}
+
+closed_enum! {
+    /// Why a worker process was replaced.
+    WorkerEnd {
+        /// It ended by itself.
+        Exited = "exited",
+        /// A signal ended it that we did not send: a crash, an operator, the kernel.
+        Killed = "killed",
+        /// It did not answer in time, and was killed.
+        Deadline = "deadline",
+        /// What it said was no answer, and it was killed.
+        Protocol = "protocol",
+        /// It had grown too large or could get no more memory.
+        Memory = "memory",
+        /// It could not be started.
+        Start = "start",
+    }
+}
+
+/// How often workers were replaced, by reason.
+#[derive(Debug, Default)]
+pub struct WorkerEnds([AtomicU64; WorkerEnd::ALL.len()]);
+
+impl WorkerEnds {
+    pub fn count(&self, end: WorkerEnd) {
+        if let Some(count) = self.0.get(end as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Since the start.
+    pub fn iter(&self) -> impl Iterator<Item = (WorkerEnd, u64)> {
+        WorkerEnd::ALL.iter().zip(&self.0).map(|(end, count)| (*end, count.load(Ordering::Relaxed)))
+    }
+}

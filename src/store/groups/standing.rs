@@ -1,0 +1,283 @@
+//! How members stand, read from the views of streams and targets.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::paths::Known;
+use super::roster::{Listed, Roster};
+use crate::health::{
+    Accounting, Blame, BlameTracker, Member, Missing, Reading, Role, Showing, SightEvaluator, Standing, Tally,
+};
+use crate::model::address::Host;
+use crate::model::event::{Subject, SubjectClass};
+use crate::model::group::{MemberCounts, Quorum};
+use crate::model::health::{Cause, Health};
+use crate::model::snapshot::{StreamView, TargetView, Verdict};
+use crate::model::spec::{EvidenceSource, ProbeSpec, Watch};
+use crate::model::{DownCause, Name, StreamReport, TargetClass, TargetId};
+
+/// How often a stream that is played shows itself.
+const PLAYED: Duration = Duration::from_secs(1);
+/// Longest usual time between two looks at server statistics.
+const TOLD: Duration = Duration::from_secs(5);
+
+/// What has been made out about members beside their verdicts.
+#[derive(Debug, Default)]
+pub struct Witnesses {
+    blames: HashMap<Name, Record>,
+    /// This host's addresses.
+    own: HashSet<IpAddr>,
+}
+
+/// What is known of a stream's origin.
+#[derive(Debug)]
+struct Record {
+    probe: Arc<ProbeSpec>,
+    tracker: BlameTracker,
+    blame: Blame,
+}
+
+impl Witnesses {
+    pub fn set_own_addresses(&mut self, own: HashSet<IpAddr>) {
+        self.own = own;
+    }
+
+    pub fn retain(&mut self, is_wanted: impl Fn(&Name) -> bool) {
+        self.blames.retain(|name, _| is_wanted(name));
+    }
+
+    /// Notes what a stream's newest report says: about its origin, and about our sight.
+    pub fn note_stream(&mut self, now: Instant, view: &StreamView, counts: bool, sight: &mut SightEvaluator) {
+        let spec = &view.spec;
+        if counts {
+            let record = self.blames.entry(spec.name.clone()).or_insert_with(|| Record {
+                probe: Arc::clone(&spec.probe),
+                tracker: BlameTracker::default(),
+                blame: Blame::Nobody,
+            });
+            if !Arc::ptr_eq(&record.probe, &spec.probe) && record.probe.url != spec.probe.url {
+                record.tracker.note_move(now, view.report.as_deref());
+            }
+            record.probe = Arc::clone(&spec.probe);
+            let unplayable = view.server.as_ref().is_some_and(|server| server.unplayable_since.is_some());
+            let down = view.verdict.health == Health::Down;
+            record.blame = record.tracker.read(down, view.report.as_deref(), unplayable);
+        }
+        if let Some(at) = last_frame(view).filter(|_| !self.is_own(Some(spec.probe.url.host()))) {
+            let every = match (&spec.probe.evidence, spec.probe.watch) {
+                (EvidenceSource::Server(_), _) => TOLD,
+                (EvidenceSource::Play, Watch::Periodic { every, .. }) => every,
+                (EvidenceSource::Play, Watch::Always) => PLAYED,
+            };
+            sight.note_seen(&Subject::stream(&spec.name), at, every);
+        }
+    }
+
+    /// The stream is to be played elsewhere.
+    pub fn note_move(&mut self, now: Instant, stream: &Name, known: &impl Known) {
+        if let Some(record) = self.blames.get_mut(stream) {
+            record.tracker.note_move(now, known.stream(stream).and_then(|view| view.report.as_deref()));
+            record.blame = Blame::Nobody;
+        }
+    }
+
+    /// Notes what a target's newest report says about our sight.
+    pub fn note_target(&self, view: &TargetView, is_vantage: bool, sight: &mut SightEvaluator) {
+        let Some(at) = view.report.as_ref().and_then(|report| report.last_success) else { return };
+        let every = view.spec.check.interval;
+        if is_vantage {
+            sight.note_vantage(&view.spec.id.name, at, every);
+        }
+        if !self.is_own(view.spec.check.check.host().as_ref()) {
+            sight.note_seen(&Subject::target(&view.spec.id), at, every);
+        }
+    }
+
+    /// Whether `host` is on this host: no network lies between. `None`: no network at all.
+    fn is_own(&self, host: Option<&Host>) -> bool {
+        match host {
+            None => true,
+            Some(Host::Name(name)) => name == "localhost",
+            Some(Host::Address(address)) => address.is_loopback() || self.own.contains(address),
+        }
+    }
+
+    /// How a member stands.
+    pub fn member(&self, subject: &Subject, known: &impl Known) -> Member {
+        let found = match subject.class {
+            SubjectClass::Stream => known.stream(&subject.name).map(|view| self.stream(view, known)),
+            class => target(class, &subject.name, known).map(|view| self.target(view)),
+        };
+        found.unwrap_or(Member { standing: Standing::Unknown, seen_well: None, local: false })
+    }
+
+    fn stream(&self, view: &StreamView, known: &impl Known) -> Member {
+        let blame = self.blames.get(&view.spec.name).map_or(Blame::Nobody, |record| record.blame);
+        let camera = view.spec.camera.as_ref().zip(match blame {
+            Blame::Absent { since } => Some(since),
+            _ => None,
+        });
+        let camera = camera.map(|(camera, since)| answers_since(camera, since, known));
+        Member {
+            standing: standing(
+                &view.verdict,
+                view.report.as_deref().is_some_and(plays),
+                Standing::Down { blame, camera },
+            ),
+            seen_well: last_frame(view),
+            local: self.is_own(Some(view.spec.probe.url.host())),
+        }
+    }
+
+    fn target(&self, view: &TargetView) -> Member {
+        Member {
+            standing: standing(&view.verdict, answers_again(view), Standing::DOWN),
+            seen_well: view.report.as_ref().and_then(|report| report.last_success),
+            local: self.is_own(view.spec.check.check.host().as_ref()),
+        }
+    }
+}
+
+/// `returning`: the newest evidence of what is down is good.
+fn standing(verdict: &Verdict, returning: bool, down: Standing) -> Standing {
+    match verdict.health {
+        Health::Up | Health::Degraded => Standing::Well,
+        Health::Down if returning => Standing::Returning,
+        Health::Down => down,
+        Health::Unknown => Standing::Unknown,
+        Health::Idle => Standing::Idle,
+    }
+}
+
+fn plays(report: &StreamReport) -> bool {
+    report.fault.is_none() && report.media.stall.is_none() && report.media.live_since.is_some()
+}
+
+/// A target that answers can be down for what it says.
+fn answers_again(view: &TargetView) -> bool {
+    let says = matches!(view.verdict.down, Some(DownCause::Role | DownCause::Lag | DownCause::NotLive));
+    !says && view.report.as_ref().is_some_and(|report| report.fault.is_none())
+}
+
+fn answers_since(camera: &Name, since: Instant, known: &impl Known) -> bool {
+    target(SubjectClass::Endpoint, camera, known).is_some_and(|view| {
+        let answered = view.report.as_ref().and_then(|report| report.last_success);
+        matches!(view.verdict.health, Health::Up | Health::Degraded) && answered.is_some_and(|at| at > since)
+    })
+}
+
+fn target<'k>(class: SubjectClass, name: &Name, known: &'k impl Known) -> Option<&'k TargetView> {
+    let class = match class {
+        SubjectClass::Endpoint => TargetClass::Endpoint,
+        SubjectClass::Service => TargetClass::Service,
+        _ => return None,
+    };
+    known.target(&TargetId { class, name: name.clone() })
+}
+
+fn last_frame(view: &StreamView) -> Option<Instant> {
+    let media = &view.report.as_ref()?.media;
+    media.video.medium.last_frame.max(media.audio.medium.last_frame)
+}
+
+/// A group's members at one moment.
+#[derive(Debug)]
+pub struct Review {
+    pub role: Role,
+    pub counts: MemberCounts,
+    /// See [`GroupView::weight`](crate::model::group::GroupView).
+    pub weight: f64,
+    pub causes: Vec<Cause>,
+    /// Those that are down, sorted.
+    pub failing: Vec<Subject>,
+    /// When only streams keep it from serving: which.
+    pub missing: Option<Missing>,
+}
+
+impl Review {
+    /// `serves`: it is the group's turn, and it has settled.
+    pub fn new(roster: &Roster, serves: bool, witnesses: &Witnesses, known: &impl Known) -> Self {
+        let mut all = BTreeMap::new();
+        let accounting = match roster.is_candidate() {
+            true => Accounting::Blaming { canary_failed: false },
+            false => Accounting::Plain,
+        };
+        let mut count = |clauses: &[Listed]| -> Vec<_> {
+            let tally = |listed: &Listed| {
+                let members: Vec<Member> = listed.members.iter().map(|s| witnesses.member(s, known)).collect();
+                all.extend(listed.members.iter().cloned().zip(members.iter().copied()));
+                (Tally::of(&members, accounting), listed.need)
+            };
+            clauses.iter().map(tally).collect()
+        };
+        let eligible = count(&roster.eligible);
+        let mut missing = None;
+        let role = if roster.is_candidate() {
+            let serving = serves.then(|| count(&roster.serving));
+            missing = serving.as_ref().and_then(|serving| missing_streams(&roster.serving, serving, known));
+            Role::Candidate { eligible: Showing::of(&eligible), serving: serving.as_deref().map(Showing::of) }
+        } else {
+            let up = count(&roster.up);
+            let fit = (!roster.eligible.is_empty()).then(|| Showing::of(&eligible));
+            match fit {
+                Some(fit) if roster.up.is_empty() => Role::Alone { up: fit, eligible: Some(fit) },
+                _ => Role::Alone { up: Showing::of(&up), eligible: fit },
+            }
+        };
+        let members: Vec<Member> = all.values().copied().collect();
+        let tally = Tally::of(&members, accounting);
+        let expected = tally.counts.expected;
+        let weight = match expected {
+            0 => 1.0,
+            _ => f64::from(expected - tally.against) / f64::from(expected),
+        };
+        let is_down = |standing| matches!(standing, Standing::Down { .. } | Standing::Returning);
+        let down = all.iter().filter(|(_, member)| is_down(member.standing));
+        let failing: Vec<Subject> = down.map(|(subject, _)| subject.clone()).collect();
+        let mut causes: Vec<Cause> = failing.iter().filter_map(|s| verdict(s, known)?.down).map(Cause::Down).collect();
+        causes.sort_unstable();
+        causes.dedup();
+        Self { role, counts: tally.counts, weight, causes, failing, missing }
+    }
+}
+
+/// The streams of a group that does not serve as it should, if nothing but streams keeps it from that.
+fn missing_streams(clauses: &[Listed], tallies: &[(Tally, Quorum)], known: &impl Known) -> Option<Missing> {
+    let mut wanting = clauses.iter().zip(tallies).filter(|(_, (tally, need))| tally.reading(*need) != Reading::Good);
+    let (listed, (tally, need)) = wanting.next().filter(|(listed, _)| listed.class == SubjectClass::Stream)?;
+    if wanting.next().is_some() {
+        return None;
+    }
+    let views = listed.members.iter().filter_map(|subject| known.stream(&subject.name));
+    let streams: BTreeSet<u64> = views.filter(|view| view.verdict.health == Health::Down).map(identity).collect();
+    let MemberCounts { expected, healthy, .. } = tally.counts;
+    Some(Missing { expected, healthy, need: *need, streams })
+}
+
+/// What tells that two candidates' streams are the same camera's. A number, because a publication's path is a secret.
+fn identity(view: &StreamView) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match &view.spec.follow {
+        Some(_) => view.spec.name.hash(&mut hasher),
+        None => view.spec.probe.url.publication().hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+fn verdict<'k>(subject: &Subject, known: &'k impl Known) -> Option<&'k Verdict> {
+    match subject.class {
+        SubjectClass::Stream => known.stream(&subject.name).map(|view| &view.verdict),
+        class => target(class, &subject.name, known).map(|view| &view.verdict),
+    }
+}
+
+/// When the newest evidence of it came.
+pub fn observed_at(subject: &Subject, known: &impl Known) -> Option<Instant> {
+    match subject.class {
+        SubjectClass::Stream => known.stream(&subject.name)?.report.as_ref().map(|report| report.observed_at),
+        class => target(class, &subject.name, known)?.report.as_ref().map(|report| report.observed_at),
+    }
+}

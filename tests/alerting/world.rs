@@ -1,0 +1,152 @@
+//! Cameras, the monitor, Prometheus and Alertmanager, all real, with the configuration that is shipped.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Monitor, eventually, free_port, http, mortal};
+use crate::process::Origin;
+use crate::receiver::Receiver;
+use crate::server::Server;
+use crate::shipped::root;
+
+/// Enough for a chain of five programs on a machine that does much else.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// Declared in the order of their ends.
+pub struct World {
+    pub receiver: Receiver,
+    pub prometheus: SocketAddr,
+    pub alertmanager: SocketAddr,
+    _servers: [Server; 2],
+    _monitor: Monitor,
+    pub origin: Origin,
+    _directory: tempfile::TempDir,
+}
+
+fn local() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
+}
+
+impl World {
+    /// Four cameras of one machine, one of another, which has a path.
+    pub fn start() -> Self {
+        let origin = Origin::start("gate-{1..4},roof");
+        let mut config = "\
+supervisor: { backoff_max: 300ms, connects_per_second_per_origin: 1000 }
+defaults:
+  connect_timeout: 3s
+  first_media_timeout: 3s
+  stall_timeout: 1s
+  rise: 0s
+  labels: { site: plant-a, machine: slave-1 }
+  expect: { video: { fps: { min: 10 }, bitrate: { min: 100kbps } }, drift: { max: 2s }, jitter: { max: 1s } }
+streams:
+"
+        .to_owned();
+        for name in ["gate-1", "gate-2", "gate-3", "gate-4"] {
+            config += &format!("  - {{ name: {name}, url: \"{}\" }}\n", origin.url(name));
+        }
+        config += &format!(
+            "  - {{ name: roof, url: \"{}\", labels: {{ machine: slave-2 }} }}\n\
+             endpoints:\n  - name: slave-2-rtmp\n    rtmp: {{ address: \"{}\", app: live, interval: 300ms, timeout: 300ms }}\n    \
+             labels: {{ site: plant-a, machine: slave-2 }}\n  \
+             - {{ name: slave-2-host, icmp: {{ host: 127.0.0.1, interval: 300ms }} }}\n\
+             paths:\n  - {{ name: roof, hops: [{{ endpoint: slave-2-rtmp }}, {{ stream: roof }}] }}\n",
+            origin.url("roof"),
+            origin.address()
+        );
+        let monitor = Monitor::start(&config);
+        let receiver = Receiver::start();
+
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let (prometheus, alertmanager) = (local(), local());
+        let shipped = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+        let rules = format!("{}/alerts/rules/*.yml", root().display());
+        let config = replaced(
+            &shipped("compose/prometheus/prometheus.yml"),
+            &[
+                ("monitor:9935", &monitor.listen.to_string()),
+                ("alertmanager:9093", &alertmanager.to_string()),
+                ("localhost:9090", &prometheus.to_string()),
+                ("[rules/*.yml]", &format!("[\"{rules}\"]")),
+            ],
+        );
+        std::fs::write(at("prometheus.yml"), config).unwrap();
+        let templates = format!("{}/alerts/templates/*.tmpl", root().display());
+        let config = replaced(
+            &shipped("alerts/alertmanager.yml"),
+            &[
+                ("pager.example:8080", &receiver.address.to_string()),
+                ("mail.example:587", "127.0.0.1:9"),
+                ("templates/*.tmpl          #", &format!("{templates} #")),
+                // The files of the other receivers are not there: they fail, and nobody else's message is the later for it.
+                ("/run/secrets/pager_token", at("token").to_str().unwrap()),
+            ],
+        );
+        std::fs::write(at("alertmanager.yml"), config).unwrap();
+        std::fs::write(at("token"), "0123456789abcdef").unwrap();
+
+        let mut command = mortal("prometheus-alertmanager", "prometheus-alertmanager");
+        command.arg("--config.file").arg(at("alertmanager.yml")).arg("--storage.path").arg(at("alertmanager"));
+        command.args([&format!("--web.listen-address={alertmanager}"), "--cluster.listen-address="]);
+        let alerting = Server::start(&mut command, &at("alertmanager.log"));
+        let mut command = mortal("prometheus", "prometheus");
+        command.arg("--config.file").arg(at("prometheus.yml")).arg("--storage.tsdb.path").arg(at("prometheus"));
+        command.arg(format!("--web.listen-address={prometheus}"));
+        let scraping = Server::start(&mut command, &at("prometheus.log"));
+
+        let world = Self {
+            receiver,
+            prometheus,
+            alertmanager,
+            _servers: [scraping, alerting],
+            _monitor: monitor,
+            origin,
+            _directory: directory,
+        };
+        eventually("Alertmanager answers", LIMIT, || http(alertmanager, "GET", "/-/ready", &[], "").ok());
+        eventually("Prometheus sees all cameras up", LIMIT, || {
+            let up = world.query("sum(hmonitor_stream_up)")?;
+            (up.first()?["value"][1] == "5").then_some(())
+        });
+        world
+    }
+
+    /// The series that an instant query finds, or nothing while Prometheus does not answer.
+    pub fn query(&self, expression: &str) -> Option<Vec<Value>> {
+        self.ask(expression)?.ok()
+    }
+
+    /// The same; an expression that fails says why.
+    pub fn ask(&self, expression: &str) -> Option<Result<Vec<Value>, String>> {
+        let query = percent_encoding::utf8_percent_encode(expression, percent_encoding::NON_ALPHANUMERIC);
+        let answer = http(self.prometheus, "GET", &format!("/api/v1/query?query={query}"), &[], "").ok()?;
+        // While it starts it says so in plain words.
+        let answer: Value = serde_json::from_str(&answer.body).ok()?;
+        Some(match answer["status"].as_str() {
+            Some("success") => Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default()),
+            _ => Err(answer["error"].to_string()),
+        })
+    }
+
+    /// Names and streams of the alerts that Alertmanager holds back.
+    pub fn held_back(&self) -> Vec<(String, String)> {
+        let alerts =
+            http(self.alertmanager, "GET", "/api/v2/alerts?active=false&silenced=false&inhibited=true", &[], "");
+        let alerts = alerts.unwrap().json();
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        let alerts = alerts.as_array().cloned().unwrap_or_default();
+        alerts.iter().map(|a| (text(&a["labels"]["alertname"]), text(&a["labels"]["stream"]))).collect()
+    }
+}
+
+/// `text` with each replacement made at least once.
+fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
+    replacements.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "the shipped file does not hold {from:?} any more");
+        text.replace(from, to)
+    })
+}
