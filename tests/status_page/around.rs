@@ -28,7 +28,7 @@ fn failovers_tell_who_is_active_and_why() {
         "decision 7",
         "not eligible",
         "suspect until",
-        "held",
+        "no switch: hold",
     ] {
         assert!(ingest.contains(said), "{said}: {ingest}");
     }
@@ -46,6 +46,47 @@ fn failovers_tell_who_is_active_and_why() {
         assert!(groups.contains(said), "{said}: {groups}");
     }
     browser.picture("failovers");
+    browser.assert_quiet();
+}
+
+#[test]
+fn the_decision_of_the_running_monitor_is_shown() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    browser.open(&url(&monitor, ""), &DESKTOP);
+    browser.until("document.querySelector('#failovers .active-candidate')?.innerText.includes('slave-1')");
+    browser.until("document.querySelector('.candidate[data-active=true]')?.innerText.includes('eligible')");
+    browser.until("document.querySelector('#groups .card')?.innerText.includes('Up')");
+    assert!(browser.text("#failovers .card").contains("because of initial"), "{}", browser.text("#failovers .card"));
+    browser.assert_quiet();
+}
+
+#[test]
+fn what_controllers_and_media_servers_do_against_the_decision_is_said() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    let asked = |server: &str, told_healthy: bool| {
+        json!({ "object": "group slave-1", "node": "lb-1", "server": server, "up": true, "told_healthy": told_healthy,
+            "disagreement_seconds": 30.0, "disagrees": !told_healthy, "at": "2026-11-21T16:00:00.000Z" })
+    };
+    let against = json!({
+        "isolated_since": "2026-11-21T16:00:00.000Z",
+        "controllers": [asked("ingest/s1", false), asked("ingest/s2", true)],
+        "ghosts": [{ "service": "slave-1-stat", "stream": "gate-1", "since": "2026-11-21T16:00:00.000Z", "moved": true }],
+        "actions": [],
+    });
+    browser.open(&url(&monitor, ""), &Window { merge: json!({ "/api/v1/status": against }), ..DESKTOP });
+    browser.until("document.querySelectorAll('#notices li').length === 3");
+    let said = browser.text("#notices");
+    for part in [
+        "sees nothing at all",
+        "ingest/s1 on lb-1 was told that group slave-1 is down",
+        "slave-1-stat keeps a publication of gate-1",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     browser.assert_quiet();
 }
 

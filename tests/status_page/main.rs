@@ -24,7 +24,7 @@ pub const CAMERAS: &str = "gate-{1..3},yard-{1..3}";
 /// What the key of every URL would be called, were it shown.
 pub const KEY: &str = "S3CRETKEY";
 
-/// The monitor on these cameras, with an endpoint and a path. Streams are back as soon as they play.
+/// The monitor on these cameras, with an endpoint, a path, and a failover of one group. Streams are back as soon as they play.
 pub fn watched(origin: &Origin) -> Monitor {
     watched_with(origin, "")
 }
@@ -48,7 +48,9 @@ streams:
     }
     config += &format!(
         "endpoints: [{{ name: origin, rtmp: {{ address: \"{}\", app: live }} }}]\n\
-         paths: [{{ name: gate, hops: [{{ endpoint: origin }}, {{ stream: gate-1 }}] }}]\n",
+         paths: [{{ name: gate, hops: [{{ endpoint: origin }}, {{ stream: gate-1 }}] }}]\n\
+         groups: [{{ name: slave-1, address: 127.0.0.1, eligible_while: {{ endpoints: [origin] }} }}]\n\
+         failovers: [{{ name: ingest, candidates: [slave-1] }}]\n",
         origin.address()
     );
     Monitor::start_with(&config, server, &[], |command| command)

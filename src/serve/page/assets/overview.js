@@ -1,7 +1,7 @@
 // What stands around the wall: the headline, failovers and groups, paths, endpoints, services, recent changes.
 
 import { byId, h, Keyed, setAttribute, setHidden, setText } from "./dom.js";
-import { ago, bitrate, clock, count, moment, percent, sentence, STATES, stateTitle, why, words } from "./format.js";
+import { ago, bitrate, clock, count, moment, percent, sentence, span, STATES, stateTitle, why, words } from "./format.js";
 import { ofStream } from "./route.js";
 
 /** Rows of a panel that are well and shown without being asked for. */
@@ -60,7 +60,7 @@ class Panel {
     this.open = false;
     this.items = [];
     this.rows = new Keyed(byId(name), () => h("li", { class: "row" }), (node, item) => {
-      const text = JSON.stringify(item);
+      const text = face(item);
       if (node.shown !== text) {
         node.shown = text;
         node.dataset.health = item.health;
@@ -143,8 +143,8 @@ function failover(item) {
     h("span", { class: "badges" }, candidate.active ? badge("active", "active") : null, yesNo(candidate.eligible, "eligible", "not eligible"),
       yesNo(candidate.serving, "serving", "not serving"), candidate.suspect_until ? badge("suspect until " + clock(candidate.suspect_until), "bad") : null)));
   return [
-    h("div", { class: "card-head" }, h("h3", null, item.name), h("span", { class: "badges" }, item.isolated ? badge("isolated: keeps its last answer", "bad") : null,
-      item.held ? badge("held", "intent") : null, item.pinned ? intent("pinned to " + item.pinned.group, { ...item.pinned, state: null }) : null)),
+    h("div", { class: "card-head" }, h("h3", null, item.name), h("span", { class: "badges" }, item.isolated ? badge("isolated: keeps its last answer", "bad") : item.held ? badge("held: cannot see", "intent") : null,
+      item.suppressed ? badge("no switch: " + words(item.suppressed), "intent") : null, item.pinned ? intent("pinned to " + item.pinned.group, { ...item.pinned, state: null }) : null)),
     h("p", { class: "active-candidate" }, item.active || "none", item.address ? h("small", null, item.address) : null),
     h("p", { class: "note" }, item.since ? "For " : null, item.since ? h("time", { datetime: item.since, title: moment(item.since) }, ago(item.since)) : null,
       [item.reason ? "because of " + words(item.reason) : null, item.epoch ? "decision " + item.epoch : null].filter(Boolean).map((part, i) => (i || item.since ? ", " : "") + part).join("")),
@@ -157,12 +157,13 @@ function group(item) {
   return [
     h("div", { class: "card-head" }, h("h3", null, dot(item.health), item.name), h("span", { class: "state" }, stateTitle(item.health))),
     h("p", { class: "badges" }, yesNo(item.eligible, "eligible", "not eligible"), yesNo(item.serving, "serving", "not serving"),
-      item.suspect_until ? badge("suspect until " + clock(item.suspect_until), "bad") : null, item.maintenance ? intent("maintenance", item.maintenance) : null),
+      item.suspect_until ? badge("suspect until " + clock(item.suspect_until), "bad") : null, item.held ? badge("held: cannot see", "intent") : null, item.maintenance ? intent("maintenance", item.maintenance) : null),
     h("p", { class: "note" }, [
       members?.expected ? `${members.healthy} of ${members.expected} well` : null, members?.idle ? members.idle + " idle" : null,
       item.weight_ratio === null || item.weight_ratio === undefined ? null : "weight " + percent(item.weight_ratio), item.address,
     ].filter(Boolean).join("  ·  ")),
     item.causes?.length ? h("p", { class: "note bad" }, sentence(item.causes.map(words).join(", "))) : null,
+    item.failing?.length ? h("p", { class: "note" }, "Failing: " + item.failing.join(", ")) : null,
     item.since ? h("p", { class: "note" }, stateTitle(item.health) + " for ", h("time", { datetime: item.since, title: moment(item.since) }, ago(item.since))) : null,
   ].filter(Boolean);
 }
@@ -173,7 +174,7 @@ class Cards {
     this.area = byId(area);
     this.cards = new Keyed(byId(name), () => h("li", { class: "card" }), (node, item) => {
       // Ages move; everything else seldom does.
-      const text = JSON.stringify(item);
+      const text = face(item);
       if (node.shown === text) {
         for (const at of node.querySelectorAll("time")) setText(at, ago(at.dateTime));
         return;
@@ -190,8 +191,25 @@ class Cards {
   }
 }
 
+/** What is neither well nor anything's state: that we are blind, controllers that do not obey, publications without a publisher. */
+function notices(status) {
+  const { isolated_since: isolated, controllers = [], ghosts = [], actions = [] } = status;
+  return [
+    isolated ? `This monitor sees nothing at all for ${ago(isolated)}: all decisions are kept.` : null,
+    ...controllers.filter((c) => c.disagrees).map((c) => `${c.server} on ${c.node} was told that ${c.object} is ${c.told_healthy ? "up" : "down"} and does otherwise for ${span(c.disagreement_seconds)}.`),
+    ...ghosts.map((ghost) => `${ghost.service} keeps a publication${ghost.stream ? " of " + ghost.stream : ""} whose publisher is gone for ${ago(ghost.since)}.`),
+    ...actions.filter((action) => action.pending > 0).map((action) => `${count(action.pending, "action")} (${words(action.action)}) still to be done.`),
+  ].filter(Boolean).map((text) => ({ text }));
+}
+
+/** An item as far as it is shown: that evidence grows older is no change. */
+function face(item) {
+  return JSON.stringify(item, (key, value) => (key.startsWith("age_") ? undefined : value));
+}
+
 export class Around {
   constructor() {
+    this.notices = new Keyed(byId("notices"), () => h("li"), (node, { text }) => setText(node, text), ({ text }) => text.replace(/\d+/g, ""));
     this.paths = new Panel("paths", path);
     this.endpoints = new Panel("endpoints", target);
     this.services = new Panel("services", target);
@@ -204,6 +222,7 @@ export class Around {
     const address = (name) => status.groups?.find((other) => other.name === name)?.address ?? null;
     this.failovers.show(status.failovers?.map((item) => ({ ...item, address: item.address ?? address(item.active) })));
     this.groups.show(status.groups);
+    this.notices.show(notices(status));
     this.paths.show(status.paths);
     this.endpoints.show(status.endpoints);
     this.services.show(status.services);
