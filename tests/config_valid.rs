@@ -143,9 +143,12 @@ fn the_full_file_loads_as_written() {
         [
             "ca.pem",
             "cert.pem",
+            "control.url",
             "db.password",
             "gate-2.url",
             "haproxy.url",
+            "hook.secret",
+            "hook.url",
             "key.pem",
             "operate.token",
             "read.token",

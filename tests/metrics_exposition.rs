@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rtmp_hmonitor::model::content_report::{ContentIssue, Finding};
+use rtmp_hmonitor::model::group::MaintenanceState;
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::inspector::InspectionOutcome;
 use rtmp_hmonitor::model::report::{ParseErrorKind, Phase, TimestampAnomaly};
@@ -18,7 +19,7 @@ use rtmp_hmonitor::model::target_report::Facts;
 use rtmp_hmonitor::model::{BitRate, DegradedCause, DownCause, Health, StreamPolicy};
 use rtmp_hmonitor::serve::metrics::{self, CATALOGUE, Kind, SERIES_LIMIT, Scope};
 use rtmp_hmonitor::serve::moment::Moment;
-use support::{Bench, report, server_spec, snapshot, stream, targets};
+use support::{Bench, decisions, report, server_spec, snapshot, stream, targets};
 
 /// Series by their whole text before the value.
 fn series(text: &str) -> BTreeMap<&str, f64> {
@@ -286,6 +287,12 @@ fn everything(bench: &Bench) {
         report: Some(Arc::new(secured)),
         ..targets::target("secured", targets::vimeo(), Health::Up)
     });
+    let mut serving = decisions::group("slave-1", Health::Up, now);
+    serving.serving = Some(true);
+    let maintained = decisions::maintained(decisions::group("slave-2", Health::Idle, now), MaintenanceState::Drain);
+    let ingest = decisions::failover("ingest", &["slave-1", "slave-2"], now);
+    picture.decisions = Arc::clone(&decisions::decided(now, vec![serving, maintained], vec![ingest]).decisions);
+    bench.views.controllers.note("group slave-1", b"DOWN; name=b/s1; node=lb", true, now);
     bench.current.store(Arc::new(targets::with(picture, found, vec![path])));
     let status = bench.views.control.status();
     status.count_restart(DownCause::Closed);
