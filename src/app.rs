@@ -90,7 +90,7 @@ pub fn run(options: Options) -> Result<()> {
         Arc::clone(&pool),
     );
     drop(entered);
-    let Outlets { handle, desired, server, actions } = outlets;
+    let Outlets { handle, desired, server, inspections, actions } = outlets;
     let (store, reader) = Store::new(clock, board, desired, Arc::clone(&state));
     let self_metrics = SelfMetrics::new(env!("CARGO_PKG_VERSION"), env!("HMONITOR_REVISION"))?;
     let act_status = Arc::new(ActStatus::default());
@@ -100,6 +100,7 @@ pub fn run(options: Options) -> Result<()> {
         control: handle.clone(),
         server,
         self_metrics: Arc::new(self_metrics),
+        inspections,
         controllers: Arc::default(),
         actions: act_status,
     };

@@ -20,7 +20,9 @@
 //!                                                                      Arc<Decisions> -> act (load balancers, files, receivers)
 //! ```
 //!
-//! What has to be decoded goes to worker processes: the program `rtmp-hmonitor-libav`, the only one that links FFmpeg.
+//! What has to be decoded goes to worker processes: the program `rtmp-hmonitor-libav`, the only one that links FFmpeg. A sample of a
+//! stream's content is collected by [`media::content`] while one is wanted (bodies are kept then, else only counted), decoded there, and what
+//! it has shown is judged there and in [`health`].
 //!
 //! Invariants: time is an argument below layer 2; reports are cumulative and latest wins; every view reads one snapshot; evidence
 //! that is too old is `unknown`, never `up`; nothing a peer sends can panic a task for good or grow memory without bound.

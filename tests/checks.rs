@@ -56,7 +56,7 @@ impl Bench {
             limiter: OriginLimiter::new(100),
             status: Arc::clone(&status),
             backoff_max: Duration::from_secs(5),
-            libav: LibavPool::new(&LibavSpec::default(), Arc::default()),
+            libav: Arc::new(LibavPool::new(&LibavSpec::default(), Arc::default())),
             pinger: tokio::sync::OnceCell::new(),
         });
         let (desired, receiver) = watch::channel(Desired::default());

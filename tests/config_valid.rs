@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rtmp_hmonitor::config::{self, Config, DiscoverSource, Loaded, LogFormat};
 use rtmp_hmonitor::model::BitRate;
+use rtmp_hmonitor::model::content_policy::{BlackLimits, FrozenLimits, UndecodableLimits};
 use rtmp_hmonitor::model::server::{ReadAccess, Role};
 use rtmp_hmonitor::model::spec::{
     DegradedAnswer, Presence, SpecSource, StreamPolicy, StreamSpec, UnknownAnswer, Watch,
@@ -91,6 +92,11 @@ fn the_full_file_loads_as_written() {
     assert_eq!(gate.policy.expect.audio.presence, Presence::Required, "a mapping requires the medium");
     assert_eq!(gate.policy.expect.drift_max, Some(Duration::from_secs(2)));
     assert_eq!(gate.policy.expect.timestamp_anomalies_max, Some(10));
+    let content = &gate.policy.content;
+    let frozen = FrozenLimits { change: 0.0005, difference: 0.02, duration: Duration::from_secs(30) };
+    assert_eq!((content.frozen, content.silent), (Some(frozen), None), "limits merge, false takes a check away");
+    assert_eq!(content.black, Some(BlackLimits { luma: 0.03, deviation: 0.02, duration: Duration::from_secs(5) }));
+    assert_eq!((content.undecodable, content.thumbnail), (Some(UndecodableLimits::default()), true));
     let labels: Vec<_> = gate.labels.iter().collect();
     assert_eq!(labels, [("camera", "north"), ("rack", "12"), ("site", "plant-a")]);
     assert_eq!(gate.probe.timeouts.tcp, Duration::from_secs(2));
@@ -179,6 +185,20 @@ fn scalars_are_what_their_place_expects() {
     let config = load_text(text, &[]).unwrap();
     let stream = stream(&config, "101");
     assert_eq!(stream.labels.iter().collect::<Vec<_>>(), [("site", "no"), ("version", "1.10")]);
+}
+
+#[test]
+fn content_is_checked_where_it_is_asked_for() {
+    let content = |text: &str| {
+        let config = load_text(&format!("streams: [{{ name: a, url: rtmp://h/live/a{text} }}]"), &[]).unwrap();
+        stream(&config, "a").policy.content.clone()
+    };
+    assert!(!content("").is_on() && !content(", content: { interval: 3s }").is_on());
+    let black = content(", content: { black: true }");
+    assert_eq!((black.black, black.frozen, black.thumbnail), (Some(BlackLimits::default()), None, true));
+    assert!(!content(", content: { black: true, thumbnail: false }").thumbnail);
+    let pictures = content(", content: { thumbnail: true }");
+    assert!(pictures.is_on() && pictures.black.is_none());
 }
 
 #[test]

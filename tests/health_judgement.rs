@@ -52,6 +52,7 @@ impl Bench {
             fault: None,
             transport: TransportReport::default(),
             media: MediaReport::default(),
+            content: None,
         };
         change(&mut report);
         self.report = Some(report);

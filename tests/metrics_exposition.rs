@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use rtmp_hmonitor::model::content_report::{ContentIssue, Finding};
 use rtmp_hmonitor::model::health::DegradedCauses;
+use rtmp_hmonitor::model::inspector::InspectionOutcome;
 use rtmp_hmonitor::model::report::{ParseErrorKind, Phase, TimestampAnomaly};
 use rtmp_hmonitor::model::snapshot::{Silence, Snapshot, StreamView, TargetView};
 use rtmp_hmonitor::model::spec::{AudioExpect, Expect, Labels, Presence, Range, VideoExpect, enabled_causes};
@@ -111,8 +113,12 @@ fn a_healthy_stream_in_numbers() {
         ("drift_seconds", "", -0.002),
         ("jitter_seconds", "", 0.0015),
         ("video_width_pixels", "", 1280.0),
-        ("video_info", r#",codec="h264",profile="high",level="3.1""#, 1.0),
-        ("audio_info", r#",codec="aac",sample_rate="48000",channels="2""#, 1.0),
+        (
+            "video_info",
+            r#",codec="h264",profile="high",level="3.1",tier="",bit_depth="8",chroma="4:2:0",colour="tv, bt709",hdr="""#,
+            1.0,
+        ),
+        ("audio_info", r#",codec="aac",sample_rate="48000",channels="2",layout="stereo""#, 1.0),
         ("last_frame_timestamp_seconds", r#",media="video""#, 1_790_000_100.0),
     ] {
         let name = format!(r#"hmonitor_stream_{name}{{stream="cam",site="plant-a"{labels}}}"#);
@@ -166,6 +172,29 @@ fn a_figure_that_is_no_number_is_left_out() {
     odd.media.av_skew = Some(f64::INFINITY);
     let text = render(&snapshot(now, vec![StreamView { report: Some(Arc::new(odd)), ..stream("a", Health::Up) }]), now);
     assert!(!text.contains("drift") && !text.contains("skew") && !text.contains("NaN") && !text.contains(" inf"));
+}
+
+#[test]
+fn content_in_numbers() {
+    let now = Instant::now();
+    let mut view = support::inspected("cam", now);
+    let since = now - Duration::from_secs(42);
+    let report = Arc::make_mut(view.report.as_mut().unwrap());
+    let content = report.content.as_mut().unwrap();
+    content.findings[ContentIssue::Frozen as usize] = Some(Finding { at: now, since: Some(since) });
+    let figures = |view: &StreamView, at: Instant| {
+        let picture = Snapshot { taken_at: at, ..snapshot(now, vec![view.clone()]) };
+        let text = render(&picture, at);
+        let found = series(&text);
+        ["luma_mean_ratio", "frozen_seconds", "audio_loudness_dbfs", "decode_errors_total"].map(|name| {
+            found.get(format!(r#"hmonitor_stream_{name}{{stream="cam",site="plant-a"}}"#).as_str()).copied()
+        })
+    };
+    assert_eq!(figures(&view, now), [Some(0.375), Some(42.0), Some(-23.5), Some(3.0)]);
+    // A sample of long ago tells nothing of the present.
+    assert_eq!(figures(&view, now + Duration::from_secs(120)), [None, None, None, Some(3.0)]);
+    Arc::make_mut(view.report.as_mut().unwrap()).content = None;
+    assert_eq!(figures(&view, now), [None; 4]);
 }
 
 #[test]
@@ -237,10 +266,13 @@ fn everything(bench: &Bench) {
     few.media.audio.medium.anomalies = [1; TimestampAnomaly::ALL.len()];
     few.transport.disconnects[0] = 1;
     let few = StreamView { report: Some(Arc::new(few)), ..stream("few", Health::Up) };
-    bench.show(
-        Duration::ZERO,
-        vec![ill_fated("ill-fated", now), tame, declared, parse, few, stream("new", Health::Unknown)],
-    );
+    let mut tracks = report(now);
+    tracks.media.video.medium.tracks = 2;
+    let tracks = StreamView { report: Some(Arc::new(tracks)), ..stream("tracks", Health::Up) };
+    let inspected = support::inspected("inspected", now);
+    let new = stream("new", Health::Unknown);
+    bench.show(Duration::ZERO, vec![ill_fated("ill-fated", now), tame, declared, parse, few, tracks, inspected, new]);
+    bench.views.inspections.count(InspectionOutcome::Done);
     let mut picture = (**bench.current.load()).clone();
     let mut served = stream("served", Health::Up);
     served.server = Some(targets::server_view(Some(targets::server_stream()), true));

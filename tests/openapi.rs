@@ -10,7 +10,7 @@ use rtmp_hmonitor::model::target_report::Facts;
 use rtmp_hmonitor::serve::openapi::document;
 use rtmp_hmonitor::serve::routes::ROUTES;
 use serde_json::Value;
-use support::{Bench, server_spec, stream, targets};
+use support::{Bench, server_spec, targets};
 
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -46,13 +46,13 @@ fn picture(bench: &Bench, streams: Vec<rtmp_hmonitor::model::snapshot::StreamVie
 
 /// A path with all its parameters.
 fn filled(path: &str) -> String {
-    path.replace("{name}", "a").replace("{candidate}", "a").replace("{check}", "ping")
+    path.replace("{name}", "a").replace("{candidate}", "a").replace("{check}", "ping").replace("{file}", "app.js")
 }
 
 #[tokio::test]
 async fn every_route_is_described_and_every_described_route_answers() {
     let bench = Bench::start(server_spec(), vec![]).await;
-    picture(&bench, vec![stream("a", Health::Up)]);
+    picture(&bench, vec![support::inspected("a", bench.clock.now())]);
     let served = bench.get("/api/v1/openapi.json").await.json();
     assert_eq!(served, document());
     let paths = served["paths"].as_object().unwrap();
@@ -91,9 +91,8 @@ fn references_lead_somewhere_and_schemas_are_used() {
 #[tokio::test]
 async fn documents_have_the_described_fields() {
     let view = rtmp_hmonitor::model::snapshot::StreamView {
-        report: Some(Arc::new(support::report(std::time::Instant::now()))),
         server: Some(targets::server_view(Some(targets::server_stream()), true)),
-        ..stream("a", Health::Up)
+        ..support::inspected("a", std::time::Instant::now())
     };
     let bench = Bench::start(server_spec(), vec![]).await;
     picture(&bench, vec![view]);
@@ -103,11 +102,22 @@ async fn documents_have_the_described_fields() {
     };
     let keys = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
     let status = bench.get("/api/v1/status").await.json();
+    bench.views.store.history.note(bench.clock.now(), std::time::SystemTime::now(), &bench.current.load());
+    assert_eq!(keys(&bench.get("/api/v1/history").await.json()), fields("HistoryList"));
+    assert_eq!(keys(&bench.get("/api/v1/streams/a/history").await.json()), fields("History"));
     assert_eq!(keys(&status), fields("Status"));
     assert_eq!(keys(&status["streams"][0]), fields("StreamSummary"));
     let one = bench.get("/api/v1/streams/a").await.json();
     assert_eq!(keys(&one), fields("Stream"));
     assert_eq!(keys(&one["media"]["video"]), fields("Video"));
+    assert_eq!(keys(&one["media"]["video"]["colour"]), fields("Colour"));
+    assert_eq!(keys(&one["media"]["audio"]), fields("Audio"));
+    let content = &one["content"];
+    assert_eq!(keys(content), fields("Content"));
+    assert_eq!(keys(&content["picture"]), fields("Picture"));
+    assert_eq!(keys(&content["sound"]), fields("Sound"));
+    assert_eq!(keys(&content["checks"]["frozen"]), fields("ContentCheck"));
+    assert_eq!(keys(&content["thumbnail"]), fields("Thumbnail"));
     assert_eq!(keys(&one["server"]), fields("ServerSide"));
     assert_eq!(keys(&one["server"]["video"]), fields("ServerVideo"));
     assert_eq!(keys(&one["server"]["audio"]), fields("ServerAudio"));

@@ -54,9 +54,8 @@ fn the_route_table_is_the_router_s() {
 #[test]
 fn every_cause_is_explained() {
     let text = readme();
-    let content = ["black", "frozen", "silent", "undecodable"];
     let causes = DownCause::ALL.iter().map(|c| c.as_str()).chain(DegradedCause::ALL.iter().map(|c| c.as_str()));
-    for cause in causes.filter(|c| !content.contains(c)) {
+    for cause in causes {
         assert!(text.contains(&format!("`{cause}`")), "the README does not explain {cause}");
     }
 }
@@ -84,7 +83,8 @@ fn the_configuration_shown_is_valid() {
 #[test]
 fn named_files_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in ["compose/rtmp-hmonitor.service", "tests/config/valid-full.yml", "tests/architecture.rs", "src/lib.rs"]
+    for file in
+        ["packaging/rtmp-hmonitor.service", "tests/config/valid-full.yml", "tests/architecture.rs", "src/lib.rs"]
     {
         assert!(readme().contains(file) && root.join(file).exists(), "{file}");
     }

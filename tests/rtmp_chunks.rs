@@ -214,6 +214,21 @@ fn sequence_headers_and_metadata_are_whole_and_frames_are_not() {
     assert_eq!(client.take(), [whole(PacketKind::Video, &avc), data.clone(), data, frame]);
 }
 
+#[test]
+fn media_is_whole_while_bodies_are_asked_for() {
+    let frame = [&[0x27, 1, 0, 0, 0][..], &[0x42; 3000]].concat();
+    let mut client = Client::playing();
+    client.session.keep_bodies(Some(3005));
+    client.feed(&message(6, 0, 9, &frame)).unwrap();
+    client.feed(&message(4, 0, 8, &[0xaf; 400])).unwrap();
+    client.feed(&message(7, 0, 22, &[tag(9, 7, &frame), tag(8, 9, &[0xaf; 400])].concat())).unwrap();
+    client.feed(&message(6, 0, 9, &[&frame[..], &[0]].concat())).unwrap();
+    client.session.keep_bodies(None);
+    client.feed(&message(6, 0, 9, &frame)).unwrap();
+    let kept: Vec<_> = client.media().into_iter().map(|(_, length, body)| (length as usize, body.len())).collect();
+    assert_eq!(kept, [(3005, 3005), (400, 400), (3005, 3005), (400, 400), (3006, 48), (3005, 48)]);
+}
+
 /// A long stretch of everything.
 fn mixture() -> Vec<u8> {
     let mut bytes = start_of_play();
@@ -250,6 +265,35 @@ proptest! {
         prop_assert_eq!(split.session.received_bytes(), bytes.len() as u64);
         prop_assert_eq!(whole.seen.len(), 3 + 20 * 5);
         prop_assert_eq!(whole.seen, split.seen);
+    }
+
+    #[test]
+    fn asking_for_bodies_changes_nothing_else(asked in proptest::collection::vec((1usize..900, any::<bool>()), 1..60)) {
+        let bytes = mixture();
+        let mut heads = Client::new();
+        heads.feed(&bytes).unwrap();
+        let mut client = Client::new();
+        let mut rest = &bytes[..];
+        for (cut, ask) in asked.iter().cycle() {
+            client.session.keep_bodies(ask.then_some(500));
+            let (piece, next) = rest.split_at((*cut).min(rest.len()));
+            client.feed(piece).unwrap();
+            rest = next;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(client.seen.len(), heads.seen.len());
+        for (seen, head) in client.seen.into_iter().zip(heads.seen) {
+            match (seen, head) {
+                (Seen::Media { kind, timestamp, length, head: body }, Seen::Media { kind: k, timestamp: t, length: l, head }) => {
+                    prop_assert_eq!((kind, timestamp, length), (k, t, l));
+                    prop_assert!(body.starts_with(&head));
+                    prop_assert!(body.len() == head.len() || body.len() == length as usize && length <= 500);
+                }
+                (seen, other) => prop_assert_eq!(seen, other),
+            }
+        }
     }
 
     #[test]

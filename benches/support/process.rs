@@ -48,23 +48,36 @@ impl Process {
 
     /// Processor time so far by thread, in seconds.
     pub fn cpu(&self) -> Result<Cpu> {
-        let mut threads = HashMap::new();
-        for entry in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let path = entry?.path();
-            // Time on a processor in nanoseconds comes first (Documentation/scheduler/sched-stats.rst). A thread may end meanwhile.
-            let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-            if let Some(nanos) = text.split_whitespace().next() {
-                threads.insert(path, nanos.parse::<f64>()? / 1e9);
-            }
-        }
-        Ok(Cpu(threads))
+        cpu_of(&[self.child.id()])
+    }
+
+    /// The same of the processes that it has started and that live.
+    pub fn children_cpu(&self) -> Result<Cpu> {
+        cpu_of(&self.children()?)
     }
 
     /// Resident memory in KiB.
     pub fn resident_kib(&self) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
-        let line = text.lines().find_map(|l| l.strip_prefix("Rss:")).ok_or("no Rss in smaps_rollup")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+        resident_kib_of(self.child.id())
+    }
+
+    /// The same of the processes that it has started, together.
+    pub fn children_resident_kib(&self) -> Result<f64> {
+        self.children()?.into_iter().map(resident_kib_of).sum()
+    }
+
+    fn children(&self) -> Result<Vec<u32>> {
+        let mut children = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let Ok(process) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+            // The parent is the second field behind the name in parentheses (proc(5)). A process may end meanwhile.
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let parent = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(1));
+            if parent.and_then(|parent| parent.parse().ok()) == Some(self.child.id()) {
+                children.push(process);
+            }
+        }
+        Ok(children)
     }
 
     /// Waits for its end.
@@ -80,6 +93,27 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn cpu_of(processes: &[u32]) -> Result<Cpu> {
+    let mut threads = HashMap::new();
+    for process in processes {
+        for entry in fs::read_dir(format!("/proc/{process}/task"))? {
+            let path = entry?.path();
+            // Time on a processor in nanoseconds comes first (Documentation/scheduler/sched-stats.rst). A thread may end meanwhile.
+            let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            if let Some(nanos) = text.split_whitespace().next() {
+                threads.insert(path, nanos.parse::<f64>()? / 1e9);
+            }
+        }
+    }
+    Ok(Cpu(threads))
+}
+
+fn resident_kib_of(process: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let line = text.lines().find_map(|l| l.strip_prefix("Rss:")).ok_or("no Rss in smaps_rollup")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// Processor time by thread.

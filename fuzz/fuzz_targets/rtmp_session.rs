@@ -10,6 +10,9 @@ use rtmp_hmonitor::model::{MediaPacket, StreamUrl};
 use rtmp_hmonitor::rtmp::amf::Writer;
 use rtmp_hmonitor::rtmp::{Introduction, Output, PlayConfig, PlaySession};
 
+/// Longest body that is asked for, now and then.
+const BODY: usize = 40_000;
+
 /// `_result` of connect, `_result` of createStream, `NetStream.Play.Start`, each in one chunk.
 fn answers() -> [Vec<u8>; 3] {
     let status = Writer::default().text("onStatus").number(0.0).null().begin_object();
@@ -28,7 +31,7 @@ fn feed(session: &mut PlaySession, now: Instant, mut input: &[u8]) -> bool {
     loop {
         match session.advance(now, &mut input) {
             Ok(Some(Output::Media(packet))) => {
-                assert!(packet.head.len() <= MediaPacket::WHOLE && packet.head.len() <= packet.length as usize);
+                assert!(packet.head.len() <= MediaPacket::WHOLE.max(BODY) && packet.head.len() <= packet.length as usize);
             }
             Ok(Some(Output::Event(_))) => {}
             Ok(None) => return input.is_empty(),
@@ -64,7 +67,8 @@ fuzz_target!(|data: &[u8]| {
         assert!(session.poll_timeout() == Some(now + PhaseTimeouts::default().first_media));
         session.transmitted(usize::MAX);
     }
-    for piece in data.chunks(usize::from(choice >> 2) * 8 + 1) {
+    for (number, piece) in data.chunks(usize::from(choice >> 2) * 8 + 1).enumerate() {
+        session.keep_bodies((number % 3 == 1).then_some(BODY as u32));
         if !feed(&mut session, now, piece) {
             return;
         }

@@ -147,11 +147,24 @@ fn summary(outcome: &OneShot) -> String {
         let size = v.width.zip(v.height).map_or_else(|| "unknown size".to_owned(), |(w, h)| format!("{w}x{h}"));
         let declared = v.frame_rate.map_or_else(String::new, |r| format!(", declares {r:.3} fps"));
         lines.push(format!("video      {} {} {} {size}{declared}", v.codec, v.profile, v.level));
+        let depth = v.bit_depth.map(|bits| format!("{bits} bit"));
+        let tier = Some(&v.tier).filter(|tier| !tier.is_empty()).map(|tier| format!("{tier} tier"));
+        let hdr = v.hdr().map(|kind| format!("HDR ({kind})"));
+        let facts = [depth, Some(v.chroma.to_string()), Some(v.colour.to_string()), hdr, tier];
+        let facts: Vec<_> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
+        if !facts.is_empty() {
+            lines.push(format!("           {}", facts.join(", ")));
+        }
     }
     if let Some(a) = &media.audio.format {
         let rate = a.sample_rate.map_or_else(String::new, |r| format!(" {r} Hz"));
         let channels = a.channels.map_or_else(String::new, |c| format!(", {c} channels"));
-        lines.push(format!("audio      {} {}{rate}{channels}", a.codec, a.profile));
+        let layout = if a.layout.is_empty() { String::new() } else { format!(" ({})", a.layout) };
+        lines.push(format!("audio      {} {}{rate}{channels}{layout}", a.codec, a.profile));
+    }
+    let tracks = [media.video.medium.tracks, media.audio.medium.tracks];
+    if tracks.iter().any(|tracks| *tracks > 1) {
+        lines.push(format!("tracks     {} video, {} audio; the first of each is measured", tracks[0], tracks[1]));
     }
     let rate = |m: &MediumReport| {
         m.bytes_per_second.map_or_else(|| "not measured".to_owned(), |b| format!("{:.1} kbit/s", b * 8.0 / 1e3))
@@ -206,6 +219,7 @@ fn document(url: &StreamUrl, outcome: &OneShot) -> Value {
             "frames": m.frames,
             "bitrate_bps": m.bytes_per_second.map(|b| b * 8.0),
             "frame_gap_max_seconds": seconds(m.frame_gap_max),
+            "tracks": m.tracks,
             "timestamp_anomalies": TimestampAnomaly::ALL.iter().zip(m.anomalies)
                 .map(|(kind, n)| (kind.to_string(), json!(n))).collect::<serde_json::Map<_, _>>(),
         })
@@ -216,6 +230,16 @@ fn document(url: &StreamUrl, outcome: &OneShot) -> Value {
         video["codec"] = json!(f.codec);
         video["profile"] = json!(f.profile);
         video["level"] = json!(f.level);
+        video["tier"] = json!(f.tier);
+        video["bit_depth"] = json!(f.bit_depth);
+        video["chroma"] = json!(f.chroma);
+        video["colour"] = json!({
+            "primaries": f.colour.primaries,
+            "transfer": f.colour.transfer,
+            "matrix": f.colour.matrix,
+            "range": f.colour.range,
+        });
+        video["hdr"] = json!(f.hdr());
         video["width_pixels"] = json!(f.width);
         video["height_pixels"] = json!(f.height);
         video["declared_frames_per_second"] = json!(f.frame_rate);
@@ -229,6 +253,7 @@ fn document(url: &StreamUrl, outcome: &OneShot) -> Value {
         audio["profile"] = json!(f.profile);
         audio["sample_rate_hertz"] = json!(f.sample_rate);
         audio["channels"] = json!(f.channels);
+        audio["layout"] = json!(f.layout);
     }
     json!({
         "url": url.to_string(),

@@ -3,7 +3,7 @@
 //! 1. `tree` reads the file (`yaml`, bounded, with lines), lays `HMONITOR__…` variables over it with the `config` crate.
 //! 2. `reader` checks the tree against `keys`, resolves `${NAME}`, and makes checked nodes. The JSON Schema comes from the same table.
 //! 3. The others make model specs of the nodes and judge what only shows when values are seen together: `server`; `targets` of endpoints
-//!    and services (`check`, `timing`, `thresholds`); `streams`, `discover` and `publications` by `recipe` and `policy`; `paths` and `actions`, which name all of them.
+//!    and services (`check`, `timing`, `thresholds`); `streams`, `discover` and `publications` by `recipe`, `policy` and `content`; `paths` and `actions`, which name all of them.
 //!
 //! No step stops at its first error, and no message quotes a value, which may be a secret written to the wrong place.
 
@@ -11,6 +11,7 @@ mod action_keys;
 mod actions;
 mod candidates;
 mod check;
+mod content;
 mod discover;
 mod environment;
 mod error;

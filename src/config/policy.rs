@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::content;
 use super::node::{Kind, Node};
 use super::reader::Reader;
 use super::schedule;
@@ -119,6 +120,7 @@ pub(super) fn policy(reader: &mut Reader<'_>, node: &Node) -> Arc<StreamPolicy> 
         rise: node.duration("rise").unwrap_or(defaults.rise),
         fall: node.duration("fall").unwrap_or(defaults.fall),
         expect: expect(reader, node),
+        content: content::policy(node),
         flapping: flapping(node),
         schedule: schedule::schedule(reader, node),
         degraded: degraded(node),

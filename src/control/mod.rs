@@ -34,13 +34,14 @@ use crate::libav_pool::LibavPool;
 use crate::model::action::ActionSpecs;
 use crate::model::failover::{Decisions, FailoverPin};
 use crate::model::group::{Maintenance, MaintenanceState};
+use crate::model::inspector::Inspector;
 use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
 use crate::model::spec::{Desired, EvidenceSource, Follow, ProbeSpec, ServedBy, StreamSpec, Watch};
 use crate::model::target::TargetSpec;
 use crate::model::url::StreamUrl;
 use crate::model::{Name, closed_enum};
-use crate::probe::{ProbeEnvironment, ReportBoard, once};
+use crate::probe::{Inspections, ProbeEnvironment, ReportBoard, once};
 use crate::state::{StateError, StateFile};
 
 use allow::allows;
@@ -100,6 +101,7 @@ pub struct Outlets {
     pub handle: ControlHandle,
     pub desired: watch::Receiver<Desired>,
     pub server: watch::Receiver<Arc<ServerSpec>>,
+    pub inspections: Arc<Inspections>,
     pub actions: watch::Receiver<Arc<ActionSpecs>>,
 }
 
@@ -118,13 +120,16 @@ impl Control {
         status.note_reload(true);
         let (handle, commands) = ControlHandle::channel(Arc::clone(&status));
         let config = Arc::new(loaded.config);
+        let libav = Arc::new(LibavPool::new(&config.libav, Arc::clone(status.worker_ends())));
+        let env = env.with_inspector(Arc::clone(&libav) as Arc<dyn Inspector>);
+        let inspections = Arc::clone(&env.inspections);
         let shared = Arc::new(Shared {
             env,
             board,
             limiter: OriginLimiter::new(config.supervisor.connects_per_second_per_origin),
             status: Arc::clone(&status),
             backoff_max: config.supervisor.backoff_max,
-            libav: LibavPool::new(&config.libav, Arc::clone(status.worker_ends())),
+            libav,
             pinger: OnceCell::new(),
         });
         let wall = SystemTime::now();
@@ -158,7 +163,14 @@ impl Control {
         control.discovery.follow(&control.config.discover, |source| control.state.kept_lists(source));
         // The store folds this before it answers anything, so that no configured stream is ever an unknown name.
         control.desired.send_replace(control.merge());
-        (control, Outlets { handle, desired: desired_receiver, server: server_receiver, actions: actions_receiver })
+        let outlets = Outlets {
+            handle,
+            desired: desired_receiver,
+            server: server_receiver,
+            inspections,
+            actions: actions_receiver,
+        };
+        (control, outlets)
     }
 
     /// Runs until `shutdown`, then stops all sessions. Streams that follow a failover are played where `decisions` say.
@@ -466,6 +478,11 @@ impl Control {
         let desired = self.merge();
         self.desired.send_replace(desired.clone());
         self.targets.apply(&desired.targets);
+        let libav = &self.shared.libav;
+        if !libav.is_available() && desired.streams.iter().any(|stream| stream.policy.content.is_on()) {
+            let program = libav.program().display();
+            tracing::warn!(%program, "content cannot be checked and there are no thumbnails: the program that decodes is not there");
+        }
         self.supervisor.apply(&desired)
     }
 

@@ -33,7 +33,7 @@ pub struct Shared {
     pub status: Arc<ControlStatus>,
     pub backoff_max: Duration,
     /// The processes that decode.
-    pub libav: LibavPool,
+    pub libav: Arc<LibavPool>,
     /// The sockets of all pings, once there is a target to ping. They belong to the checks' thread.
     pub pinger: OnceCell<Pinger>,
 }
@@ -124,7 +124,7 @@ pub async fn watch(
 
 async fn play(shared: &Shared, probe: &ProbeSpec, ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeExit {
     match probe.evidence {
-        EvidenceSource::Demux(transport) => demuxed::run(ctx, tally, transport, &shared.libav).await,
+        EvidenceSource::Demux(transport) => demuxed::run(ctx, tally, transport, &*shared.libav).await,
         EvidenceSource::Play | EvidenceSource::Server(_) => rtmp::run(ctx, tally).await,
     }
 }

@@ -139,7 +139,7 @@ impl Supervisor {
             tally.transport.origin_answers_ping = false;
             let watching = stream::watch(&shared, &started.name, &started.probe, receiver, &mut tally);
             stopped.run_until_cancelled(watching).await;
-            tally.analyzer.end_session(shared.env.clock.now());
+            tally.end_session(shared.env.clock.now());
             Some(tally)
         });
         let running = Running { probe: Arc::clone(&spec.probe), policy, stop, task };

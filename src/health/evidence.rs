@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::model::content_policy::ContentPolicy;
+use crate::model::content_report::{ContentIssue, ContentReport};
 use crate::model::health::{DegradedCause, DegradedCauses, DownCause};
 use crate::model::packet::MediaKind;
 use crate::model::report::{Connection, MediaReport, MediumReport, StreamReport};
@@ -61,21 +63,18 @@ pub fn assess(now: Instant, report: Option<&StreamReport>, policy: &StreamPolicy
         return Evidence::Down { cause: DownCause::Stalled, since, detail: detail.into() };
     }
     let Some(live) = report.media.live_since else { return Evidence::Pending };
-    let (judged, found) = degraded(now, session, live, &report.media, policy);
-    Evidence::Live { judged, found }
+    let mut sheet = degraded(now, session, live, &report.media, policy);
+    if let Some(content) = &report.content {
+        judge_content(now, content, &policy.content, &mut sheet);
+    }
+    Evidence::Live { judged: sheet.judged, found: sheet.found }
 }
 
 fn silence(now: Instant, since: Instant) -> f64 {
     now.saturating_duration_since(since).as_secs_f64()
 }
 
-fn degraded(
-    now: Instant,
-    session: Instant,
-    live: Instant,
-    media: &MediaReport,
-    policy: &StreamPolicy,
-) -> (DegradedCauses, DegradedCauses) {
+fn degraded(now: Instant, session: Instant, live: Instant, media: &MediaReport, policy: &StreamPolicy) -> Sheet {
     use DegradedCause as C;
     let mut sheet = Sheet::default();
     let expect = &policy.expect;
@@ -130,7 +129,18 @@ fn degraded(
         sheet.limit(C::AvSkew, media.av_skew.zip(expect.av_skew_max).map(|(s, max)| s.abs() > max.as_secs_f64()));
         sheet.limit(C::Jitter, media.jitter.zip(expect.jitter_max).map(|(j, max)| j > max));
     }
-    (sheet.judged, sheet.found)
+    sheet
+}
+
+/// An issue counts once samples have shown it for as long as the policy says. Samples that are too old tell nothing: the cause stays as
+/// it was.
+fn judge_content(now: Instant, content: &ContentReport, policy: &ContentPolicy, sheet: &mut Sheet) {
+    for issue in ContentIssue::ALL.iter().copied() {
+        let (Some(duration), Some(finding)) = (policy.duration(issue), content.finding(issue)) else { continue };
+        if now.saturating_duration_since(finding.at) <= policy.stands_for() {
+            sheet.judge(issue.cause(), finding.since.is_some() && finding.lasted() >= duration);
+        }
+    }
 }
 
 fn below(medium: &MediumReport, range: Range<BitRate>) -> bool {

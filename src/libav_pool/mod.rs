@@ -12,7 +12,7 @@
 mod session;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::libav_protocol::{Answer, Request};
 use crate::model::content::{InspectFailure, Inspection, Sample};
+use crate::model::inspector::{Inspecting, Inspector};
 use crate::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
 pub use session::DemuxSession;
 use worker::Worker;
@@ -70,6 +71,11 @@ impl LibavPool {
             losses: Mutex::default(),
             ends,
         }
+    }
+
+    /// The program that workers run, whether or not it is there.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Whether there is a program to run. Looked at anew each time: it may be installed later.
@@ -159,6 +165,12 @@ impl LibavPool {
             let pause = losses.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
             *losses = Losses { pause: Some(pause), start_again: Some(Instant::now() + pause) };
         }
+    }
+}
+
+impl Inspector for LibavPool {
+    fn inspect(self: Arc<Self>, sample: Sample, thumbnail: bool) -> Inspecting {
+        Box::pin(async move { Self::inspect(&self, &sample, thumbnail).await })
     }
 }
 

@@ -34,6 +34,7 @@ mod bits;
 mod channels;
 mod colour;
 mod configuration;
+pub mod content;
 mod demuxed;
 mod enhanced;
 mod error;

@@ -26,6 +26,8 @@ pub struct VideoTag<'a> {
     pub codec: Option<&'static str>,
     /// Of several tracks, what the one with the lowest number carries.
     pub content: Content<'a>,
+    /// From decoding to presentation, in milliseconds; 0 where the codec or the message has none.
+    pub composition: i32,
     /// The tracks that the head shows.
     pub tracks: Tracks,
     /// Whether the message carries several tracks, which the head may not all show.
@@ -71,7 +73,8 @@ impl<'a> VideoTag<'a> {
             12 => "hevc",
             _ => "unknown",
         };
-        let tag = |content| Ok(Self { codec: Some(codec), content, tracks: Tracks::DEFAULT, batch: false });
+        let tag =
+            |content| Ok(Self { codec: Some(codec), content, composition: 0, tracks: Tracks::DEFAULT, batch: false });
         if frame_type == COMMAND_FRAME {
             return tag(Content::Other);
         }
@@ -82,7 +85,11 @@ impl<'a> VideoTag<'a> {
         // AVCPacketType, then a three-byte composition time. `17 00` and `17 02` say "key frame" too and are none.
         match rest {
             [0, _, _, _, record @ ..] => tag(Content::Config(record)),
-            [1, payload @ ..] => tag(if length > 5 { Content::Frame { key, payload } } else { Content::Other }),
+            [1, body @ ..] if length > 5 => {
+                let (composition, payload) = composed(body);
+                tag(Content::Frame { key, payload }).map(|tag| Self { composition, ..tag })
+            }
+            [1, ..] => tag(Content::Other),
             [2, ..] => tag(Content::Other),
             [] | [0, ..] => Err(TRUNCATED),
             _ => Err(MediaError::Tag("unknown AVC packet type")),
@@ -94,7 +101,8 @@ impl<'a> VideoTag<'a> {
         let (packet_type, rest) = skip_modifiers(first & 0x0f, rest)?;
         if frame_type == COMMAND_FRAME && packet_type != 4 {
             // Start or end of seeking on the client's side.
-            return Ok(Self { codec: None, content: Content::Other, tracks: Tracks::default(), batch: false });
+            let tracks = Tracks::default();
+            return Ok(Self { codec: None, content: Content::Other, composition: 0, tracks, batch: false });
         }
         let track = Track::parse(packet_type, 6, rest)?;
         let codec = match &track.four_cc {
@@ -107,12 +115,14 @@ impl<'a> VideoTag<'a> {
             _ => "unknown",
         };
         // CodedFrames of these begin with a composition time; CodedFramesX leave it out.
-        let offset = if track.packet_type == 1 && matches!(codec, "h264" | "hevc" | "vvc") { 3 } else { 0 };
+        let (composition, payload) = match track.packet_type {
+            1 if matches!(codec, "h264" | "hevc" | "vvc") => composed(track.body),
+            _ => (0, track.body),
+        };
+        let offset = track.body.len() - payload.len();
         let content = match track.packet_type {
             0 => Content::Config(track.body),
-            1 | 3 if track.has_payload(offset, length) => {
-                Content::Frame { key: frame_type == KEY_FRAME, payload: track.body.get(offset..).unwrap_or_default() }
-            }
+            1 | 3 if track.has_payload(offset, length) => Content::Frame { key: frame_type == KEY_FRAME, payload },
             4 => Content::Declaration(track.body),
             // MPEG2TSSequenceStart: an MPEG-2 TS descriptor, which is AV1's record without units behind a tag and a length ("Carriage of
             // AV1 in MPEG-2 TS", 2.2).
@@ -120,7 +130,15 @@ impl<'a> VideoTag<'a> {
             1..=3 | 5 => Content::Other,
             _ => return Err(MediaError::Tag("unknown video packet type")),
         };
-        Ok(Self { codec: Some(codec), content, tracks: track.tracks, batch: track.batch })
+        Ok(Self { codec: Some(codec), content, composition, tracks: track.tracks, batch: track.batch })
+    }
+}
+
+/// Takes the composition time (24 bits, signed) from the front of a frame.
+fn composed(body: &[u8]) -> (i32, &[u8]) {
+    match body {
+        [a, b, c, payload @ ..] => (i32::from_be_bytes([*a, *b, *c, 0]) >> 8, payload),
+        _ => (0, &[]),
     }
 }
 
@@ -222,14 +240,24 @@ mod tests {
     #[test]
     fn only_coded_frames_are_frames() {
         let h264 = Some("h264");
-        assert_eq!(video(&[0x17, 1, 0, 0, 0, 9]), Ok((h264, key(&[0, 0, 0, 9]))));
-        assert_eq!(video(&[0x27, 1, 0, 0, 0, 9]), Ok((h264, inter(&[0, 0, 0, 9]))));
+        assert_eq!(video(&[0x17, 1, 0, 0, 0, 9]), Ok((h264, key(&[9]))));
+        assert_eq!(video(&[0x27, 1, 0, 0, 0, 9]), Ok((h264, inter(&[9]))));
         assert_eq!(video(&[0x17, 0, 0, 0, 0, 1]), Ok((h264, Content::Config(&[1]))));
         assert_eq!(video(&[0x17, 2, 0, 0, 0]), Ok((h264, Content::Other)));
         assert_eq!(video(&[0x17, 1, 0, 0, 0]), Ok((h264, Content::Other)));
         assert_eq!(video(&[0x57, 0]), Ok((h264, Content::Other)));
-        assert_eq!(video(&[0x1c, 1, 0, 0, 0, 9]), Ok((Some("hevc"), key(&[0, 0, 0, 9]))));
+        assert_eq!(video(&[0x1c, 1, 0, 0, 0, 9]), Ok((Some("hevc"), key(&[9]))));
         assert!(video(&[0x17]).is_err() && video(&[0x17, 9]).is_err() && video(&[]).is_err());
+    }
+
+    #[test]
+    fn presentation_may_differ_from_decoding() {
+        let composition = |body: &[u8]| VideoTag::parse(body, body.len() as u32).map(|tag| tag.composition);
+        assert_eq!(composition(&[0x27, 1, 0, 0, 80, 9]), Ok(80));
+        assert_eq!(composition(&[0x27, 1, 0xff, 0xff, 0xfe, 9]), Ok(-2));
+        assert_eq!(composition(b"\xa1hvc1\x00\x01\x00x"), Ok(256));
+        assert_eq!(composition(b"\xa3hvc1\x00\x01\x00x"), Ok(0), "left out");
+        assert_eq!(composition(b"\xa1av01\x00\x01\x00x"), Ok(0), "no such codec");
     }
 
     #[test]

@@ -19,11 +19,11 @@ pub enum PacketKind {
     Data,
 }
 
-/// One media message: its head and its length. Bodies are counted, not kept.
+/// One media message: its head and its length. Bodies are counted, not kept, unless an inspection waits for them.
 ///
 /// `head` holds the first bytes of the body as they are on the wire (FLV tag body, FLV specification 10.1 annex E): at least
 /// [`MediaPacket::HEAD`] bytes or all there are; sequence headers and data messages whole up to
-/// [`MediaPacket::WHOLE`] bytes.
+/// [`MediaPacket::WHOLE`] bytes. While bodies are asked for, audio and video whole.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaPacket<'a> {
     pub kind: PacketKind,

@@ -1,10 +1,12 @@
 //! What a probe has measured. Plain facts; judgement happens in `health`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::closed_enum;
+use super::content_report::ContentReport;
 use super::health::DownCause;
 use super::packet::MediaKind;
 
@@ -32,6 +34,8 @@ pub struct StreamReport {
     pub fault: Option<Fault>,
     pub transport: TransportReport,
     pub media: MediaReport,
+    /// `None` where the content is not inspected.
+    pub content: Option<ContentReport>,
 }
 
 /// What the probe is doing.
@@ -135,6 +139,16 @@ pub struct Told {
     pub formats: bool,
 }
 
+impl MediaReport {
+    /// Video and audio together, once the rate of each that is there is known.
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        let media = [&self.video.medium, &self.audio.medium];
+        let measured = media.iter().any(|m| m.bytes_per_second.is_some());
+        let warming_up = media.iter().any(|m| m.frames > 0 && m.bytes_per_second.is_none());
+        (measured && !warming_up).then(|| media.iter().filter_map(|m| m.bytes_per_second).sum())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stall {
     /// The silent medium; `None` when all are.
@@ -234,6 +248,27 @@ pub struct Colour {
     pub matrix: Cow<'static, str>,
     /// `tv` (limited) or `pc` (full).
     pub range: Cow<'static, str>,
+}
+
+impl fmt::Display for Colour {
+    /// As FFmpeg writes it: `tv, bt709`, or `tv, bt2020nc/bt2020/smpte2084` where matrix, primaries and transfer differ; nothing of what is
+    /// not said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { primaries, transfer, matrix, range } = self;
+        f.write_str(range)?;
+        let all = [matrix, primaries, transfer];
+        if all.iter().all(|name| name.is_empty()) {
+            return Ok(());
+        }
+        if !range.is_empty() {
+            f.write_str(", ")?;
+        }
+        if all.iter().all(|name| *name == matrix) {
+            return f.write_str(matrix);
+        }
+        let [matrix, primaries, transfer] = all.map(|name| if name.is_empty() { "unknown" } else { name });
+        write!(f, "{matrix}/{primaries}/{transfer}")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::content_policy::ContentPolicy;
+use super::content_report::ContentIssue;
 use super::failover::{FailoverPin, FailoverSpec};
 use super::group::{GroupSpec, Maintenance};
 use super::health::DegradedCauses;
@@ -98,6 +100,12 @@ pub const RESERVED_LABELS: &[&str] = &[
     "codec",
     "profile",
     "level",
+    "tier",
+    "bit_depth",
+    "chroma",
+    "colour",
+    "hdr",
+    "layout",
     "sample_rate",
     "channels",
     "signal",
@@ -252,6 +260,7 @@ pub struct StreamPolicy {
     /// How long bad evidence must hold before it counts.
     pub fall: Duration,
     pub expect: Expect,
+    pub content: ContentPolicy,
     pub flapping: Flapping,
     /// When the stream is meant to be on air. `None`: always.
     pub schedule: Option<Schedule>,
@@ -267,6 +276,7 @@ impl Default for StreamPolicy {
             rise: Duration::from_secs(5),
             fall: Duration::ZERO,
             expect: Expect::default(),
+            content: ContentPolicy::default(),
             flapping: Flapping::default(),
             schedule: None,
             degraded: DegradedAnswer::Pass,
@@ -450,6 +460,7 @@ pub fn enabled_causes(policy: &StreamPolicy) -> DegradedCauses {
         (e.jitter_max.is_some(), C::Jitter),
     ]
     .into_iter()
+    .chain(ContentIssue::ALL.iter().map(|issue| (policy.content.duration(*issue).is_some(), issue.cause())))
     .filter_map(|(on, cause)| on.then_some(cause))
     .collect()
 }

@@ -11,11 +11,13 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
+use super::inspections::Inspections;
 use super::pin::Pinned;
 use super::resolve::Resolver;
 use super::vimeo::Accounts;
 use super::witness::Witness;
 use crate::model::clock::Clock;
+use crate::model::inspector::Inspector;
 use crate::model::spec::TlsSpec;
 
 /// Clock, resolver, TLS settings and the origin of the common ticks.
@@ -26,6 +28,7 @@ pub struct ProbeEnvironment {
     pub pace_origin: Instant,
     /// Vimeo's rate limits, by token.
     pub vimeo: Accounts,
+    pub inspections: Arc<Inspections>,
     /// Who measures what a link can carry holds it: two at once would measure each other.
     pub downloads: Arc<Semaphore>,
     tls: Arc<TlsConfigs>,
@@ -39,9 +42,15 @@ impl ProbeEnvironment {
             clock,
             pace_origin,
             vimeo: Accounts::default(),
+            inspections: Arc::default(),
             downloads: Arc::new(Semaphore::new(1)),
             tls: Arc::default(),
         }
+    }
+
+    /// The same, with somebody who decodes.
+    pub fn with_inspector(self, inspector: Arc<dyn Inspector>) -> Self {
+        Self { inspections: Arc::new(Inspections::new(inspector)), ..self }
     }
 
     /// The client configuration for `spec`. Errors name the file.

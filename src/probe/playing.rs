@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::inspecting::Inspector;
 use super::rtmp::{End, NO_MEDIA, ProbeContext, REPORT_PERIOD};
 use super::tally::StreamTally;
 use super::transport::Transport;
@@ -54,11 +55,18 @@ pub(super) struct Playing<'t> {
     resumed: Option<Instant>,
     transport: Transport,
     session: PlaySession,
+    inspector: Inspector,
     tally: &'t mut StreamTally,
 }
 
 impl<'t> Playing<'t> {
-    pub(super) fn new(now: Instant, transport: Transport, session: PlaySession, tally: &'t mut StreamTally) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        transport: Transport,
+        session: PlaySession,
+        inspector: Inspector,
+        tally: &'t mut StreamTally,
+    ) -> Self {
         Self {
             phase_start: now,
             received_before: tally.transport.received_bytes,
@@ -72,6 +80,7 @@ impl<'t> Playing<'t> {
             resumed: None,
             transport,
             session,
+            inspector,
             tally,
         }
     }
@@ -136,15 +145,16 @@ impl<'t> Playing<'t> {
         }
     }
 
-    /// Waits for the timer, for news from the socket or, with `unsent`, for room in it. Polls by hand, because this happens at every
-    /// tick of every stream.
-    async fn wait(&self, mut timer: Pin<&mut Sleep>, unsent: bool) -> io::Result<()> {
+    /// Waits for the timer, for the end of an inspection, for news from the socket or, with `unsent`, for room in it. Polls by hand,
+    /// because this happens at every tick of every stream.
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>, unsent: bool) -> io::Result<()> {
+        let Self { transport, inspector, .. } = self;
         poll_fn(|cx| {
-            if timer.as_mut().poll(cx).is_ready() {
+            if timer.as_mut().poll(cx).is_ready() || inspector.poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            match self.transport.poll_readable(cx) {
-                Poll::Pending if unsent => self.transport.poll_writable(cx),
+            match transport.poll_readable(cx) {
+                Poll::Pending if unsent => transport.poll_writable(cx),
                 readable => readable,
             }
         })
@@ -204,6 +214,7 @@ impl<'t> Playing<'t> {
             let event = match output {
                 Output::Media(packet) => {
                     self.tally.analyzer.handle_packet(now, &packet);
+                    self.tally.content.handle_packet(now, &packet);
                     continue;
                 }
                 Output::Event(event) => event,
@@ -234,8 +245,7 @@ impl<'t> Playing<'t> {
 
     fn begin_play(&mut self, now: Instant) -> io::Result<()> {
         self.started = Some(now);
-        self.tally.transport.session_start = Some(now);
-        self.tally.analyzer.start_session(now);
+        self.tally.start_session(now);
         // Learn early whether this origin answers pings: only then does a missing pong mean something.
         self.session.send_ping(now);
         self.transport.hold_back()
@@ -284,9 +294,18 @@ impl<'t> Playing<'t> {
         if self.tally.has_listened(now, ctx.listen, &mut self.live) {
             return Err(End::Listened);
         }
-        let urgent = urgent || fault_before != self.tally.fault.as_ref().map(|f| f.cause);
+        let urgent = self.inspect(now) || urgent || fault_before != self.tally.fault.as_ref().map(|f| f.cause);
         self.publish(ctx, now, urgent);
         self.tally.given_up(now, policy.stall_timeout, ctx.spec.timeouts.first_media).map_or(Ok(()), Err)
+    }
+
+    /// Goes on with what the content's inspection needs. `true`: it has shown something.
+    fn inspect(&mut self, now: Instant) -> bool {
+        let content = &mut self.tally.content;
+        let flows = self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled();
+        let news = self.inspector.step(now, content, flows);
+        self.session.keep_bodies(content.wanted_bodies());
+        news
     }
 
     /// Whether an origin that has answered pings before leaves one unanswered while all is silent.

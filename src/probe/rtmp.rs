@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::dial;
 use super::environment::ProbeEnvironment;
+use super::inspecting::Inspector;
 use super::pace::Pace;
 use super::playing::Playing;
 use super::tally::StreamTally;
@@ -115,7 +116,7 @@ pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeEx
             End::Moved(target) => {
                 let now = ctx.env.clock.now();
                 let since = tally.transport.session_start.take();
-                tally.analyzer.end_session(now);
+                tally.end_session(now);
                 redirects =
                     if since.is_some_and(|at| now.saturating_duration_since(at) >= SETTLED) { 0 } else { redirects };
                 if redirects == MAX_REDIRECTS {
@@ -149,7 +150,7 @@ pub(super) fn conclude(ctx: &ProbeContext<'_>, tally: &mut StreamTally, end: End
     let now = ctx.env.clock.now();
     let played = tally.transport.session_start.take().is_some();
     tally.transport.tcp = None;
-    tally.analyzer.end_session(now);
+    tally.end_session(now);
     match end {
         End::Failed(cause, detail) => {
             let counters =
@@ -233,7 +234,8 @@ async fn attempt(
         Ok(session) => session,
         Err(error) => return error.into(),
     };
-    Playing::new(now, transport, session, tally).run(ctx).await
+    let inspector = Inspector::new(Arc::clone(&env.inspections));
+    Playing::new(now, transport, session, inspector, tally).run(ctx).await
 }
 
 /// Whether a connection failed for want of something on our own side. What a router may say as well (no route) is not among it.

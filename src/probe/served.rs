@@ -72,6 +72,7 @@ impl Served {
             fault: self.fault.clone(),
             transport: TransportReport::default(),
             media: self.media.clone(),
+            content: None,
         };
         Some((report, before != after))
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::media::content::ContentWatch;
 use crate::media::{AnalyzerSettings, StreamAnalyzer};
 use crate::model::health::DownCause;
 use crate::model::report::{Connection, Fault, Phase, StreamReport, TransportReport};
@@ -19,6 +20,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct StreamTally {
     pub analyzer: StreamAnalyzer,
+    pub content: ContentWatch,
     pub transport: TransportReport,
     pub fault: Option<Fault>,
     /// Since when we cannot look, for want of something on our own side. Reports keep this time, so that they age to unknown.
@@ -31,6 +33,7 @@ impl StreamTally {
     pub fn new(policy: &StreamPolicy) -> Self {
         Self {
             analyzer: StreamAnalyzer::new(settings(policy)),
+            content: ContentWatch::new(policy.content.clone(), fastrand::f64()),
             transport: TransportReport::default(),
             fault: None,
             blind_since: None,
@@ -41,6 +44,7 @@ impl StreamTally {
     /// Applies new thresholds without losing a count.
     pub fn set_policy(&mut self, policy: &StreamPolicy) {
         self.analyzer.set_settings(settings(policy));
+        self.content.set_policy(&policy.content);
     }
 
     /// Starts an attempt: its phase timings begin empty.
@@ -48,6 +52,19 @@ impl StreamTally {
         self.transport.connect_attempts += 1;
         self.transport.phases = Default::default();
         self.transport.session_start = None;
+    }
+
+    /// Media flows from now on.
+    pub fn start_session(&mut self, now: Instant) {
+        self.transport.session_start = Some(now);
+        self.analyzer.start_session(now);
+        self.content.restart();
+    }
+
+    /// The session is over.
+    pub fn end_session(&mut self, now: Instant) {
+        self.analyzer.end_session(now);
+        self.content.restart();
     }
 
     pub fn record_phase(&mut self, phase: Phase, took: Duration) {
@@ -107,6 +124,7 @@ impl StreamTally {
             fault: self.fault.clone(),
             transport: self.transport.clone(),
             media: self.analyzer.report(now),
+            content: self.content.report(),
         }
     }
 }

@@ -91,6 +91,12 @@ impl Aggregate {
         let _ = self.body.begin(type_id, self.tag.length, self.keep);
     }
 
+    /// Keeps no more than heads from now on.
+    pub(super) fn shorten(&mut self) {
+        self.keep = Keep::Heads;
+        self.body.shorten();
+    }
+
     /// Bytes allocated beyond an ordinary head.
     pub(super) fn excess(&self) -> usize {
         self.body.excess()

@@ -14,6 +14,8 @@ const MAX_COMMAND: usize = 64 * 1024;
 pub enum Keep {
     /// What a [`MediaPacket`] says.
     Heads,
+    /// Audio and video messages up to this many bytes whole, of longer and other ones what [`Keep::Heads`] keeps.
+    Media(u32),
     /// All of messages up to this many bytes; a longer one is an error.
     Whole(u32),
 }
@@ -35,13 +37,14 @@ impl Body {
         (self.type_id, self.length, self.received, self.limit) = (type_id, length, 0, 0);
         self.limit = match type_id {
             kind::AGGREGATE => 0,
-            kind::DATA | kind::DATA_AMF3 if keep == Keep::Heads => MediaPacket::WHOLE,
+            kind::DATA | kind::DATA_AMF3 if !matches!(keep, Keep::Whole(_)) => MediaPacket::WHOLE,
             kind::COMMAND | kind::COMMAND_AMF3 if length as usize > MAX_COMMAND => {
                 return Err(ChunkError::CommandTooLong(length));
             }
             kind::COMMAND | kind::COMMAND_AMF3 => MAX_COMMAND,
             _ => match keep {
-                Keep::Heads => MediaPacket::HEAD,
+                Keep::Media(most) if length <= most && is_media(type_id) => length as usize,
+                Keep::Heads | Keep::Media(_) => MediaPacket::HEAD,
                 Keep::Whole(most) if length > most => return Err(ChunkError::MessageTooLong(length)),
                 Keep::Whole(_) => length as usize,
             },
@@ -98,10 +101,23 @@ impl Body {
         self.head.clear();
     }
 
+    /// Keeps no more of an unfinished media message than its head.
+    pub(super) fn shorten(&mut self) {
+        if self.limit > MediaPacket::WHOLE && is_media(self.type_id) {
+            self.limit = MediaPacket::HEAD;
+            self.head.truncate(MediaPacket::HEAD);
+            self.head.shrink_to_fit();
+        }
+    }
+
     /// Bytes allocated beyond an ordinary head.
     pub(super) fn excess(&self) -> usize {
         self.head.capacity().saturating_sub(MediaPacket::HEAD)
     }
+}
+
+fn is_media(type_id: u8) -> bool {
+    matches!(type_id, kind::AUDIO | kind::VIDEO)
 }
 
 #[cfg(test)]
@@ -150,6 +166,34 @@ mod tests {
             assert_eq!(kept(type_id, start, 40, 40), 40, "{name}: shorter than a head");
         }
         assert_eq!(kept(18, b"\x02", 20_000, 999), MediaPacket::WHOLE);
+    }
+
+    #[test]
+    fn media_is_kept_whole_up_to_a_limit_when_it_is_asked_for() {
+        let kept = |type_id, length: usize, stop: bool| {
+            let (mut body, mut out) = (Body::default(), Vec::new());
+            body.begin(type_id, length as u32, Keep::Media(40_000)).unwrap();
+            let bytes = vec![0x27; length];
+            let (first, rest) = bytes.split_at(length / 2);
+            body.feed(first);
+            if stop {
+                body.shorten();
+                assert_eq!(body.excess(), 0, "nothing is held for what is not wanted any more");
+            }
+            body.feed(rest);
+            body.finish(&mut out);
+            out.len()
+        };
+        assert_eq!(kept(kind::VIDEO, 40_000, false), 40_000);
+        assert_eq!(kept(kind::AUDIO, 300, false), 300);
+        assert_eq!(
+            kept(kind::VIDEO, 40_001, false),
+            MediaPacket::HEAD,
+            "longer than asked for: no error, but its head"
+        );
+        assert_eq!(kept(kind::VIDEO, 40_000, true), MediaPacket::HEAD, "not wanted any more half-way");
+        assert_eq!(kept(kind::DATA, 20_000, false), MediaPacket::WHOLE);
+        assert_eq!(kept(kind::USER_CONTROL, 300, false), MediaPacket::HEAD);
     }
 
     #[test]

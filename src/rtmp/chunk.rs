@@ -114,9 +114,12 @@ impl ChunkReader {
         }
     }
 
-    /// Keeps as much as this of messages that begin from now on.
+    /// Keeps as much as this of messages that begin from now on; with [`Keep::Heads`], no more of those under way.
     pub fn set_keep(&mut self, keep: Keep) {
         self.keep = keep;
+        if keep == Keep::Heads {
+            self.streams.iter_mut().for_each(ChunkStream::shorten);
+        }
     }
 
     /// The kept part of the newest message's body.
@@ -290,7 +293,10 @@ impl ChunkReader {
                 return self.finish_message(tag);
             }
         }
-        let most = if let Keep::Whole(most) = self.keep { most as usize + MAX_KEPT } else { MAX_KEPT };
+        let most = match self.keep {
+            Keep::Heads => MAX_KEPT,
+            Keep::Media(most) | Keep::Whole(most) => most as usize + MAX_KEPT,
+        };
         if stream.excess() > 0 && self.streams.iter().map(ChunkStream::excess).sum::<usize>() > most {
             return Err(ChunkError::TooMuchUnfinished);
         }
@@ -329,6 +335,13 @@ impl ChunkReader {
 }
 
 impl ChunkStream {
+    fn shorten(&mut self) {
+        self.body.shorten();
+        if let Some(aggregate) = &mut self.aggregate {
+            aggregate.shorten();
+        }
+    }
+
     fn excess(&self) -> usize {
         self.body.excess() + self.aggregate.as_ref().map_or(0, |aggregate| aggregate.excess())
     }

@@ -173,6 +173,11 @@ impl PlaySession {
         }
     }
 
+    /// Gives audio and video messages of up to this many bytes whole from the next one on, for as long as it is set; else heads.
+    pub fn keep_bodies(&mut self, most: Option<u32>) {
+        self.reader.set_keep(most.map_or(Keep::Heads, Keep::Media));
+    }
+
     /// The phase under way.
     pub fn phase(&self) -> Phase {
         match self.stage {

@@ -1,4 +1,4 @@
-//! Layer 4: pure views of a snapshot: metrics, health answers, HTTP API, a small page.
+//! Layer 4: pure views of a snapshot: metrics, health answers, HTTP API, a page.
 //!
 //! ```text
 //! listener (accept, TLS, bounds) -> router (routes, access, counting) -> health | metrics | api | page
@@ -13,6 +13,7 @@ mod access;
 mod activity;
 pub mod agent;
 mod api;
+mod compression;
 pub mod controllers;
 mod documents;
 mod health;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::ActStatus;
 use crate::control::ControlHandle;
 use crate::model::server::ServerSpec;
+use crate::probe::Inspections;
 use crate::store::StoreReader;
 
 use controllers::Controllers;
@@ -57,6 +59,7 @@ pub struct Views {
     /// Tokens, limits, TLS and modules are followed as they change; addresses are not looked at here.
     pub server: watch::Receiver<Arc<ServerSpec>>,
     pub self_metrics: Arc<SelfMetrics>,
+    pub inspections: Arc<Inspections>,
     /// What load balancers say of themselves.
     pub controllers: Arc<Controllers>,
     /// What has become of decisions.

@@ -122,7 +122,7 @@ impl Fold {
             let Some(entry) = self.entries.remove(&name) else { continue };
             self.due.set(now, &name, None);
             outcome.note(wall, Subject::stream(&name), EventKind::Removed, "no longer configured");
-            self.departed.keep(now, name, entry.evaluator, entry.view);
+            self.departed.keep(now, name, entry.evaluator, without_content(entry.view));
         }
         self.listed_by.clear();
         for spec in desired.streams.iter() {
@@ -352,6 +352,14 @@ impl Known for Judged<'_> {
     fn streams(&self) -> impl Iterator<Item = &StreamView> {
         self.streams.values().map(|entry| &*entry.view)
     }
+}
+
+/// Its picture goes with a stream; only its answer is kept.
+fn without_content(mut view: Arc<StreamView>) -> Arc<StreamView> {
+    if let Some(report) = &mut Arc::make_mut(&mut view).report {
+        Arc::make_mut(report).content = None;
+    }
+    view
 }
 
 fn describe_parameters(report: &StreamReport) -> String {

@@ -15,11 +15,14 @@ use arc_swap::ArcSwap;
 use rtmp_hmonitor::control::handle::Command;
 use rtmp_hmonitor::control::{ControlHandle, ControlStatus};
 use rtmp_hmonitor::model::clock::Clock;
+use rtmp_hmonitor::model::content_report::{
+    ContentIssue, ContentReport, Finding, PictureFacts, SoundFacts, ThumbnailBudget,
+};
 use rtmp_hmonitor::model::event::{Event, EventKind, Subject};
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::report::{
-    AudioFormat, AudioReport, Connection, MediaReport, MediumReport, Phase, StreamReport, TcpFigures, TransportReport,
-    VideoFormat, VideoReport,
+    AudioFormat, AudioReport, Colour, Connection, MediaReport, MediumReport, Phase, StreamReport, TcpFigures,
+    TransportReport, VideoFormat, VideoReport,
 };
 use rtmp_hmonitor::model::server::{ReadAccess, Role, Secret, ServerLimits, ServerSpec, Token};
 use rtmp_hmonitor::model::snapshot::{AnswerBasis, HealthAnswer, Snapshot, StreamView, Verdict, VerdictTotals};
@@ -124,6 +127,14 @@ pub fn report(now: Instant) -> StreamReport {
                     width: Some(1280),
                     height: Some(720),
                     frame_rate: Some(25.0),
+                    bit_depth: Some(8),
+                    chroma: "4:2:0".into(),
+                    colour: Colour {
+                        primaries: "bt709".into(),
+                        transfer: "bt709".into(),
+                        matrix: "bt709".into(),
+                        range: "tv".into(),
+                    },
                     ..Default::default()
                 }),
             },
@@ -134,7 +145,7 @@ pub fn report(now: Instant) -> StreamReport {
                     profile: "lc".into(),
                     sample_rate: Some(48_000),
                     channels: Some(2),
-                    ..Default::default()
+                    layout: "stereo".into(),
                 }),
             },
             jitter: Some(Duration::from_micros(1500)),
@@ -142,7 +153,35 @@ pub fn report(now: Instant) -> StreamReport {
             av_skew: Some(0.011),
             ..Default::default()
         },
+        content: None,
     }
+}
+
+/// What inspections have shown of a well-lit stream with sound.
+pub fn content(now: Instant) -> ContentReport {
+    let jpeg = [&[0xff, 0xd8, 0xff, 0xe0][..], b"a small picture"].concat();
+    ContentReport {
+        inspections: 12,
+        decode_errors: 3,
+        picture: Some(PictureFacts {
+            at: now,
+            width: 1280,
+            height: 720,
+            luma_mean: 0.375,
+            luma_deviation: 0.25,
+            change: Some(0.0078125),
+            difference: Some(0.5),
+        }),
+        sound: Some(SoundFacts { at: now, channels: 2, loudness_dbfs: -23.5, peak_dbfs: -3.0, digital_silence: false }),
+        findings: [Some(Finding { at: now, since: None }); ContentIssue::ALL.len()],
+        thumbnail: ThumbnailBudget::new(1024).hold(now, jpeg),
+    }
+}
+
+/// A stream that plays and is inspected.
+pub fn inspected(name: &str, now: Instant) -> StreamView {
+    let report = StreamReport { content: Some(content(now)), ..report(now) };
+    StreamView { report: Some(Arc::new(report)), ..stream(name, Health::Up) }
 }
 
 /// A complete picture taken at `taken_at`.
@@ -222,6 +261,7 @@ impl Bench {
             store: StoreReader::new(clock.clone(), Arc::clone(&events), decisions, Arc::clone(&current)),
             control,
             server: spec,
+            inspections: Arc::default(),
             self_metrics: Arc::new(SelfMetrics::new("0.0.0-test", "abc").unwrap()),
             controllers: Arc::default(),
             actions: Arc::default(),

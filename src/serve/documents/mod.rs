@@ -2,11 +2,13 @@
 //! what is not known is `null`; URLs are redacted; times are RFC 3339 in UTC, to the millisecond.
 
 mod actions;
+mod content;
 mod controllers;
 mod events;
 mod facts;
 mod figure;
 mod groups;
+mod history;
 mod paths;
 mod streams;
 mod targets;
@@ -28,6 +30,7 @@ pub use actions::{ActionDocument, GhostDocument};
 pub use controllers::ControllerDocument;
 pub use events::EventDocument;
 pub use groups::{FailoverDocument, GroupDocument, MaintenanceDocument, PinDocument, health as group_health};
+pub use history::HistoryDocument;
 pub use paths::PathDocument;
 pub use streams::{SilenceDocument, StreamDocument, StreamSummary};
 pub use targets::{TargetDocument, TargetSummary};
@@ -36,6 +39,12 @@ pub use targets::{TargetDocument, TargetSummary};
 pub fn rfc3339(at: SystemTime) -> String {
     let millis = at.duration_since(SystemTime::UNIX_EPOCH).map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
     jiff::Timestamp::from_millisecond(millis.unwrap_or(0)).map(|t| format!("{t:.3}")).unwrap_or_default()
+}
+
+/// A date as HTTP headers have it (RFC 9110, 5.6.7).
+pub fn http_date(at: SystemTime) -> String {
+    let at = jiff::Timestamp::try_from(at).unwrap_or_default();
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap_or_default()
 }
 
 type Counts = BTreeMap<&'static str, u64>;

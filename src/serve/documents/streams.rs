@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::report::{Connection, MediumReport, Phase, StreamReport, TimestampAnomaly};
+use crate::model::report::{Colour, Connection, MediumReport, Phase, StreamReport, TimestampAnomaly};
 use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView};
 use crate::model::target_report::ServerStream;
 use crate::model::{DownCause, Health};
 use crate::serve::judged::Judged;
 use crate::serve::moment::Moment;
 
+use super::content::ContentDocument;
 use super::{Counts, FaultDocument, JudgementDocument, counts, rfc3339, secs};
 
 /// A stream in a few words and numbers.
@@ -31,13 +32,9 @@ impl<'s> StreamSummary<'s> {
         let judged = Judged::from(view);
         let known = judged.health(snapshot, moment) != Health::Unknown;
         let fresh = view.report.as_ref().filter(|_| known).map(|r| &r.media);
-        let rates = fresh.map(|m| (m.video.medium.bytes_per_second, m.audio.medium.bytes_per_second));
         Self {
             judgement: JudgementDocument::new(&judged, snapshot, moment),
-            bitrate_bps: rates.and_then(|rates| match rates {
-                (None, None) => None,
-                (video, audio) => Some((video.unwrap_or(0.0) + audio.unwrap_or(0.0)) * 8.0),
-            }),
+            bitrate_bps: fresh.and_then(|m| m.bytes_per_second()).map(|b| b * 8.0),
             frames_per_second: fresh.and_then(|m| m.video.frames_per_second),
             silence: view.silence.as_deref().map(SilenceDocument::new),
         }
@@ -74,6 +71,8 @@ pub struct StreamDocument<'s> {
     pub connection: Option<ConnectionDocument>,
     pub fault: Option<FaultDocument<'s>>,
     pub media: Option<MediaDocument<'s>>,
+    /// Where the content is inspected.
+    pub content: Option<ContentDocument>,
     /// What its media server's statistics say of it, when they are watched and fresh.
     pub server: Option<ServerDocument<'s>>,
 }
@@ -89,6 +88,7 @@ impl<'s> StreamDocument<'s> {
             connection: report.map(|r| ConnectionDocument::new(r, moment)),
             fault: report.and_then(|r| r.fault.as_ref()).map(|f| FaultDocument::new(f, moment)),
             media: report.map(|r| MediaDocument::new(r, moment)),
+            content: report.and_then(|r| r.content.as_ref()).map(|c| ContentDocument::new(c, moment)),
             server: view.server.as_deref().filter(|_| moment.is_fresh(snapshot)).map(ServerDocument::new),
         }
     }
@@ -183,6 +183,11 @@ impl<'s> MediaDocument<'s> {
                 codec: vf.map(|f| &*f.codec),
                 profile: vf.map(|f| &*f.profile),
                 level: vf.map(|f| &*f.level),
+                tier: vf.map(|f| &*f.tier),
+                bit_depth: vf.and_then(|f| f.bit_depth),
+                chroma: vf.map(|f| &*f.chroma),
+                colour: vf.map(|f| ColourDocument::new(&f.colour)),
+                hdr: vf.and_then(|f| f.hdr()),
                 width_pixels: vf.and_then(|f| f.width),
                 height_pixels: vf.and_then(|f| f.height),
                 frames_per_second: v.frames_per_second,
@@ -197,6 +202,7 @@ impl<'s> MediaDocument<'s> {
                 profile: af.map(|f| &*f.profile),
                 sample_rate_hz: af.and_then(|f| f.sample_rate),
                 channels: af.and_then(|f| f.channels),
+                layout: af.map(|f| &*f.layout),
             },
         }
     }
@@ -215,6 +221,8 @@ pub struct MediumDocument {
     pub last_frame: Option<String>,
     /// By kind; kinds without one are left out.
     pub timestamp_anomalies: Counts,
+    /// Seen in this session; of those beyond the first only the bytes are counted.
+    pub tracks: u32,
 }
 
 impl MediumDocument {
@@ -227,6 +235,7 @@ impl MediumDocument {
             frame_gap_max_seconds: secs(m.frame_gap_max),
             last_frame: m.last_frame.map(|at| rfc3339(moment.wall_of(at))),
             timestamp_anomalies: counts(TimestampAnomaly::ALL.iter().map(|a| a.as_str()), &m.anomalies),
+            tracks: m.tracks,
         }
     }
 }
@@ -239,6 +248,15 @@ pub struct VideoDocument<'s> {
     pub codec: Option<&'s str>,
     pub profile: Option<&'s str>,
     pub level: Option<&'s str>,
+    /// `main` or `high`; empty for codecs without tiers.
+    pub tier: Option<&'s str>,
+    /// Bits per sample of luma.
+    pub bit_depth: Option<u32>,
+    /// E.g. `4:2:0`; empty when not known.
+    pub chroma: Option<&'s str>,
+    pub colour: Option<ColourDocument<'s>>,
+    /// `pq` or `hlg`; `null` for standard dynamic range and when not known.
+    pub hdr: Option<&'static str>,
     pub width_pixels: Option<u32>,
     pub height_pixels: Option<u32>,
     pub frames_per_second: Option<f64>,
@@ -257,6 +275,25 @@ pub struct AudioDocument<'s> {
     pub profile: Option<&'s str>,
     pub sample_rate_hz: Option<u32>,
     pub channels: Option<u32>,
+    /// By FFmpeg's name, e.g. `stereo`; empty when not known.
+    pub layout: Option<&'s str>,
+}
+
+/// What the numbers of a picture stand for, by FFmpeg's names; empty when not said.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Colour")]
+pub struct ColourDocument<'s> {
+    pub primaries: &'s str,
+    pub transfer: &'s str,
+    pub matrix: &'s str,
+    /// `tv` (limited) or `pc` (full).
+    pub range: &'s str,
+}
+
+impl<'s> ColourDocument<'s> {
+    fn new(colour: &'s Colour) -> Self {
+        Self { primaries: &colour.primaries, transfer: &colour.transfer, matrix: &colour.matrix, range: &colour.range }
+    }
 }
 
 /// A stream as its media server sees it.

@@ -62,6 +62,10 @@ pub struct Extras {
     pub disconnects: Positions,
     /// By [`Phase::ALL`].
     pub phases: Positions,
+    /// By [`ContentFigure`].
+    pub content: Positions,
+    /// Of media with more than one, by [`MediaKind`](crate::model::MediaKind).
+    pub tracks: Positions,
     /// Video in the low positions, audio above: three each.
     pub anomalies: Positions,
     pub parse_errors: Positions,
@@ -69,6 +73,15 @@ pub struct Extras {
     pub declared: Positions,
     /// Round trip, retransmits, segments out of order.
     pub tcp: Positions,
+}
+
+/// Figures of the content.
+#[derive(Debug, Clone, Copy)]
+pub enum ContentFigure {
+    DecodeErrors,
+    Frozen,
+    Luma,
+    Loudness,
 }
 
 /// A cause's place in the sets of issues: down causes first, as declared.
@@ -110,9 +123,14 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     let first = now.granted(&mut left);
     let second = Positions(always.0 & !first.0).granted(&mut left);
     let third = Positions(seen.0 & !first.0 & !second.0).granted(&mut left);
+    let content = match report.and_then(|report| report.content.as_ref()) {
+        Some(_) => Positions::of(0..=ContentFigure::Loudness as usize).granted(&mut left),
+        None => Positions::default(),
+    };
     let mut extras = Extras {
         issues: Positions(first.0 | second.0 | third.0),
         issues_now: now,
+        content,
         changes: Positions::nonzero(&view.totals.changes).granted(&mut left),
         ..Extras::default()
     };
@@ -130,6 +148,8 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     extras.phases = Positions::of(phases).granted(&mut left);
     extras.anomalies = Positions::nonzero(&anomalies).granted(&mut left);
     extras.parse_errors = Positions::nonzero(&report.media.parse_errors).granted(&mut left);
+    let tracks = [video.medium.tracks, audio.medium.tracks].map(|tracks| u64::from(tracks > 1));
+    extras.tracks = Positions::nonzero(&tracks).granted(&mut left);
     let declared = declared.iter().enumerate().filter(|(_, there)| **there).map(|(i, _)| i);
     extras.declared = Positions::of(declared).granted(&mut left);
     if let Some(tcp) = &report.transport.tcp {

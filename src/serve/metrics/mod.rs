@@ -58,6 +58,11 @@ pub fn exposition(views: &Views, snapshot: &Snapshot) -> Result<String, promethe
             restarts.series("", &["rtmp", reason], count);
         }
     }
+    if let Some(mut inspections) = Family::named("hmonitor_inspections_total").map(|f| FamilyWriter::new(f, &mut out)) {
+        for (outcome, count) in views.inspections.outcomes().filter(|(_, count)| *count > 0) {
+            inspections.series("", &[outcome.as_str()], count);
+        }
+    }
     decisions::render_controllers(&views.controllers.heard(moment.now), &mut out);
     let replaced = Family::named("hmonitor_libav_worker_restarts_total");
     if let Some(mut replaced) = replaced.map(|family| FamilyWriter::new(family, &mut out)) {

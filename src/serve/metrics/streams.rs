@@ -1,12 +1,13 @@
 //! The per-stream families, written as text straight from a snapshot.
 
+use crate::model::content_report::{ContentIssue, ContentReport};
 use crate::model::report::{MediaReport, MediumReport, ParseErrorKind, Phase, StreamReport, TimestampAnomaly};
 use crate::model::snapshot::{ServerView, Snapshot, StreamView};
 use crate::model::{DownCause, Health, MediaKind};
 use crate::serve::judged::Judged;
 use crate::serve::moment::Moment;
 
-use super::budget::{self, Extras};
+use super::budget::{self, ContentFigure, Extras};
 use super::catalogue::Scope;
 use super::exposition::{Value, base_labels};
 use super::moments::{unix_seconds, wall_seconds};
@@ -48,6 +49,11 @@ impl<'s> StreamRow<'s> {
 
     fn media(&self) -> Option<&'s MediaReport> {
         self.report.map(|r| &r.media)
+    }
+
+    /// While it is fresh, and there is room for the figure.
+    fn content_now(&self, figure: ContentFigure) -> Option<&'s ContentReport> {
+        self.fresh?.content.as_ref().filter(|_| self.extras.content.contains(figure as usize))
     }
 
     fn fresh_media(&self) -> Option<&'s MediaReport> {
@@ -93,6 +99,7 @@ pub fn render(snapshot: &Snapshot, moment: &Moment, out: &mut String) {
     connection(&mut page, moment);
     media(&mut page, moment);
     picture_and_sound(&mut page);
+    content(&mut page, moment);
     server_side(&mut page);
 }
 
@@ -220,13 +227,15 @@ fn picture_and_sound(page: &mut Page) {
     page.single("hmonitor_stream_video_height_pixels", |r| r.media()?.video.format.as_ref()?.height);
     page.family("hmonitor_stream_video_info", |r, w| {
         if let Some(f) = r.media().and_then(|m| m.video.format.as_ref()) {
-            w.series(&r.labels, &[&f.codec, &f.profile, &f.level], true);
+            let (depth, colour) = (f.bit_depth.map(|b| b.to_string()).unwrap_or_default(), f.colour.to_string());
+            let hdr = f.hdr().unwrap_or_default();
+            w.series(&r.labels, &[&f.codec, &f.profile, &f.level, &f.tier, &depth, &f.chroma, &colour, hdr], true);
         }
     });
     page.family("hmonitor_stream_audio_info", |r, w| {
         if let Some(f) = r.media().and_then(|m| m.audio.format.as_ref()) {
             let text = |n: Option<u32>| n.map(|n| n.to_string()).unwrap_or_default();
-            w.series(&r.labels, &[&f.codec, &text(f.sample_rate), &text(f.channels)], true);
+            w.series(&r.labels, &[&f.codec, &text(f.sample_rate), &text(f.channels), &f.layout], true);
         }
     });
     page.single("hmonitor_stream_parameter_changes_total", |r| r.media().map(|m| m.parameter_changes));
@@ -237,6 +246,28 @@ fn picture_and_sound(page: &mut Page) {
                 w.series(&r.labels, &[kind.as_str()], count);
             }
         }
+    });
+}
+
+/// At most one series of each; those that have room.
+fn content(page: &mut Page, moment: &Moment) {
+    let recent = |r: &StreamRow<'_>, at| moment.age_of(at) <= r.view.spec.policy.content.stands_for();
+    per_medium(page, "hmonitor_stream_tracks", |r, kind| {
+        Some(medium(r.media()?, kind).tracks).filter(|_| r.extras.tracks.contains(kind as usize))
+    });
+    page.single("hmonitor_stream_luma_mean_ratio", |r| {
+        r.content_now(ContentFigure::Luma)?.picture.filter(|p| recent(r, p.at)).map(|p| f64::from(p.luma_mean))
+    });
+    page.single("hmonitor_stream_frozen_seconds", |r| {
+        let finding = r.content_now(ContentFigure::Frozen)?.finding(ContentIssue::Frozen)?;
+        recent(r, finding.at).then(|| finding.lasted().as_secs_f64())
+    });
+    page.single("hmonitor_stream_audio_loudness_dbfs", |r| {
+        r.content_now(ContentFigure::Loudness)?.sound.filter(|s| recent(r, s.at)).map(|s| f64::from(s.loudness_dbfs))
+    });
+    page.single("hmonitor_stream_decode_errors_total", |r| {
+        let granted = r.extras.content.contains(ContentFigure::DecodeErrors as usize);
+        r.report?.content.as_ref().filter(|_| granted).map(|c| c.decode_errors)
     });
 }
 

@@ -1,0 +1,148 @@
+//! From one inspection to the next: what the picture and the sound have shown, and since when.
+
+use std::time::Instant;
+
+use crate::model::content::{InspectFailure, Inspection, Picture, Sound};
+use crate::model::content_policy::ContentPolicy;
+use crate::model::content_report::{ContentIssue, Finding, PictureFacts, SoundFacts};
+
+type Signature = [u8; Picture::SIGNATURE];
+
+/// What has been seen in this session.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Course {
+    pub picture: Option<PictureFacts>,
+    pub sound: Option<SoundFacts>,
+    pub findings: [Option<Finding>; ContentIssue::ALL.len()],
+    /// The newest picture's.
+    signature: Option<Box<Signature>>,
+    still: Option<Still>,
+}
+
+/// A picture that did not change while it was sampled, against which the next ones are held: a slow change adds up.
+#[derive(Debug, Clone)]
+struct Still {
+    at: Instant,
+    signature: Box<Signature>,
+}
+
+impl Course {
+    /// Takes what a sample of the moment `at` has shown.
+    pub fn inspected(&mut self, at: Instant, inspection: &Inspection, policy: &ContentPolicy) {
+        if let Some(limits) = policy.undecodable {
+            let picture = inspection.picture.as_ref().map(|picture| (picture.frames, picture.errors));
+            let sound = inspection.sound.as_ref().map(|sound| (sound.frames, sound.errors));
+            let media = [picture, sound];
+            if media.iter().any(Option::is_some) {
+                let broken = media.into_iter().flatten().any(|(frames, errors)| {
+                    frames == 0
+                        || f64::from(errors) > f64::from(limits.errors) * (f64::from(frames) + f64::from(errors))
+                });
+                self.find(ContentIssue::Undecodable, at, broken);
+            }
+        }
+        if let Some(picture) = inspection.picture.as_ref().filter(|picture| picture.frames > 0) {
+            self.seen(at, picture, policy);
+        }
+        if let Some(sound) = inspection.sound.as_ref().filter(|sound| sound.frames > 0) {
+            self.heard(at, sound, policy);
+        }
+    }
+
+    /// An inspection came to nothing. Only what the stream itself is to blame for counts.
+    pub fn failed(&mut self, at: Instant, failure: InspectFailure, policy: &ContentPolicy) {
+        if failure == InspectFailure::UndecodableConfiguration && policy.undecodable.is_some() {
+            self.find(ContentIssue::Undecodable, at, true);
+        }
+    }
+
+    fn seen(&mut self, at: Instant, picture: &Picture, policy: &ContentPolicy) {
+        let difference = self.signature.as_deref().map(|before| most_different(before, &picture.signature));
+        let black =
+            policy.black.map(|limits| picture.luma_mean <= limits.luma && picture.luma_deviation <= limits.deviation);
+        if let Some(black) = black {
+            self.find(ContentIssue::Black, at, black);
+        }
+        if let Some(limits) = policy.frozen {
+            if black == Some(true) {
+                // A black picture stands still, too: it is told once.
+                self.still = None;
+                self.find(ContentIssue::Frozen, at, false);
+            } else if let Some(change) = picture.change {
+                let quiet = change <= limits.change;
+                let same = |still: &Still| most_different(&still.signature, &picture.signature) <= limits.difference;
+                let since = self.still.as_ref().filter(|still| quiet && same(still)).map(|still| still.at);
+                if since.is_none() {
+                    self.still = quiet.then(|| Still { at, signature: Box::new(picture.signature) });
+                }
+                self.set(ContentIssue::Frozen, Finding { at, since });
+            }
+        }
+        self.signature = Some(Box::new(picture.signature));
+        self.picture = Some(PictureFacts {
+            at,
+            width: picture.width,
+            height: picture.height,
+            luma_mean: picture.luma_mean,
+            luma_deviation: picture.luma_deviation,
+            change: picture.change,
+            difference,
+        });
+    }
+
+    fn heard(&mut self, at: Instant, sound: &Sound, policy: &ContentPolicy) {
+        if let Some(limits) = policy.silent {
+            let silent = sound.digital_silence || sound.loudness_dbfs <= limits.loudness_dbfs;
+            self.find(ContentIssue::Silent, at, silent);
+        }
+        self.sound = Some(SoundFacts {
+            at,
+            channels: sound.channels,
+            loudness_dbfs: sound.loudness_dbfs,
+            peak_dbfs: sound.peak_dbfs,
+            digital_silence: sound.digital_silence,
+        });
+    }
+
+    /// A sample shows an issue, or does not. The first that does begins it.
+    fn find(&mut self, issue: ContentIssue, at: Instant, found: bool) {
+        let before = self.findings.get(issue as usize).copied().flatten().and_then(|finding| finding.since);
+        self.set(issue, Finding { at, since: found.then(|| before.unwrap_or(at)) });
+    }
+
+    fn set(&mut self, issue: ContentIssue, finding: Finding) {
+        if let Some(place) = self.findings.get_mut(issue as usize) {
+            *place = Some(finding);
+        }
+    }
+
+    /// Forgets the findings of checks that are off.
+    pub fn keep_enabled(&mut self, policy: &ContentPolicy) {
+        for issue in ContentIssue::ALL.iter().copied().filter(|issue| policy.duration(*issue).is_none()) {
+            if let Some(place) = self.findings.get_mut(issue as usize) {
+                *place = None;
+            }
+        }
+        if policy.frozen.is_none() {
+            self.still = None;
+        }
+    }
+
+    /// When another look would make a cause of what has been seen, if it is still so then.
+    pub fn confirmed_at(&self, policy: &ContentPolicy) -> Option<Instant> {
+        let due = |issue: ContentIssue, since: Option<Instant>| {
+            let finding = self.findings.get(issue as usize).copied().flatten()?;
+            let due = since.or(finding.since)? + policy.duration(issue)?;
+            (finding.at < due).then_some(due)
+        };
+        let still = self.still.as_ref().map(|still| still.at);
+        let with = |issue: ContentIssue| due(issue, still.filter(|_| issue == ContentIssue::Frozen));
+        ContentIssue::ALL.iter().filter_map(|issue| with(*issue)).min()
+    }
+}
+
+/// The greatest difference between boxes at the same place, 0 to 1.
+fn most_different(one: &Signature, other: &Signature) -> f32 {
+    let most = one.iter().zip(other).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or_default();
+    f32::from(most) / 255.0
+}

@@ -1,0 +1,190 @@
+//! Watches what a stream shows and sounds like, by samples that somebody else decodes.
+//!
+//! Between samples only the codecs' configuration is kept, and the sizes of coded pictures are looked at. A sample is taken every
+//! [`ContentPolicy::interval`]; earlier when sizes collapse, and when another look would confirm what the one before has shown. It is the
+//! next keyframe with a few frames after it, and a second of sound.
+
+mod course;
+mod sampler;
+mod sizes;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::MediaPacket;
+use crate::model::content::{InspectFailure, Inspection, Sample};
+use crate::model::content_policy::ContentPolicy;
+use crate::model::content_report::{ContentReport, Thumbnail};
+
+use course::Course;
+use sampler::Sampler;
+use sizes::Sizes;
+
+/// Least time from one sample to the next.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// The first sample is taken within this of live media, at the stream's own phase.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// When those who decode were busy, the next sample is taken about this much later.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
+
+/// One stream's content. Counters and the thumbnail survive sessions; everything else starts anew with each.
+#[derive(Debug, Clone)]
+pub struct ContentWatch {
+    policy: ContentPolicy,
+    phase: f64,
+    sampler: Sampler,
+    sizes: Sizes,
+    course: Course,
+    /// When the next sample is wanted; `None` until media is live.
+    due: Option<Instant>,
+    /// Something asks for another sample, taken later than the one under way.
+    again: bool,
+    /// When the sample was taken that is being inspected.
+    inspecting: Option<Instant>,
+    inspections: u64,
+    decode_errors: u64,
+    thumbnail: Option<Arc<Thumbnail>>,
+}
+
+/// What [`ContentWatch::poll`] says.
+#[derive(Debug, PartialEq)]
+pub enum Wanted {
+    Nothing,
+    /// To be inspected; [`ContentWatch::handle_result`] wants to know the outcome.
+    Inspection(Sample),
+    /// A sample was wanted, but nothing came that could be decoded.
+    NoSample,
+}
+
+impl ContentWatch {
+    /// `phase`, from 0 to 1, spreads the samples of many streams over time.
+    pub fn new(policy: ContentPolicy, phase: f64) -> Self {
+        Self {
+            policy,
+            phase: phase.clamp(0.0, 1.0),
+            sampler: Sampler::default(),
+            sizes: Sizes::default(),
+            course: Course::default(),
+            due: None,
+            again: false,
+            inspecting: None,
+            inspections: 0,
+            decode_errors: 0,
+            thumbnail: None,
+        }
+    }
+
+    /// Takes another policy at run time. Limits apply from the next sample on.
+    pub fn set_policy(&mut self, policy: &ContentPolicy) {
+        if self.policy == *policy {
+            return;
+        }
+        self.policy = policy.clone();
+        self.course.keep_enabled(policy);
+        if !policy.thumbnail {
+            self.thumbnail = None;
+        }
+        if !policy.is_on() {
+            self.sampler.stop();
+            (self.course, self.sizes) = (Course::default(), Sizes::default());
+        }
+        (self.due, self.again) = (None, false);
+    }
+
+    pub fn policy(&self) -> &ContentPolicy {
+        &self.policy
+    }
+
+    /// A session begins, or has ended.
+    pub fn restart(&mut self) {
+        (self.sampler, self.sizes, self.course) = Default::default();
+        (self.due, self.again, self.inspecting) = (None, false, None);
+    }
+
+    /// How long bodies may be that the next messages should bring whole; `None`: heads will do.
+    pub fn wanted_bodies(&self) -> Option<u32> {
+        self.sampler.is_collecting().then_some(sampler::MAX_BODY)
+    }
+
+    /// Takes a media message.
+    pub fn handle_packet(&mut self, now: Instant, packet: &MediaPacket<'_>) {
+        let Some(frame) = self.sampler.handle_packet(now, packet) else { return };
+        if self.policy.is_on() && !frame.key && self.sizes.inter_frame(frame.timestamp, frame.bytes) {
+            self.look_now(now);
+        }
+    }
+
+    /// Something has happened that a sample from now on would show.
+    fn look_now(&mut self, now: Instant) {
+        if self.inspecting.is_some() || self.sampler.has_begun() {
+            self.again = true;
+        } else {
+            self.due = self.due.map(|due| due.min(now));
+        }
+    }
+
+    /// What is to be done now. `flows`: live media arrives.
+    pub fn poll(&mut self, now: Instant, flows: bool) -> Wanted {
+        if let Some(complete) = self.sampler.poll(now) {
+            let Some((taken, sample)) = complete else {
+                self.plan(now);
+                return Wanted::NoSample;
+            };
+            self.inspecting = Some(taken);
+            return Wanted::Inspection(sample);
+        }
+        if flows && self.policy.is_on() && self.inspecting.is_none() && !self.sampler.is_collecting() {
+            let first = || now + self.policy.interval.min(FIRST_WITHIN).mul_f64(self.phase);
+            if now >= *self.due.get_or_insert_with(first) {
+                self.sampler.begin(now);
+            }
+        }
+        Wanted::Nothing
+    }
+
+    /// The outcome of the inspection that [`ContentWatch::poll`] has asked for.
+    pub fn handle_result(&mut self, now: Instant, result: Result<&Inspection, InspectFailure>) {
+        let Some(taken) = self.inspecting.take() else { return };
+        match result {
+            Ok(inspection) => {
+                self.inspections += 1;
+                let errors =
+                    [inspection.picture.as_ref().map(|p| p.errors), inspection.sound.as_ref().map(|s| s.errors)];
+                self.decode_errors += errors.into_iter().flatten().map(u64::from).sum::<u64>();
+                self.course.inspected(taken, inspection, &self.policy);
+            }
+            Err(failure) => self.course.failed(taken, failure, &self.policy),
+        }
+        self.plan(now);
+        if result.is_err_and(|failure| failure == InspectFailure::Busy) {
+            let pause = BUSY_PAUSE.mul_f64(0.5 + self.phase);
+            self.due = self.due.map(|due| due.min(now + pause));
+        }
+    }
+
+    /// Shows this picture from now on, or none.
+    pub fn set_thumbnail(&mut self, thumbnail: Option<Arc<Thumbnail>>) {
+        self.thumbnail = thumbnail.filter(|_| self.policy.thumbnail);
+    }
+
+    /// Decides when to look next: at the stream's own phase, unless there is a reason to look earlier.
+    fn plan(&mut self, now: Instant) {
+        let interval = self.policy.interval;
+        let regular = self.due.map(|due| due + interval).filter(|due| *due > now).unwrap_or(now + interval);
+        let earlier = if std::mem::take(&mut self.again) { Some(now) } else { self.course.confirmed_at(&self.policy) };
+        let earlier = earlier.map(|at| at.max(now + LEAST_INTERVAL));
+        self.due = Some(earlier.map_or(regular, |at| at.min(regular)));
+    }
+
+    /// What is known; `None` where nothing is to be known.
+    pub fn report(&self) -> Option<ContentReport> {
+        self.policy.is_on().then(|| ContentReport {
+            inspections: self.inspections,
+            decode_errors: self.decode_errors,
+            picture: self.course.picture,
+            sound: self.course.sound,
+            findings: self.course.findings,
+            thumbnail: self.thumbnail.clone(),
+        })
+    }
+}

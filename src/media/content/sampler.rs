@@ -1,0 +1,236 @@
+//! Collects a few coded frames for an inspection, and nothing while none is wanted but the codecs' configuration.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::media::enhanced::Tracks;
+use crate::media::tag::{AudioTag, Content, VideoTag};
+use crate::model::content::{CodedFrame, CodedTrack, Sample};
+use crate::model::{MediaPacket, PacketKind};
+
+/// Longest message that is taken: a keyframe of 4K at a high rate.
+pub(super) const MAX_BODY: u32 = 2 * 1024 * 1024;
+const MAX_VIDEO_BYTES: usize = 4 * 1024 * 1024;
+const MAX_AUDIO_BYTES: usize = 256 * 1024;
+/// Coded pictures, from the keyframe on: enough to see change, few to decode.
+const ENOUGH_FRAMES: usize = 8;
+/// Fewer will do where they come slowly.
+const FEW_FRAMES: usize = 3;
+const VIDEO_SPAN_MS: i64 = 500;
+/// A second of AAC at 48 kHz is 47 frames.
+const MAX_AUDIO_FRAMES: usize = 256;
+const AUDIO_SPAN_MS: i64 = 1000;
+/// For the frames after the keyframe to come.
+const VIDEO_PATIENCE: Duration = Duration::from_secs(4);
+const AUDIO_PATIENCE: Duration = Duration::from_secs(3);
+/// For a keyframe to come.
+const KEYFRAME_PATIENCE: Duration = Duration::from_secs(20);
+
+/// One medium's frames, and what a decoder must know before them.
+#[derive(Debug, Clone, Default)]
+struct Track {
+    codec: Option<&'static str>,
+    configuration: Option<Arc<[u8]>>,
+    /// Numbers of tracks seen; the lowest is the stream's.
+    tracks: Tracks,
+    /// Whether a frame has come.
+    flows: bool,
+    frames: Vec<CodedFrame>,
+    bytes: usize,
+    /// Timestamp of the first of `frames`.
+    origin: u32,
+}
+
+impl Track {
+    fn is_judged(&mut self, tracks: Tracks) -> bool {
+        self.tracks.extend(tracks);
+        tracks.lowest() == self.tracks.lowest()
+    }
+
+    fn configure(&mut self, codec: &'static str, record: &[u8]) {
+        self.codec = Some(codec);
+        self.configuration = Some(record.into());
+        // What was coded before is not decoded with this.
+        self.clear();
+    }
+
+    /// A frame of `codec` has come. A configuration of another one does not apply.
+    fn note(&mut self, codec: &'static str) {
+        self.flows = true;
+        if self.codec != Some(codec) {
+            self.configuration = None;
+            self.codec = Some(codec);
+            self.clear();
+        }
+    }
+
+    fn push(&mut self, timestamp: u32, composition: i32, keyframe: bool, data: &[u8]) {
+        if self.frames.is_empty() {
+            self.origin = timestamp;
+        }
+        // The difference of two 32-bit times that wrap.
+        let dts = i64::from(timestamp.wrapping_sub(self.origin) as i32);
+        let pts = dts + i64::from(composition);
+        // Pictures that are shown before the keyframe refer to some that came before it.
+        if self.frames.first().is_some_and(|first| pts < first.pts) {
+            return;
+        }
+        self.bytes += data.len();
+        self.frames.push(CodedFrame { dts, pts, keyframe, data: data.to_vec() });
+    }
+
+    fn span(&self) -> i64 {
+        self.frames.last().map_or(0, |last| last.dts)
+    }
+
+    fn clear(&mut self) {
+        self.frames = Vec::new();
+        self.bytes = 0;
+    }
+
+    fn take(&mut self) -> Option<CodedTrack> {
+        let frames = std::mem::take(&mut self.frames);
+        self.bytes = 0;
+        if frames.is_empty() {
+            return None;
+        }
+        let configuration = self.configuration.clone().unwrap_or_default();
+        Some(CodedTrack { codec: self.codec?.into(), configuration, frames })
+    }
+}
+
+/// What is wanted now.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    since: Instant,
+    /// When the sample's keyframe came.
+    keyframe: Option<Instant>,
+    /// No more video is to come: there is enough, or a frame was too long.
+    video_done: bool,
+    audio_done: bool,
+}
+
+/// A coded video frame's place in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameSize {
+    pub timestamp: u32,
+    pub key: bool,
+    pub bytes: u32,
+}
+
+/// See the module's documentation. Of several tracks the one with the lowest number counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sampler {
+    video: Track,
+    audio: Track,
+    wish: Option<Wish>,
+}
+
+impl Sampler {
+    /// Takes a media message, whole if bodies are wanted. Gives the size if it is a coded picture.
+    pub fn handle_packet(&mut self, now: Instant, packet: &MediaPacket<'_>) -> Option<FrameSize> {
+        match packet.kind {
+            PacketKind::Video => self.video_message(now, packet),
+            PacketKind::Audio => {
+                self.audio_message(packet);
+                None
+            }
+            PacketKind::Data => None,
+        }
+    }
+
+    fn video_message(&mut self, now: Instant, packet: &MediaPacket<'_>) -> Option<FrameSize> {
+        let tag = VideoTag::parse(packet.head, packet.length).ok()?;
+        let codec = tag.codec.filter(|_| self.video.is_judged(tag.tracks))?;
+        match tag.content {
+            Content::Config(record) => {
+                self.video.configure(codec, record);
+                if let Some(wish) = &mut self.wish {
+                    (wish.keyframe, wish.video_done) = (None, false);
+                }
+                None
+            }
+            Content::Frame { key, payload } => {
+                self.video.note(codec);
+                let whole = packet.head.len() == packet.length as usize;
+                if let Some(wish) = self.wish.as_mut().filter(|wish| !wish.video_done) {
+                    if whole && (key || wish.keyframe.is_some()) && !payload.is_empty() {
+                        wish.keyframe.get_or_insert(now);
+                        self.video.push(packet.timestamp, tag.composition, key, payload);
+                    } else {
+                        // What would follow a gap cannot be decoded.
+                        wish.video_done = wish.keyframe.is_some();
+                    }
+                    let frames = self.video.frames.len();
+                    wish.video_done |= frames >= ENOUGH_FRAMES
+                        || frames >= FEW_FRAMES && self.video.span() >= VIDEO_SPAN_MS
+                        || self.video.bytes >= MAX_VIDEO_BYTES - MAX_BODY as usize;
+                }
+                Some(FrameSize { timestamp: packet.timestamp, key, bytes: packet.length })
+            }
+            Content::Declaration(_) | Content::Other => None,
+        }
+    }
+
+    fn audio_message(&mut self, packet: &MediaPacket<'_>) {
+        let Ok(tag) = AudioTag::parse(packet.head, packet.length) else { return };
+        let Some(codec) = tag.codec.filter(|_| self.audio.is_judged(tag.tracks)) else { return };
+        match tag.content {
+            Content::Config(record) => self.audio.configure(codec, record),
+            Content::Frame { payload, .. } => {
+                self.audio.note(codec);
+                let whole = packet.head.len() == packet.length as usize;
+                let Some(wish) = self.wish.as_mut().filter(|wish| whole && !wish.audio_done) else { return };
+                if self.audio.bytes + payload.len() <= MAX_AUDIO_BYTES {
+                    self.audio.push(packet.timestamp, 0, true, payload);
+                }
+                wish.audio_done = self.audio.span() >= AUDIO_SPAN_MS
+                    || self.audio.frames.len() >= MAX_AUDIO_FRAMES
+                    || self.audio.bytes + payload.len() > MAX_AUDIO_BYTES;
+            }
+            Content::Declaration(_) | Content::Other => {}
+        }
+    }
+
+    /// Wants a sample from now on.
+    pub fn begin(&mut self, now: Instant) {
+        self.video.clear();
+        self.audio.clear();
+        self.wish = Some(Wish { since: now, keyframe: None, video_done: false, audio_done: false });
+    }
+
+    pub fn is_collecting(&self) -> bool {
+        self.wish.is_some()
+    }
+
+    /// Whether what is being collected was coded before now.
+    pub fn has_begun(&self) -> bool {
+        self.wish.is_some_and(|wish| wish.keyframe.is_some())
+    }
+
+    /// The sample, once it is complete or has had its time, and when it was taken. `Some(None)`: nothing came.
+    pub fn poll(&mut self, now: Instant) -> Option<Option<(Instant, Sample)>> {
+        let wish = self.wish?;
+        let waited = now.saturating_duration_since(wish.since);
+        let video_over =
+            wish.keyframe.map_or(waited >= KEYFRAME_PATIENCE, |at| now.saturating_duration_since(at) >= VIDEO_PATIENCE);
+        let video = wish.video_done || video_over || (!self.video.flows && waited >= VIDEO_PATIENCE);
+        let audio = wish.audio_done || waited >= AUDIO_PATIENCE;
+        if !(video && audio) {
+            return None;
+        }
+        self.wish = None;
+        let sample = Sample { video: self.video.take(), audio: self.audio.take() };
+        if sample.video.is_none() && sample.audio.is_none() {
+            return Some(None);
+        }
+        Some(Some((wish.keyframe.unwrap_or(wish.since), sample)))
+    }
+
+    /// Gives up what is being collected.
+    pub fn stop(&mut self) {
+        self.wish = None;
+        self.video.clear();
+        self.audio.clear();
+    }
+}
