@@ -132,6 +132,10 @@ async fn the_api_tells_one_stream_in_full_and_of_all_the_bit_rates() {
 #[tokio::test]
 async fn the_whole_picture_and_the_past_are_compressed_for_those_who_ask() {
     let bench = Bench::start(server_spec(), (0..50).map(|n| stream(&format!("s{n}"), Health::Up)).collect()).await;
+    for n in 0..20 {
+        let now = bench.clock.now() + INTERVAL * n;
+        bench.views.store.history.note(now, SystemTime::now(), &bench.current.load());
+    }
     for path in ["/api/v1/status", "/api/v1/history"] {
         let plain = bench.get(path).await;
         assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("accept-encoding")));

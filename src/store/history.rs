@@ -151,7 +151,7 @@ impl History {
             return;
         }
         // On a grid, unless it has been missed.
-        kept.due = Some(kept.due.map_or(now, |due| due + INTERVAL).max(now + INTERVAL / 2));
+        kept.due = Some((kept.due.unwrap_or(now) + INTERVAL).max(now + INTERVAL / 2));
         let sample = Sample::new(wall, snapshot, kept.samples.back().map(|s| &**s));
         kept.bytes += sample.size();
         kept.samples.push_back(Arc::new(sample));

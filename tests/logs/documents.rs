@@ -46,13 +46,11 @@ fn fits(value: &Value, kind: &str) -> bool {
 /// What is wrong with a document.
 fn problems(document: &Value, mapping: &BTreeMap<String, String>) -> Vec<String> {
     let fields = document.as_object().expect("a document is an object");
-    let mut found: Vec<_> = ["@timestamp", "ecs.version", "log.level", "message", "event.dataset", "service.name"]
-        .iter()
-        .filter(|name| {
-            !fields.contains_key(**name) && !(**name == "message" && fields.contains_key("hmonitor.foreign"))
-        })
-        .map(|name| format!("{name} is missing"))
-        .collect();
+    // Libraries write events of fields alone.
+    let required: &[&str] = if fields.contains_key("hmonitor.foreign") { &[] } else { &["message"] };
+    let always = ["@timestamp", "ecs.version", "log.level", "event.dataset", "service.name"];
+    let missing = always.iter().chain(required).filter(|name| !fields.contains_key(**name));
+    let mut found: Vec<_> = missing.map(|name| format!("{name} is missing")).collect();
     for (name, value) in fields {
         match mapping.get(name) {
             None => found.push(format!("{name} is not in the index template")),
