@@ -1,11 +1,14 @@
 //! One session with what is not RTMP: opens it, and tells of its frames until it ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next::error::EAGAIN;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::media::Type;
-use ffmpeg_next::{Dictionary, Discard, Error, Packet, Rational, Rescale};
+use ffmpeg_next::{Dictionary, Discard, Error, Packet, Rational, Rescale, format};
 use rtmp_hmonitor::libav_protocol::{Answer, DemuxEnd, DemuxRequest};
 use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use rtmp_hmonitor::model::health::DownCause;
@@ -16,6 +19,8 @@ use crate::parameters::{in_band_record, track};
 use crate::reporter::Reporter;
 
 const MILLISECONDS: Rational = Rational(1, 1000);
+/// Before a demuxer is asked again that has nothing now.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// Runs the session to its end, which is the last thing said.
 pub fn demux(request: &DemuxRequest, reporter: &mut Reporter) {
@@ -58,7 +63,10 @@ fn watch(input: &mut Input, request: &DemuxRequest, reporter: &mut Reporter) -> 
     loop {
         match packet.read(input) {
             Ok(()) => {}
-            Err(Error::Other { errno: EAGAIN }) => continue,
+            Err(Error::Other { errno: EAGAIN }) => {
+                thread::sleep(TRY_AGAIN);
+                continue;
+            }
             Err(error) => return ended(error),
         }
         let Some(at) = played.iter().position(|played| played.index == packet.stream()) else { continue };
@@ -107,7 +115,7 @@ impl Pace {
     fn wait(&mut self, dts: i64) {
         let first = *self.first.get_or_insert(dts);
         let due = self.start + Duration::from_millis(u64::try_from(dts.saturating_sub(first)).unwrap_or(0));
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -142,12 +150,11 @@ fn open(request: &DemuxRequest) -> Result<Input, DemuxEnd> {
     let limit = Duration::from_millis(u64::from(request.open_limit));
     let deadline = Instant::now() + limit;
     // Reading is not limited here: who reads our answers knows how long silence may last.
-    let opened = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let is_open = std::sync::Arc::clone(&opened);
-    let interrupt = move || !is_open.load(std::sync::atomic::Ordering::Relaxed) && Instant::now() >= deadline;
-    // A bare path, because a scheme would be looked at twice.
-    let input = ffmpeg_next::format::input_with_interrupt_and_dictionary(&request.url, interrupt, options);
-    opened.store(true, std::sync::atomic::Ordering::Relaxed);
+    let opened = Arc::new(AtomicBool::new(false));
+    let is_open = Arc::clone(&opened);
+    let interrupt = move || !is_open.load(Ordering::Relaxed) && Instant::now() >= deadline;
+    let input = format::input_with_interrupt_and_dictionary(&request.url, interrupt, options);
+    opened.store(true, Ordering::Relaxed);
     input.map_err(|error| match error {
         Error::Exit => end(DownCause::NoMedia, format!("no media was found within {} s", limit.as_secs_f64())),
         error => refused(scheme, error),

@@ -11,6 +11,9 @@ use rtmp_hmonitor::model::packet::MediaKind;
 const RATES: [i32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
+/// Bytes of a frame in which its parameter sets are looked for.
+const SEARCHED: usize = 4096;
+
 /// What a container says of a medium.
 #[expect(unsafe_code, reason = "most parameters have no safe getter")]
 pub fn track(media: MediaKind, parameters: &Parameters) -> DemuxedTrack {
@@ -109,26 +112,17 @@ fn put(record: &mut Vec<u8>, set: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The first unit of a byte stream that is wanted.
+/// The first unit of a byte stream that is wanted. Parameter sets come first, so pictures, which are long, are not searched.
 fn first(bytes: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
-    let mut rest = bytes;
+    let mut rest = bytes.get(..SEARCHED).unwrap_or(bytes);
     while let Some(start) = rest.windows(3).position(|window| window == [0, 0, 1]) {
         rest = rest.get(start + 3..)?;
         if wanted(rest) {
             let end = rest.windows(3).position(|window| matches!(window, [0, 0, 0 | 1])).unwrap_or(rest.len());
             return rest.get(..end);
         }
-        // Pictures come last, and are long.
-        if is_picture(bytes, rest) {
-            return None;
-        }
     }
     None
-}
-
-/// Whether more than parameter sets is unlikely to follow: beyond the first kilobytes there are none.
-fn is_picture(bytes: &[u8], rest: &[u8]) -> bool {
-    bytes.len() - rest.len() > 4096
 }
 
 /// Without the bytes that keep a unit from looking like a start code.

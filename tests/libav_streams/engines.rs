@@ -37,6 +37,10 @@ fn both_engines_measure_the_same_of_a_stream() {
     // Whole groups of pictures are measured, and an FLV tag has some bytes that no frame has.
     let rate = |stream: &Value| measured(&stream["media"]["video"]["bitrate_bps"]).unwrap();
     println!("video: native {:.0} libav {:.0} bit/s", rate(&native), rate(&libav));
+    eventually("both measure the same groups, and the same bit rate of them", limit, || {
+        let rates = [rate(&monitor.stream("native")), rate(&monitor.stream("libav"))];
+        ((rates[0] / rates[1] - 1.0).abs() < 0.01).then_some(())
+    });
     for (medium, fields) in
         [("video", ["codec", "profile", "level"]), ("audio", ["codec", "sample_rate_hz", "channels"])]
     {
