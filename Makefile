@@ -6,7 +6,7 @@ CARGO ?= cargo
 NOT_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo yes)
 RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
-FUZZ_TARGETS := rtmp_session amf flv_tag codec_header haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
+FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
 
 .PHONY: help run test lint format bench fuzz build
 

@@ -7,25 +7,42 @@ use rtmp_hmonitor::model::Health;
 use rtmp_hmonitor::model::server::{ReadAccess, Role};
 use support::{Answer, Bench, OPERATE, READ, server_spec, stream, token};
 
-const CHANGES: [&str; 5] = [
+const CHANGES: [&str; 9] = [
     "POST /-/reload",
     "POST /api/v1/streams",
     "DELETE /api/v1/streams/a",
     "PUT /api/v1/streams/a/silence",
     "DELETE /api/v1/streams/a/silence",
+    "PUT /api/v1/groups/a/maintenance",
+    "DELETE /api/v1/groups/a/maintenance",
+    "PUT /api/v1/failovers/a/pin",
+    "DELETE /api/v1/failovers/a/pin",
 ];
-const READS: [&str; 9] = [
+const READS: [&str; 13] = [
     "/metrics",
     "/api/v1/status",
     "/api/v1/streams",
     "/api/v1/streams/a",
     "/api/v1/streams/a/events",
     "/api/v1/events",
+    "/api/v1/groups",
+    "/api/v1/groups/a",
+    "/api/v1/failovers",
+    "/api/v1/failovers/a/events",
     "/api/v1/openapi.json",
     "/probe?target=rtmp://h/a/b",
     "/",
 ];
-const NEVER: [&str; 6] = ["/health", "/health/streams/a", "/livez", "/readyz", "/-/healthy", "/-/ready"];
+const NEVER: [&str; 8] = [
+    "/health",
+    "/health/streams/a",
+    "/health/groups/a",
+    "/health/failovers/a/a",
+    "/livez",
+    "/readyz",
+    "/-/healthy",
+    "/-/ready",
+];
 
 async fn with(bench: &Bench, line: &str, authorization: Option<&str>) -> Answer {
     let line = format!("{line} HTTP/1.1");

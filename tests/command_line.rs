@@ -175,7 +175,7 @@ fn completions_and_help_name_every_command() {
     assert_eq!(bash.code, 0);
     let help = run(&["--help"]);
     assert_eq!(help.code, 0);
-    for command in ["run", "check-config", "config-schema", "probe", "demo", "sim", "completions"] {
+    for command in ["run", "check-config", "config-schema", "probe", "check", "ctl", "demo", "sim", "completions"] {
         assert!(bash.stdout.contains(command), "{command}");
         assert!(help.stdout.contains(command), "{command}");
     }

@@ -53,6 +53,7 @@ fn a_url_alone_is_enough() {
     assert_eq!((stream.probe.watch, stream.source), (Watch::Always, SpecSource::File));
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:9935");
     assert_eq!(config.server.health_listen.unwrap().to_string(), "0.0.0.0:9937");
+    assert_eq!((config.server.agent_listen, &config.server.unix_listen), (None, &None));
     assert!(config.warnings.is_empty() && config.server.modules.is_empty() && config.state_file.is_none());
 }
 
@@ -126,6 +127,8 @@ fn the_full_file_loads_as_written() {
     assert_eq!(config.server.tokens.iter().map(|t| t.role).collect::<Vec<_>>(), [Role::Operate, Role::Read]);
     assert_eq!(config.server.tokens[0].secret.expose(), "operate-token-1");
     assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Ecs));
+    assert_eq!(config.server.agent_listen.unwrap().port(), 9936);
+    assert_eq!(config.server.unix_listen.as_deref(), Some(Path::new("/run/rtmp-hmonitor/api.sock")));
     assert_eq!(config.server.modules[0].allow.len(), 3);
     assert_eq!(config.server.modules[0].policy.expect.video.fps.min, Some(24.0));
     assert_eq!(config.supervisor.backoff_max, Duration::from_secs(5));

@@ -4,12 +4,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rtmp_hmonitor::libav_protocol::{
-    Answer, DemuxEnd, DemuxRequest, LENGTH, MAX_ANSWER, Packet, ProtocolError, Request, Track, Transport,
-    message_length,
+    Answer, DemuxEnd, DemuxRequest, LENGTH, MAX_ANSWER, ProtocolError, Request, message_length,
 };
 use rtmp_hmonitor::model::content::{CodedFrame, CodedTrack, InspectFailure, Inspection, Picture, Sample, Sound};
+use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use rtmp_hmonitor::model::health::DownCause;
 use rtmp_hmonitor::model::packet::MediaKind;
+use rtmp_hmonitor::model::spec::Transport;
 
 fn track() -> impl Strategy<Value = CodedTrack> {
     let frame = (any::<i64>(), any::<i64>(), any::<bool>(), vec(any::<u8>(), 0..40))
@@ -25,12 +26,10 @@ fn request() -> impl Strategy<Value = Request> {
     let inspect = (any::<u32>(), any::<bool>(), option::of(track()), option::of(track())).prop_map(
         |(limit, thumbnail, video, audio)| Request::Inspect { limit, thumbnail, sample: Sample { video, audio } },
     );
-    let demux = (".{0,80}", any::<bool>(), any::<u32>(), any::<u32>(), option::of(".{0,20}")).prop_map(
-        |(url, udp, open_limit, silence_limit, authorities)| {
-            let transport = if udp { Transport::Udp } else { Transport::Tcp };
-            Request::Demux(DemuxRequest { url, transport, open_limit, silence_limit, authorities })
-        },
-    );
+    let demux = (".{0,80}", any::<bool>(), any::<u32>()).prop_map(|(url, udp, open_limit)| {
+        let transport = if udp { Transport::Udp } else { Transport::Tcp };
+        Request::Demux(DemuxRequest { url, transport, open_limit })
+    });
     prop_oneof![inspect, demux]
 }
 
@@ -64,18 +63,15 @@ prop_compose! {
 prop_compose! {
     fn demuxed_track()(
         media in media(), codec in ".{0,9}", configuration in vec(any::<u8>(), 0..30), numbers in any::<[u32; 4]>(),
-    ) -> Track {
+    ) -> DemuxedTrack {
         let [width, height, sample_rate, channels] = numbers;
-        Track { media, codec: codec.into(), configuration: configuration.into(), width, height, sample_rate, channels }
+        DemuxedTrack { media, codec: codec.into(), configuration: configuration.into(), width, height, sample_rate, channels }
     }
 }
 
 prop_compose! {
-    fn packet()(
-        media in media(), keyframe in any::<bool>(), dts in any::<i64>(), pts in any::<i64>(), size in any::<u32>(),
-        head in vec(any::<u8>(), 0..60),
-    ) -> Packet {
-        Packet { media, keyframe, dts, pts, size, head }
+    fn demuxed_frame()(media in media(), keyframe in any::<bool>(), dts in any::<i64>(), size in any::<u32>()) -> DemuxedFrame {
+        DemuxedFrame { media, keyframe, dts, size }
     }
 }
 
@@ -89,7 +85,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         inspected,
         (0..InspectFailure::ALL.len()).prop_map(|index| Answer::InspectFailed(InspectFailure::ALL[index])),
         vec(demuxed_track(), 0..=2).prop_map(Answer::Tracks),
-        vec(packet(), 0..20).prop_map(Answer::Packets),
+        vec(demuxed_frame(), 0..20).prop_map(Answer::Frames),
         ended,
     ]
 }
@@ -136,7 +132,7 @@ fn lengths_are_bounded_before_anything_is_read() {
     assert_eq!(message_length([0xff; 4], MAX_ANSWER), Err(ProtocolError::TooLong));
     let (least, most) = (1_u32.to_le_bytes(), (MAX_ANSWER as u32).to_le_bytes());
     assert_eq!((message_length(least, MAX_ANSWER), message_length(most, MAX_ANSWER)), (Ok(1), Ok(MAX_ANSWER)));
-    // A list of four thousand million packets in five bytes.
+    // A list of four thousand million frames in five bytes.
     assert_eq!(Answer::decode(&[69, 0xff, 0xff, 0xff, 0xff]), Err(ProtocolError::TooLong));
 }
 
@@ -155,13 +151,7 @@ fn the_cause_of_an_end_is_one_of_a_stream() {
 
 #[test]
 fn urls_are_not_shown() {
-    let request = DemuxRequest {
-        url: "rtsp://user:S3CRET@h/T0KEN".into(),
-        transport: Transport::Tcp,
-        open_limit: 1,
-        silence_limit: 1,
-        authorities: None,
-    };
+    let request = DemuxRequest { url: "rtsp://user:S3CRET@h/T0KEN".into(), transport: Transport::Tcp, open_limit: 1 };
     let shown = format!("{:?}", Request::Demux(request));
     assert!(!shown.contains("S3CRET") && !shown.contains("T0KEN") && !shown.contains("user"), "{shown}");
 }

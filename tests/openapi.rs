@@ -25,7 +25,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// With an endpoint, a service and a path called `a`.
+/// With an endpoint, a service, a path, a group and a failover called `a`.
 fn picture(bench: &Bench, streams: Vec<rtmp_hmonitor::model::snapshot::StreamView>) {
     let now = bench.clock.now();
     let (ping, device) = (targets::ping(), Facts::WebPresenter(Arc::new(targets::device())));
@@ -35,7 +35,18 @@ fn picture(bench: &Bench, streams: Vec<rtmp_hmonitor::model::snapshot::StreamVie
     ];
     found.extend(targets::one_of_each(now));
     let path = targets::path("a", [Health::Up, Health::Down, Health::Down], true);
-    bench.current.store(Arc::new(targets::with(support::snapshot(now, streams), found, vec![path])));
+    let decided = support::decisions::decided(
+        now,
+        vec![support::decisions::group("a", Health::Down, now)],
+        vec![support::decisions::failover("a", &["a"], now)],
+    );
+    let picture = targets::with(support::snapshot(now, streams), found, vec![path]);
+    bench.current.store(Arc::new(rtmp_hmonitor::model::snapshot::Snapshot { decisions: decided.decisions, ..picture }));
+}
+
+/// A path with all its parameters.
+fn filled(path: &str) -> String {
+    path.replace("{name}", "a").replace("{candidate}", "a").replace("{check}", "ping")
 }
 
 #[tokio::test]
@@ -50,7 +61,7 @@ async fn every_route_is_described_and_every_described_route_answers() {
     for (path, item) in paths {
         for (method, operation) in item.as_object().unwrap() {
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path} {method}");
-            let target = path.replace("{name}", "a").replace("{check}", "ping");
+            let target = filled(path);
             let line = format!("{} {target} HTTP/1.1", method.to_uppercase());
             let status = bench.ask(&[&line], "").await.status;
             let secured = operation["security"] == serde_json::json!([{ "bearer": [] }]);
@@ -59,11 +70,7 @@ async fn every_route_is_described_and_every_described_route_answers() {
         }
         let undescribed = ["get", "head", "options", "post", "put", "delete", "patch"];
         for method in undescribed.into_iter().filter(|m| item.get(*m).is_none()) {
-            let line = format!(
-                "{} {} HTTP/1.1",
-                method.to_uppercase(),
-                path.replace("{name}", "a").replace("{check}", "ping")
-            );
+            let line = format!("{} {} HTTP/1.1", method.to_uppercase(), filled(path));
             assert_eq!(bench.ask(&[&line], "").await.status, 405, "{line}");
         }
     }
@@ -118,6 +125,11 @@ async fn documents_have_the_described_fields() {
     assert_eq!(keys(&path["hops"][0]), fields("Hop"));
     assert_eq!(keys(&path["fault"]), fields("PathFault"));
     assert_eq!(keys(&path["link"]), fields("Link"));
+    let (groups, failovers) = (&status["groups"][0], &status["failovers"][0]);
+    assert_eq!((keys(groups), keys(failovers)), (fields("Group"), fields("Failover")));
+    assert_eq!(keys(&groups["members"]), fields("Members"));
+    assert_eq!(keys(&failovers["candidates"][0]), fields("Candidate"));
+    assert_eq!(keys(&failovers["candidates"][0]["answer"]), fields("Answer"));
     let mut kinds = 0;
     for (place, fact, schema) in [
         ("endpoints/host", "ping", "Ping"),

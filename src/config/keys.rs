@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::action_keys::ACTIONS;
 use super::content::CONTENT;
 use super::publications::KEEP;
-use super::recipe::ADDRESS;
+use super::recipe::{ADDRESS, Engine};
 use super::shape::Shape::{
     Address, BitRate, Choice, Count, Deferred, Either, List, Map, Number, Path, Pattern, Table, Text,
 };
@@ -14,7 +14,7 @@ use super::text::{TEMPLATE, TEMPLATE_URL};
 use super::{LogFileSpec, LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
 use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
-use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, UnknownAnswer};
+use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, Transport, UnknownAnswer};
 
 pub(super) const SECOND: u64 = 1000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
@@ -70,7 +70,11 @@ const MODULE: Shape = Table(&[MODULE_OWN, CONNECTION, THRESHOLDS]);
 
 const STREAM_OWN: &[Key] = &[
     required("name", Text, "Unique name: metric label and path segment."),
-    key("url", Text, "rtmp://host/app/key, rtmps://… or rtmp://host/NAME."),
+    key(
+        "url",
+        Text,
+        "rtmp://host/app/key, rtmps://…, rtmp://host/NAME; rtsp://…, rtsps://…, srt://…, http(s)://….m3u8, udp://…, file:/….",
+    ),
     key("url_file", Path, "File that holds the URL, instead of url."),
     key("app", Text, "Application, for keys that contain slashes. Default: all of the path before its last slash."),
     key(
@@ -233,6 +237,12 @@ const WATCH: &[Key] = &[
         Text,
         "Failover whose active candidate serves the stream: {address} in its URL is that group's address.",
     ),
+    key(
+        "engine",
+        Choice(words!(Engine)),
+        "What plays it. Default native for rtmp:// and rtmps://; libav, FFmpeg's libraries, for anything else.",
+    ),
+    key("transport", Choice(words!(Transport)), "What rtsp:// media come over. Default tcp."),
     key("source", Choice(&["play", "server"]), "Where facts come from: play (default), or that server's statistics."),
 ];
 

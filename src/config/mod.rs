@@ -56,7 +56,7 @@ use self::targets::Targets;
 use crate::model::action::ActionSpecs;
 use crate::model::libav::LibavSpec;
 use crate::model::server::ServerSpec;
-use crate::model::spec::{SpecSource, StreamSpec};
+use crate::model::spec::{EvidenceSource, SpecSource, StreamSpec};
 use crate::model::target::{TargetClass, TargetSpec};
 use crate::model::{FailoverSpec, GroupSpec, Name, PathSpec, closed_enum};
 
@@ -252,6 +252,17 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
             "webhook and command without state_file: what waits to be delivered does not survive a restart".into(),
         );
     }
+    let libav = libav(root.get("libav").unwrap_or(&nothing));
+    let demuxed = |stream: &&StreamSpec| matches!(stream.probe.evidence, EvidenceSource::Demux(_));
+    if let Some(stream) = streams.found.iter().find(demuxed)
+        && !libav.program().is_file()
+    {
+        let (name, program) = (&stream.name, libav.program());
+        warnings.push(format!(
+            "the stream {name} and others that are no RTMP need {}, which is not there: build with the feature libav, or set libav.worker",
+            program.display()
+        ));
+    }
     Config {
         server,
         streams: streams.found,
@@ -265,7 +276,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         state_file: root.path("state_file").map(|(path, _)| path.to_owned()),
         log: log(reader, root.get("log").unwrap_or(&nothing)),
         supervisor: supervisor(root.get("supervisor").unwrap_or(&nothing)),
-        libav: libav(root.get("libav").unwrap_or(&nothing)),
+        libav,
         shutdown_timeout: root.duration("shutdown_timeout").unwrap_or(SHUTDOWN_TIMEOUT),
         warnings,
         defaults,

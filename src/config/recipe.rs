@@ -15,15 +15,26 @@ use super::text::Text;
 use crate::model::address::Host;
 use crate::model::spec::{
     EvidenceSource, Follow, Labels, PhaseTimeouts, ProbeSpec, ServedBy, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
-    Watch,
+    Transport, Watch,
 };
-use crate::model::{Name, StreamUrl};
+use crate::model::{Name, StreamUrl, closed_enum};
 
 /// What stands in a URL for the address of the candidate that serves the stream.
 pub(super) const ADDRESS: &str = "address";
 const PLACEHOLDER: &str = "{address}";
 
 const NO_SERVER: &str = "source: server needs a service whose statistics list the stream: an rtmp_server service with this URL's host and port as its origin, or one named by the key server";
+
+const NOT_NATIVE: &str = "engine: native plays rtmp:// and rtmps:// URLs; leave it out, or write libav, for any other";
+const NOT_VERIFIED: &str = "the libav engine verifies no certificates, so tls has no effect here; take an inherited one away with an empty tls:";
+
+closed_enum! {
+    /// What plays a stream.
+    Engine {
+        Native = "native",
+        Libav = "libav",
+    }
+}
 
 /// Everything of a stream but the values of its variables.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +46,8 @@ pub(super) struct Recipe {
     timeouts: PhaseTimeouts,
     tls: TlsSpec,
     watch: Watch,
+    engine: Option<Engine>,
+    transport: Transport,
     policy: Arc<StreamPolicy>,
     /// The service whose statistics list the streams. `None`: the one of the URL's origin, if there is one.
     pub server: Option<Name>,
@@ -127,6 +140,8 @@ impl Recipe {
         let server = server(reader, node, &around.origins);
         let (follow, camera) = (follow(reader, node, around), written(node, "camera"));
         let served = node.text("source").as_deref() == Some("server");
+        let engine = node.text("engine").and_then(|text| Engine::from_text(&text));
+        let transport = node.text("transport").and_then(|text| Transport::from_text(&text)).unwrap_or(Transport::Tcp);
         let app = written(node, "app");
         let (name, url) = match stand_ins {
             Some((name, url)) => (written_or(node, "name", name)?, written_or(node, "url", url)?),
@@ -140,7 +155,23 @@ impl Recipe {
             }
         };
         let around = Arc::clone(around);
-        Some(Self { name, url, app, labels, timeouts, tls, watch, policy, server, served, follow, camera, around })
+        Some(Self {
+            name,
+            url,
+            app,
+            labels,
+            timeouts,
+            tls,
+            watch,
+            engine,
+            transport,
+            policy,
+            server,
+            served,
+            follow,
+            camera,
+            around,
+        })
     }
 
     /// The stream that these values of the variables make. `own` labels win over the recipe's.
@@ -194,7 +225,7 @@ impl Recipe {
         for (group, text) in places {
             let parsed = match &app {
                 Some(app) => StreamUrl::with_app(&text, app),
-                None => StreamUrl::parse(&text),
+                None => StreamUrl::parse_media(&text),
             };
             match parsed.map_err(|e| e.to_string()).and_then(|url| self.probe(url)) {
                 Ok((probe, server)) => served_by.push((group, probe, server)),
@@ -247,8 +278,16 @@ impl Recipe {
         let evidence = match (self.served, &server) {
             (true, Some(service)) => EvidenceSource::Server(service.clone()),
             (true, None) => return Err(NO_SERVER.into()),
-            (false, _) => EvidenceSource::Play,
+            (false, _) => match (self.engine, url.scheme().is_rtmp()) {
+                (None | Some(Engine::Native), true) => EvidenceSource::Play,
+                (Some(Engine::Native), false) => return Err(NOT_NATIVE.into()),
+                (None, false) | (Some(Engine::Libav), _) => EvidenceSource::Demux(self.transport),
+            },
         };
+        let demuxed = matches!(evidence, EvidenceSource::Demux(_));
+        if demuxed && url.scheme().is_secure() && self.tls != TlsSpec::default() {
+            return Err(NOT_VERIFIED.into());
+        }
         let probe = ProbeSpec { url, timeouts: self.timeouts, tls: self.tls.clone(), watch: self.watch, evidence };
         Ok((Arc::new(probe), server))
     }

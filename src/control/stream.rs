@@ -9,10 +9,13 @@ use tokio::sync::{OnceCell, watch};
 
 use super::backoff::{Backoff, OriginLimiter};
 use super::status::ControlStatus;
-use crate::libav_pool::LibavPool;
+use crate::libav_pool::{DemuxSession, LibavPool};
+use crate::libav_protocol::{Answer, DemuxRequest};
+use crate::model::libav::WorkerEnd;
 use crate::model::report::{Connection, StreamReport};
 use crate::model::spec::{EvidenceSource, ProbeSpec, StreamPolicy, Watch};
 use crate::model::{Name, TargetClass, TargetId};
+use crate::probe::demuxed::{self, DemuxedSession, Demuxer};
 use crate::probe::icmp::Pinger;
 use crate::probe::pace::Pace;
 use crate::probe::rtmp::{self, REPORT_PERIOD};
@@ -70,7 +73,7 @@ pub async fn watch(
 
         let start = shared.env.clock.now();
         let frames = frames(tally, start);
-        let exit = AssertUnwindSafe(rtmp::run(&mut ctx, tally)).catch_unwind().await;
+        let exit = AssertUnwindSafe(play(shared, probe, &mut ctx, tally)).catch_unwind().await;
         let now = shared.env.clock.now();
         let sustained = frames_since(tally, now, frames) && now.saturating_duration_since(start) >= SUSTAINED;
         match exit {
@@ -116,6 +119,27 @@ pub async fn watch(
                 wait(&mut ctx, tally, now + shared.backoff_max, Connection::BackingOff).await;
             }
         }
+    }
+}
+
+async fn play(shared: &Shared, probe: &ProbeSpec, ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeExit {
+    match probe.evidence {
+        EvidenceSource::Demux(transport) => demuxed::run(ctx, tally, transport, &*shared.libav).await,
+        EvidenceSource::Play | EvidenceSource::Server(_) => rtmp::run(ctx, tally).await,
+    }
+}
+
+impl Demuxer for LibavPool {
+    type Session<'d> = DemuxSession<'d>;
+
+    async fn open(&self, request: DemuxRequest) -> Result<DemuxSession<'_>, WorkerEnd> {
+        self.demux(request).await
+    }
+}
+
+impl DemuxedSession for DemuxSession<'_> {
+    async fn next(&mut self) -> Result<Answer, WorkerEnd> {
+        DemuxSession::next(self).await
     }
 }
 

@@ -22,43 +22,78 @@ pub enum Blame {
 /// Follows one stream through its outages.
 #[derive(Debug, Clone, Default)]
 pub struct BlameTracker {
-    outage: Option<Outage>,
+    closed: Option<Closed>,
+    moved: Option<Moved>,
 }
 
 /// An outage in which the origin has closed the session.
 #[derive(Debug, Clone, Copy)]
-struct Outage {
+struct Closed {
     /// Connection attempts when that was first seen.
     attempts: u64,
     /// The reconnect has failed as well.
     confirmed: bool,
 }
 
+/// The stream is played elsewhere now.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    at: Instant,
+    /// Attempts and sessions that had ended until then.
+    ends: u64,
+}
+
 impl BlameTracker {
-    /// Reads how the stream is. `down`: why, if it is down; `unplayable`: its server says that it is published and that bytes arrive.
-    pub fn read(&mut self, down: Option<DownCause>, report: Option<&StreamReport>, unplayable: bool) -> Blame {
-        let Some(cause) = down else {
-            self.outage = None;
+    /// From now on the stream is played elsewhere: what has been found so far says nothing about the new origin.
+    pub fn note_move(&mut self, now: Instant, report: Option<&StreamReport>) {
+        *self = Self { closed: None, moved: Some(Moved { at: now, ends: report.map_or(0, ends) }) };
+    }
+
+    /// Reads how the stream is. `down`: it is judged so; `unplayable`: its server says that it is published and that bytes arrive.
+    pub fn read(&mut self, down: bool, report: Option<&StreamReport>, unplayable: bool) -> Blame {
+        let Some(report) = report.filter(|_| down) else {
+            self.closed = None;
             return Blame::Nobody;
         };
+        let Some(cause) = report.fault.as_ref().map(|f| f.cause).or(report.media.stall.map(|_| DownCause::Stalled))
+        else {
+            return Blame::Nobody;
+        };
+        if self.moved.is_some_and(|moved| !moved.is_of_here(report, cause)) {
+            return Blame::Nobody;
+        }
         match cause {
             DownCause::OriginUnresponsive | DownCause::Connect | DownCause::Handshake => Blame::Origin,
             DownCause::Closed => {
-                let attempts = report.map_or(0, |r| r.transport.connect_attempts);
-                let outage = self.outage.get_or_insert(Outage { attempts, confirmed: false });
-                let has_ended = report.is_some_and(|r| r.connection == Connection::BackingOff);
-                outage.confirmed |= attempts > outage.attempts && has_ended;
-                if outage.confirmed || unplayable { Blame::Origin } else { Blame::Nobody }
+                let attempts = report.transport.connect_attempts;
+                let closed = self.closed.get_or_insert(Closed { attempts, confirmed: false });
+                closed.confirmed |= attempts > closed.attempts && report.connection == Connection::BackingOff;
+                if closed.confirmed || unplayable { Blame::Origin } else { Blame::Nobody }
             }
             // Closed, and what took its place brings no media in time.
-            DownCause::NoMedia if self.outage.is_some() => Blame::Origin,
+            DownCause::NoMedia if self.closed.is_some() => Blame::Origin,
             DownCause::NoMedia | DownCause::NotFound | DownCause::Stalled if unplayable => Blame::Origin,
             DownCause::NoMedia | DownCause::NotFound | DownCause::Stalled => {
-                report.and_then(silent_since).map_or(Blame::Nobody, |since| Blame::Absent { since })
+                let since = silent_since(report).max(self.moved.map(|moved| moved.at));
+                since.map_or(Blame::Nobody, |since| Blame::Absent { since })
             }
             _ => Blame::Nobody,
         }
     }
+}
+
+impl Moved {
+    /// Whether what the report shows was found at the new place: an attempt has ended there, or a session there is silent.
+    fn is_of_here(&self, report: &StreamReport, cause: DownCause) -> bool {
+        let session = matches!(report.connection, Connection::Playing { since } if since > self.at);
+        let silent = matches!(cause, DownCause::Stalled | DownCause::NoMedia);
+        report.media.told.is_some() || ends(report) > self.ends || session && silent
+    }
+}
+
+/// Attempts and sessions that have ended badly.
+fn ends(report: &StreamReport) -> u64 {
+    report.transport.connect_failures.iter().chain(&report.transport.disconnects).sum()
 }
 
 /// Since when nothing has come from the camera.

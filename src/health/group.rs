@@ -183,6 +183,10 @@ impl GroupEvaluator {
                 Role::Candidate { eligible, serving } => {
                     self.judge(s, |group| &mut group.eligible, &eligible);
                     match serving {
+                        // Those who are missing now are nobody's fault: that it did not serve is no reason to leave any more.
+                        Some(serving) if serving.reading == Reading::Unblamed && self.serving.holds == Some(false) => {
+                            self.serving = Condition { doubt: Some(Doubt::Blame), ..Condition::default() };
+                        }
                         Some(serving) => self.judge(s, |group| &mut group.serving, &serving),
                         None => self.serving = Condition::default(),
                     }
@@ -297,21 +301,24 @@ impl Condition {
     }
 
     fn worsen(&mut self, s: &GroupSituation<'_>, showing: &Showing) -> Step {
-        let since = *self.contrary_since.get_or_insert(s.now);
+        let counts_at = *self.contrary_since.get_or_insert(s.now) + s.fall;
+        if s.now < counts_at {
+            return Step { again: Some(counts_at), ..Step::default() };
+        }
         let Showing { last_good, local, .. } = *showing;
-        let trust = s.sight.trust(s.now, &Suspicion { since, last_good, local });
-        let counts_at = since + s.fall;
+        let trust = s.sight.trust(s.now, &Suspicion { since: counts_at, last_good, local });
         let again = match trust {
-            Trust::Confirmed if s.now >= counts_at && s.complete => {
+            Trust::Confirmed if s.complete => {
                 self.settle(false);
                 return Step::default();
             }
-            Trust::Confirmed => counts_at,
-            Trust::Unconfirmed => s.now + ASK_AGAIN,
-            Trust::Clearing { until } => until.max(counts_at),
+            Trust::Confirmed => None,
+            Trust::Unconfirmed => Some(s.now + ASK_AGAIN),
+            Trust::Clearing { until } => Some(until),
         };
-        let held = s.now >= counts_at && trust != Trust::Confirmed;
+        // We cannot see, or not yet.
+        let held = trust != Trust::Confirmed;
         self.doubt = held.then_some(Doubt::Vantage);
-        Step { again: Some(again).filter(|at| *at > s.now), wants_look: trust == Trust::Unconfirmed, held }
+        Step { again, wants_look: trust == Trust::Unconfirmed, held }
     }
 }

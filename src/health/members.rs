@@ -26,6 +26,8 @@ pub enum Standing {
         blame: Blame,
         camera: Option<bool>,
     },
+    /// It was down and shows itself well again; that has to last. Counts for nobody: after an outage of our own network all are so.
+    Returning,
     Unknown,
     /// Not expected now.
     Idle,
@@ -92,6 +94,7 @@ impl Tally {
             match member.standing {
                 Standing::Idle => tally.counts.idle += 1,
                 Standing::Well => tally.counts.healthy += 1,
+                Standing::Returning => {}
                 Standing::Unknown => tally.counts.unknown += 1,
                 Standing::Down { blame, camera } => {
                     let counts = match (accounting, blame) {

@@ -7,9 +7,12 @@
 
 mod confine;
 mod decoder;
+mod demux;
 mod inspect;
 mod luma;
+mod parameters;
 mod pipe;
+mod reporter;
 mod sound;
 mod thumbnail;
 
@@ -19,6 +22,7 @@ use std::time::{Duration, Instant};
 use rtmp_hmonitor::libav_protocol::{Answer, EXIT_MEMORY, Request, VERSION};
 
 use crate::pipe::Pipe;
+use crate::reporter::Reporter;
 
 fn main() -> ExitCode {
     // A panic's message may quote what was decoded, and nobody reads our standard error.
@@ -48,7 +52,11 @@ fn serve(pipe: &mut Pipe) -> Result<ExitCode, pipe::PipeError> {
                 };
                 pipe.send(&answer)?;
             }
-            Request::Demux(_) => return Ok(ExitCode::FAILURE),
+            Request::Demux(request) => {
+                let mut reporter = Reporter::start()?;
+                demux::demux(&request, &mut reporter);
+                reporter.finish();
+            }
         }
         if confine::has_grown() {
             return Ok(ExitCode::from(EXIT_MEMORY));

@@ -1,6 +1,6 @@
 //! Messages over standard input and output.
 
-use std::io::{self, ErrorKind, Read, StdinLock, StdoutLock, Write};
+use std::io::{self, ErrorKind, Read, StdinLock, Write};
 
 use rtmp_hmonitor::libav_protocol::{Answer, LENGTH, MAX_REQUEST, ProtocolError, Request, message_length};
 use thiserror::Error;
@@ -15,12 +15,11 @@ pub enum PipeError {
 
 pub struct Pipe {
     requests: StdinLock<'static>,
-    answers: StdoutLock<'static>,
 }
 
 impl Pipe {
     pub fn standard() -> Self {
-        Self { requests: io::stdin().lock(), answers: io::stdout().lock() }
+        Self { requests: io::stdin().lock() }
     }
 
     /// The next request; `None` when the monitor has closed the pipe.
@@ -36,7 +35,8 @@ impl Pipe {
     }
 
     pub fn send(&mut self, answer: &Answer) -> Result<(), PipeError> {
-        self.answers.write_all(&answer.encode())?;
-        Ok(self.answers.flush()?)
+        let mut answers = io::stdout().lock();
+        answers.write_all(&answer.encode())?;
+        Ok(answers.flush()?)
     }
 }

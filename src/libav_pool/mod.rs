@@ -3,11 +3,16 @@
 //! Inspections share a few processes ([`LibavSpec::inspectors`]) that take one sample after the other; a short queue forms before
 //! them, and who does not fit is told [`InspectFailure::Busy`] at once. A worker that ends, hangs or talks nonsense costs the one
 //! inspection it had, is killed, counted, and replaced by the next inspection, after a pause that grows with every loss in a row.
+//!
+//! Each demuxed stream has a process of its own: some 17 MiB that are not shared, for which whatever one stream's bytes do to it is done
+//! to no other stream, and killing it is a sure end to any call that blocks.
+//!
 //! There is no task behind this: an inspection owns its worker while it runs, so that one that is dropped takes the worker with it.
 
+mod session;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,10 +23,9 @@ use crate::libav_protocol::{Answer, Request};
 use crate::model::content::{InspectFailure, Inspection, Sample};
 use crate::model::inspector::{Inspecting, Inspector};
 use crate::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
+pub use session::DemuxSession;
 use worker::Worker;
 
-/// The worker's program, beside our own.
-const PROGRAM: &str = "rtmp-hmonitor-libav";
 /// Inspections that may wait for each process.
 const QUEUE: usize = 16;
 /// An inspection that has not begun by then is not worth much any more.
@@ -58,10 +62,9 @@ struct Losses {
 impl LibavPool {
     /// Counts workers that are replaced into `ends`.
     pub fn new(spec: &LibavSpec, ends: Arc<WorkerEnds>) -> Self {
-        let beside = || std::env::current_exe().unwrap_or_default().with_file_name(PROGRAM);
         let inspectors = usize::try_from(spec.inspectors).unwrap_or(1).max(1);
         Self {
-            program: spec.worker.clone().unwrap_or_else(beside),
+            program: spec.program(),
             idle: Mutex::default(),
             running: Semaphore::new(inspectors),
             places: Semaphore::new(inspectors * (1 + QUEUE)),
@@ -70,12 +73,7 @@ impl LibavPool {
         }
     }
 
-    /// The program that workers run, whether or not it is there.
-    pub fn program(&self) -> &Path {
-        &self.program
-    }
-
-    /// Whether it is there. Looked at anew each time: it may be installed later.
+    /// Whether there is a program to run. Looked at anew each time: it may be installed later.
     pub fn is_available(&self) -> bool {
         self.program.is_file()
     }
@@ -150,9 +148,13 @@ impl LibavPool {
         })
     }
 
-    fn note(&self, end: WorkerEnd) {
+    fn count(&self, end: WorkerEnd) {
         self.ends.count(end);
         tracing::warn!(reason = %end, "a libav worker was lost and will be replaced");
+    }
+
+    fn note(&self, end: WorkerEnd) {
+        self.count(end);
         if end != WorkerEnd::Memory {
             let mut losses = lock(&self.losses);
             let pause = losses.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));

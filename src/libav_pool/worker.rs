@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -24,6 +25,8 @@ pub(super) struct Worker {
     child: Child,
     requests: ChildStdin,
     answers: ChildStdout,
+    /// What has been read of the next answers.
+    buffer: BytesMut,
 }
 
 /// Why nothing more can be had of a worker.
@@ -84,21 +87,33 @@ impl Worker {
         let mut child = command.spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (requests, answers) = pipes.ok_or_else(|| io::Error::other("the process has no pipes"))?;
-        Ok(Self { child, requests, answers })
+        Ok(Self { child, requests, answers, buffer: BytesMut::new() })
     }
 
     /// Sends a whole message and waits for one answer.
     pub(super) async fn ask(&mut self, message: &[u8]) -> Result<Answer, Lost> {
-        self.requests.write_all(message).await?;
+        self.send(message).await?;
         self.receive().await
     }
 
+    pub(super) async fn send(&mut self, message: &[u8]) -> Result<(), Lost> {
+        Ok(self.requests.write_all(message).await?)
+    }
+
+    /// The next answer. Loses nothing when it is dropped before it is ready.
     pub(super) async fn receive(&mut self) -> Result<Answer, Lost> {
-        let mut prefix = [0; LENGTH];
-        self.answers.read_exact(&mut prefix).await?;
-        let mut message = vec![0; message_length(prefix, MAX_ANSWER)?];
-        self.answers.read_exact(&mut message).await?;
-        Ok(Answer::decode(&message)?)
+        loop {
+            if let Some(prefix) = self.buffer.first_chunk::<LENGTH>() {
+                let length = message_length(*prefix, MAX_ANSWER)?;
+                if self.buffer.len() >= LENGTH + length {
+                    let message = self.buffer.split_to(LENGTH + length);
+                    return Ok(Answer::decode(message.get(LENGTH..).unwrap_or_default())?);
+                }
+            }
+            if self.answers.read_buf(&mut self.buffer).await? == 0 {
+                return Err(Lost::Pipe);
+            }
+        }
     }
 
     /// How it has ended, if it has.
@@ -114,12 +129,23 @@ impl Worker {
     pub(super) async fn end(mut self, lost: Lost) -> WorkerEnd {
         match lost {
             Lost::Protocol => WorkerEnd::Protocol,
-            Lost::Pipe => match timeout(LEAVE, self.child.wait()).await {
-                Ok(Ok(status)) => reason(status),
-                // It has closed its pipes and lives on.
-                _ => WorkerEnd::Protocol,
-            },
+            Lost::Pipe => self.reason().await,
         }
+    }
+
+    /// Why one has ended that has closed its pipes.
+    pub(super) async fn reason(&mut self) -> WorkerEnd {
+        match timeout(LEAVE, self.child.wait()).await {
+            Ok(Ok(status)) => reason(status),
+            // It lives on.
+            _ => WorkerEnd::Protocol,
+        }
+    }
+
+    /// Ends it now, whatever it does.
+    pub(super) fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.start_kill();
     }
 }
 

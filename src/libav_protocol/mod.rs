@@ -10,10 +10,11 @@ mod error;
 mod inspect;
 mod wire;
 
-pub use demux::{DemuxEnd, DemuxRequest, MAX_PACKETS, Packet, Track, Transport};
+pub use demux::{DemuxEnd, DemuxRequest, MAX_FRAMES};
 pub use error::ProtocolError;
 
 use crate::model::content::{InspectFailure, Inspection, Sample};
+use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use wire::{Reader, Wire, message};
 
 /// Changes with every change of the format. The two programs are built together; this tells when they were not installed together.
@@ -37,7 +38,7 @@ pub enum Request {
         thumbnail: bool,
         sample: Sample,
     },
-    /// Open this and tell of its packets until it ends. Answered by `Opened`, any number of `Packets` and `Tracks`, and `Ended`.
+    /// Open this and tell of its frames until it ends. Answered by any number of `Frames` and `Tracks`, then `Ended`.
     Demux(DemuxRequest),
 }
 
@@ -51,9 +52,9 @@ pub enum Answer {
     Inspected(Box<Inspection>),
     InspectFailed(InspectFailure),
     /// What is played is made of these; said again whenever that changes.
-    Tracks(Vec<Track>),
-    /// Packets in the order of arrival.
-    Packets(Vec<Packet>),
+    Tracks(Vec<DemuxedTrack>),
+    /// Frames in the order of arrival; none is a sign of life.
+    Frames(Vec<DemuxedFrame>),
     /// The session is over.
     Ended(DemuxEnd),
 }
@@ -112,7 +113,7 @@ impl Answer {
     const INSPECTED: u8 = 66;
     const INSPECT_FAILED: u8 = 67;
     const TRACKS: u8 = 68;
-    const PACKETS: u8 = 69;
+    const FRAMES: u8 = 69;
     const ENDED: u8 = 70;
 
     /// The whole message.
@@ -122,7 +123,7 @@ impl Answer {
             Self::Inspected(inspection) => message(Self::INSPECTED, |out| inspection.put(out)),
             Self::InspectFailed(failure) => message(Self::INSPECT_FAILED, |out| failure.put(out)),
             Self::Tracks(tracks) => message(Self::TRACKS, |out| tracks.put(out)),
-            Self::Packets(packets) => message(Self::PACKETS, |out| packets.put(out)),
+            Self::Frames(frames) => message(Self::FRAMES, |out| frames.put(out)),
             Self::Ended(end) => message(Self::ENDED, |out| end.put(out)),
         }
     }
@@ -135,7 +136,7 @@ impl Answer {
             Self::INSPECTED => Self::Inspected(Box::new(Wire::get(&mut reader)?)),
             Self::INSPECT_FAILED => Self::InspectFailed(Wire::get(&mut reader)?),
             Self::TRACKS => Self::Tracks(Wire::get(&mut reader)?),
-            Self::PACKETS => Self::Packets(Wire::get(&mut reader)?),
+            Self::FRAMES => Self::Frames(Wire::get(&mut reader)?),
             Self::ENDED => Self::Ended(Wire::get(&mut reader)?),
             _ => return Err(ProtocolError::Kind),
         };

@@ -54,9 +54,9 @@ pub struct StreamAnalyzer {
     audio: Medium,
     stall: StallTracker,
     keyframes: u64,
-    formats: Formats,
+    pub(super) formats: Formats,
     parse_errors: [u64; ParseErrorKind::ALL.len()],
-    urgent: bool,
+    pub(super) urgent: bool,
     session: Option<Play>,
 }
 
@@ -108,9 +108,13 @@ impl StreamAnalyzer {
             PacketKind::Audio => self.audio_message(now, packet),
             PacketKind::Data => self.data_message(packet),
         };
-        if let Err(error) = read
-            && let Some(count) = self.parse_errors.get_mut(error.kind() as usize)
-        {
+        if let Err(error) = read {
+            self.count_error(error);
+        }
+    }
+
+    pub(super) fn count_error(&mut self, error: MediaError) {
+        if let Some(count) = self.parse_errors.get_mut(error.kind() as usize) {
             *count += 1;
         }
     }
@@ -197,7 +201,7 @@ impl StreamAnalyzer {
     }
 
     /// A medium and the other one.
-    fn media_mut(&mut self, kind: MediaKind) -> (&mut Medium, &mut Medium) {
+    pub(super) fn media_mut(&mut self, kind: MediaKind) -> (&mut Medium, &mut Medium) {
         match kind {
             MediaKind::Video => (&mut self.video, &mut self.audio),
             MediaKind::Audio => (&mut self.audio, &mut self.video),
@@ -216,12 +220,7 @@ impl StreamAnalyzer {
         match (tag.content, tag.codec.filter(|_| judged)) {
             (Content::Frame { key, payload }, codec) if counts => {
                 self.urgent |= codec.is_some_and(|codec| self.formats.video_frame(codec, payload, key));
-                self.keyframes += u64::from(key);
-                if let Some(play) = self.session.as_mut().filter(|play| key && play.first_keyframe.is_none()) {
-                    play.first_keyframe = Some(now);
-                    self.urgent = true;
-                }
-                self.frame(MediaKind::Video, now, packet, key);
+                self.video_frame(now, packet, key);
             }
             (Content::Config(record), Some(codec)) => {
                 self.headers_came();
@@ -231,6 +230,15 @@ impl StreamAnalyzer {
             _ => {}
         }
         Ok(())
+    }
+
+    pub(super) fn video_frame(&mut self, now: Instant, packet: &MediaPacket<'_>, key: bool) {
+        self.keyframes += u64::from(key);
+        if let Some(play) = self.session.as_mut().filter(|play| key && play.first_keyframe.is_none()) {
+            play.first_keyframe = Some(now);
+            self.urgent = true;
+        }
+        self.frame(MediaKind::Video, now, packet, key);
     }
 
     fn audio_message(&mut self, now: Instant, packet: &MediaPacket<'_>) -> Result<(), MediaError> {
@@ -272,12 +280,12 @@ impl StreamAnalyzer {
         self.media_mut(kind).0.session.rates.overhead(packet.length);
     }
 
-    fn headers_came(&mut self) {
+    pub(super) fn headers_came(&mut self) {
         self.video.session.headers = true;
         self.audio.session.headers = true;
     }
 
-    fn frame(&mut self, kind: MediaKind, now: Instant, packet: &MediaPacket<'_>, key: bool) {
+    pub(super) fn frame(&mut self, kind: MediaKind, now: Instant, packet: &MediaPacket<'_>, key: bool) {
         let medium = self.media_mut(kind).0;
         medium.frames += 1;
         medium.last_frame = Some(now);

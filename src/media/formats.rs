@@ -63,7 +63,7 @@ impl Formats {
         })
     }
 
-    fn video_config(&mut self, format: VideoFormat) -> bool {
+    pub(super) fn video_config(&mut self, format: VideoFormat) -> bool {
         self.video.as_deref() != Some(&format)
             && self.change_video(|formats| {
                 if formats.video.as_ref().is_some_and(|known| !video_refines(known, &format)) {
@@ -131,7 +131,7 @@ impl Formats {
         }
     }
 
-    fn audio_config(&mut self, format: AudioFormat) -> bool {
+    pub(super) fn audio_config(&mut self, format: AudioFormat) -> bool {
         self.audio.as_ref() != Some(&format)
             && self.change_audio(|formats| {
                 if formats.audio.as_ref().is_some_and(|known| !audio_refines(known, &format)) {

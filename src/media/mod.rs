@@ -35,6 +35,7 @@ mod channels;
 mod colour;
 mod configuration;
 pub mod content;
+mod demuxed;
 mod enhanced;
 mod error;
 mod formats;

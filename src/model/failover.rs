@@ -171,12 +171,26 @@ impl Decisions {
     }
 
     pub fn group(&self, name: &str) -> Option<&Arc<GroupView>> {
-        self.groups.binary_search_by(|v| v.spec.name.as_str().cmp(name)).ok().and_then(|i| self.groups.get(i))
+        find(&self.groups, name, |v| &v.spec.name)
     }
 
     pub fn failover(&self, name: &str) -> Option<&Arc<FailoverView>> {
-        self.failovers.binary_search_by(|v| v.spec.name.as_str().cmp(name)).ok().and_then(|i| self.failovers.get(i))
+        find(&self.failovers, name, |v| &v.spec.name)
     }
+
+    /// A group that is configured no more, within the time its answer is kept.
+    pub fn departed_group(&self, name: &str) -> Option<&Arc<GroupView>> {
+        find(&self.departed_groups, name, |v| &v.spec.name)
+    }
+
+    /// Likewise a failover.
+    pub fn departed_failover(&self, name: &str) -> Option<&Arc<FailoverView>> {
+        find(&self.departed_failovers, name, |v| &v.spec.name)
+    }
+}
+
+fn find<'v, V>(views: &'v [Arc<V>], name: &str, of: impl Fn(&V) -> &Name) -> Option<&'v Arc<V>> {
+    views.binary_search_by(|v| of(v).as_str().cmp(name)).ok().and_then(|i| views.get(i))
 }
 
 /// Whether we can see at all.

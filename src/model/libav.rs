@@ -8,10 +8,21 @@ use super::closed_enum;
 /// How workers are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LibavSpec {
-    /// The worker's program. `None`: `rtmp-hmonitor-libav` beside our own.
+    /// Their program. `None`: `rtmp-hmonitor-libav` beside our own.
     pub worker: Option<PathBuf>,
     /// Processes for inspections.
     pub inspectors: u32,
+}
+
+/// The workers' program, beside our own.
+const PROGRAM: &str = "rtmp-hmonitor-libav";
+
+impl LibavSpec {
+    /// The program that workers run, whether or not it is there.
+    pub fn program(&self) -> PathBuf {
+        let beside = || std::env::current_exe().unwrap_or_default().with_file_name(PROGRAM);
+        self.worker.clone().unwrap_or_else(beside)
+    }
 }
 
 impl Default for LibavSpec {

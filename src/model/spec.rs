@@ -156,6 +156,16 @@ pub enum EvidenceSource {
     Play,
     /// From this service's server statistics: no session is opened.
     Server(Name),
+    /// A worker plays it with FFmpeg's libraries.
+    Demux(Transport),
+}
+
+closed_enum! {
+    /// What RTSP's media come over.
+    Transport {
+        Tcp = "tcp",
+        Udp = "udp",
+    }
 }
 
 /// Deadlines of a connection attempt.

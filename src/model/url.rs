@@ -10,6 +10,8 @@
 //! | `rtmp://host/live?wmsAuthSign=s/cam` (Nimble) | `live?wmsAuthSign=s` | `cam` |
 //! | `rtmp://user:password@host/live/cam` | `live` | `cam` |
 //!
+//! and of the other things that libav plays (`media_url`), which have a path in place of application and key.
+//!
 //! The last `/` separates application and key; [`StreamUrl::with_app`] overrides that for keys with slashes and for other
 //! queries of applications. Percent-escapes in path and credentials are decoded, the query is passed on as it is.
 
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 pub use super::address::Host;
 use super::address::parse_authority;
+use super::media_url::{self, Scheme};
 
 /// Longest accepted URL in bytes.
 pub const MAX_URL: usize = 2048;
@@ -30,13 +33,15 @@ pub struct StreamUrl {
 
 #[derive(PartialEq, Eq, Hash)]
 struct Parts {
-    secure: bool,
+    scheme: Scheme,
     host: Host,
     port: u16,
     app: String,
     key: String,
     /// User and password, neither empty.
     credentials: Option<(String, String)>,
+    /// All of it as written, where it is no RTMP URL.
+    text: Option<String>,
 }
 
 /// Parameters that name or open an application, in front of the key: SRS ("RTMP URL/Vhost", ossrs/srs#1059) and Nimble Streamer
@@ -48,7 +53,10 @@ const OF_APPLICATIONS: [&str; 2] = ["vhost=", "wmsAuthSign="];
 pub enum UrlError {
     TooLong,
     Scheme,
+    MediaScheme,
     WebScheme,
+    FilePath,
+    Playlist,
     UserInfo,
     Host,
     Port,
@@ -64,9 +72,14 @@ impl fmt::Display for UrlError {
         f.write_str(match self {
             Self::TooLong => "the URL is longer than 2048 bytes",
             Self::Scheme => "the URL must start with rtmp:// or rtmps://",
+            Self::MediaScheme => {
+                "the URL must start with rtmp://, rtmps://, rtsp://, rtsps://, srt://, http://, https://, udp:// or file:"
+            }
+            Self::Playlist => "a web URL must be that of a playlist: http://host/name.m3u8",
+            Self::FilePath => "the URL of a file must have an absolute path: file:/path",
             Self::WebScheme => "the URL must start with http://, https://, ws:// or wss://",
             Self::UserInfo => {
-                "credentials must be user:password@ in front of the host of an RTMP URL, special characters percent-encoded"
+                "credentials must be user:password@ in front of the host, special characters percent-encoded"
             }
             Self::Host => "the URL's host is missing or invalid",
             Self::Port => "the URL's port must be a number from 1 to 65535",
@@ -92,6 +105,20 @@ impl StreamUrl {
         Self::parse_parts(text, Some(app))
     }
 
+    /// Parses the URL of anything that can be watched, RTMP or not.
+    pub fn parse_media(text: &str) -> Result<Self, UrlError> {
+        let rtmp = |scheme: &str| Scheme::from_text(&scheme.to_ascii_lowercase()).is_some_and(Scheme::is_rtmp);
+        if text.split_once("://").is_some_and(|(scheme, _)| rtmp(scheme)) {
+            return Self::parse(text);
+        }
+        let media_url::MediaUrl { scheme, host, port, path, credentials } = media_url::parse(text)?;
+        if scheme.is_rtmp() {
+            return Err(UrlError::MediaScheme);
+        }
+        let text = Some(text.to_owned());
+        Ok(Self { inner: Arc::new(Parts { scheme, host, port, app: String::new(), key: path, credentials, text }) })
+    }
+
     fn parse_parts(text: &str, given_app: Option<&str>) -> Result<Self, UrlError> {
         if text.len() > MAX_URL {
             return Err(UrlError::TooLong);
@@ -100,11 +127,8 @@ impl StreamUrl {
             return Err(UrlError::ControlCharacter);
         }
         let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
-        let secure = match scheme.to_ascii_lowercase().as_str() {
-            "rtmp" => false,
-            "rtmps" => true,
-            _ => return Err(UrlError::Scheme),
-        };
+        let scheme = Scheme::from_text(&scheme.to_ascii_lowercase()).filter(|scheme| scheme.is_rtmp());
+        let scheme = scheme.ok_or(UrlError::Scheme)?;
         if rest.contains('#') {
             return Err(UrlError::Fragment);
         }
@@ -134,13 +158,35 @@ impl StreamUrl {
             target.push('?');
             target.push_str(query);
         }
-        let port = port.unwrap_or(if secure { 443 } else { 1935 });
-        Ok(Self { inner: Arc::new(Parts { secure, host, port, app, key, credentials }) })
+        let port = port.unwrap_or(if scheme == Scheme::Rtmps { 443 } else { 1935 });
+        Ok(Self { inner: Arc::new(Parts { scheme, host, port, app, key, credentials, text: None }) })
+    }
+
+    pub fn scheme(&self) -> Scheme {
+        self.inner.scheme
     }
 
     /// Whether the scheme is `rtmps`.
     pub fn is_secure(&self) -> bool {
-        self.inner.secure
+        self.inner.scheme == Scheme::Rtmps
+    }
+
+    /// All of it, with everything that is secret: for whoever connects.
+    pub fn expose(&self) -> String {
+        let p = &*self.inner;
+        if let Some(text) = &p.text {
+            return text.clone();
+        }
+        let mut text = format!("{}://", p.scheme);
+        if let Some((user, password)) = &p.credentials {
+            text.push_str(&format!("{user}:{password}@"));
+        }
+        text.push_str(&format!("{}:{}/{}", p.host, p.port, p.app));
+        if !p.key.is_empty() {
+            text.push('/');
+            text.push_str(&p.key);
+        }
+        text
     }
 
     pub fn host(&self) -> &Host {
@@ -168,16 +214,16 @@ impl StreamUrl {
 
     /// The same place, with the credentials of `other`.
     pub fn with_credentials_of(&self, other: &Self) -> Self {
-        let Parts { secure, ref host, port, ref app, ref key, .. } = *self.inner;
-        let (host, app, key) = (host.clone(), app.clone(), key.clone());
+        let Parts { scheme, ref host, port, ref app, ref key, ref text, .. } = *self.inner;
+        let (host, app, key, text) = (host.clone(), app.clone(), key.clone(), text.clone());
         let credentials = other.inner.credentials.clone();
-        Self { inner: Arc::new(Parts { secure, host, port, app, key, credentials }) }
+        Self { inner: Arc::new(Parts { scheme, host, port, app, key, credentials, text }) }
     }
 
     /// The `tcUrl` of the connect command: scheme, host, port unless it is the default one, application. Secret.
     pub fn tc_url(&self) -> String {
         let p = &*self.inner;
-        let (scheme, default) = if p.secure { ("rtmps", 443) } else { ("rtmp", 1935) };
+        let (scheme, default) = (p.scheme, if self.is_secure() { 443 } else { 1935 });
         if p.port == default {
             format!("{scheme}://{}/{}", p.host, p.app)
         } else {
@@ -189,11 +235,18 @@ impl StreamUrl {
     pub fn publication(&self) -> String {
         let path = |text: &str| text.split('?').next().unwrap_or_default().trim_matches('/').to_owned();
         let (app, key) = (path(&self.inner.app), path(&self.inner.key));
-        if key.is_empty() { app } else { format!("{app}/{key}") }
+        match (app.is_empty(), key.is_empty()) {
+            (_, true) => app,
+            (true, false) => key,
+            (false, false) => format!("{app}/{key}"),
+        }
     }
 
-    /// Host and port, which name the origin: `10.0.0.11:1935`.
+    /// Host and port, which name the origin: `10.0.0.11:1935`; `file` for a file.
     pub fn origin(&self) -> String {
+        if self.inner.scheme == Scheme::File {
+            return self.inner.scheme.to_string();
+        }
         format!("{}:{}", self.inner.host, self.inner.port)
     }
 
@@ -287,10 +340,12 @@ fn decode(text: &str) -> Result<String, UrlError> {
 impl fmt::Display for StreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let p = &*self.inner;
-        let scheme = if p.secure { "rtmps" } else { "rtmp" };
-        write!(f, "{scheme}://{}:{}/", p.host, p.port)?;
+        if p.scheme == Scheme::File {
+            return f.write_str("file:/***");
+        }
+        write!(f, "{}://{}:{}/", p.scheme, p.host, p.port)?;
         match p.app.split(['/', '?']).next() {
-            Some(first) if !p.key.is_empty() => write!(f, "{first}/***"),
+            Some(first) if !p.key.is_empty() && !first.is_empty() => write!(f, "{first}/***"),
             _ => f.write_str("***"),
         }
     }
@@ -348,6 +403,61 @@ mod tests {
             assert_eq!(StreamUrl::parse(text).unwrap().publication(), path, "{text}");
         }
         assert_eq!(StreamUrl::with_app("rtmp://h/app/inst/cam", "app").unwrap().publication(), "app/inst/cam");
+    }
+
+    #[test]
+    fn what_libav_plays() {
+        // text, host, port, publication, shown
+        #[rustfmt::skip]
+        let table = [
+            ("rtsp://cam.example/stream1", "cam.example", 554, "stream1", "rtsp://cam.example:554/***"),
+            ("RTSP://u:p%40w@10.0.0.9:8554/live/a?x=T0KEN", "10.0.0.9", 8554, "live/a", "rtsp://10.0.0.9:8554/***"),
+            ("rtsps://h/a", "h", 322, "a", "rtsps://h:322/***"),
+            ("srt://h:9000?streamid=T0KEN&passphrase=S3CRET", "h", 9000, "", "srt://h:9000/***"),
+            ("srt://:9000?mode=listener", "0.0.0.0", 9000, "", "srt://0.0.0.0:9000/***"),
+            ("https://cdn.example/a/b.m3u8?sig=T0KEN", "cdn.example", 443, "a/b.m3u8", "https://cdn.example:443/***"),
+            ("http://[::1]:8080/b.m3u8", "[::1]", 8080, "b.m3u8", "http://[::1]:8080/***"),
+            ("udp://@239.0.0.1:5000", "239.0.0.1", 5000, "", "udp://239.0.0.1:5000/***"),
+            ("udp://:5000", "0.0.0.0", 5000, "", "udp://0.0.0.0:5000/***"),
+            ("file:/srv/a.ts", "localhost", 0, "srv/a.ts", "file:/***"),
+            ("file:///srv/a.ts", "localhost", 0, "srv/a.ts", "file:/***"),
+        ];
+        for (text, host, port, publication, shown) in table {
+            let url = StreamUrl::parse_media(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!((url.host().to_string().as_str(), url.port()), (host, port), "{text}");
+            assert_eq!((url.publication().as_str(), url.to_string().as_str()), (publication, shown), "{text}");
+            assert_eq!(url.expose(), text);
+            assert!(!format!("{url:?}{}", url.origin()).contains("T0KEN"), "{text}");
+        }
+        let url = StreamUrl::parse_media("rtsp://user:PASS@h/live/S3CRET?token=T0KEN").unwrap();
+        for secret in ["user", "PASS", "S3CRET", "T0KEN", "live/S3CRET?token=T0KEN"] {
+            assert!(url.secrets().contains(&secret), "{secret} of {:?}", url.secrets());
+        }
+        for (text, error) in [
+            ("ftp://h/a", UrlError::MediaScheme),
+            ("rtsp:h", UrlError::MediaScheme),
+            ("rtmp:/h/live/a", UrlError::MediaScheme),
+            ("srt://h", UrlError::Port),
+            ("udp://239.0.0.1", UrlError::Port),
+            ("rtsp:///a", UrlError::Host),
+            ("rtsp://user@h/a", UrlError::UserInfo),
+            ("file:a.ts", UrlError::FilePath),
+            ("rtsp://h/a b", UrlError::ControlCharacter),
+            ("http://h/a.m3u8#b", UrlError::Fragment),
+            ("https://h/live/cam", UrlError::Playlist),
+            ("https://h/live/cam?a.m3u8", UrlError::Playlist),
+        ] {
+            assert_eq!(StreamUrl::parse_media(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_rtmp_url_can_be_written_out_again() {
+        for text in ["rtmp://u:p@h:1936/live/cam?token=a/b", "rtmps://h:443/NAME", "rtmp://[::1]:1935/app/inst/cam"] {
+            let url = StreamUrl::parse_media(text).unwrap();
+            assert_eq!(url.expose(), text);
+            assert_eq!(StreamUrl::parse(&url.expose()).unwrap(), url);
+        }
     }
 
     #[test]

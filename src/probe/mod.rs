@@ -3,6 +3,7 @@
 pub mod board;
 pub mod check;
 pub mod checkers;
+pub mod demuxed;
 pub mod dial;
 mod dns;
 mod download;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::inspecting::Inspector;
-use super::rtmp::{End, ProbeContext, REPORT_PERIOD};
+use super::rtmp::{End, NO_MEDIA, ProbeContext, REPORT_PERIOD};
 use super::tally::StreamTally;
 use super::transport::Transport;
 use crate::model::health::DownCause;
@@ -23,14 +23,10 @@ use crate::rtmp::{Output, PlaySession, SessionError, SessionEvent};
 const READ_BUFFER: usize = 64 * 1024;
 /// Reads of one session in a row before others get their turn.
 const MAX_READS: usize = 16;
-/// A listening window ends this much later than asked: figures over a whole rate window are reported and judged by then.
-const SETTLE: Duration = Duration::from_secs(1);
 /// An origin that always has more to read is judged all the same after this.
 const MAX_UNJUDGED: Duration = Duration::from_millis(250);
 /// An end this soon after a pause of ours is likely our own doing: origins drop players that do not read.
 const PAUSE_AFTERMATH: Duration = Duration::from_secs(1);
-
-const NO_MEDIA: &str = "play was accepted, but no media came";
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
@@ -272,8 +268,8 @@ impl<'t> Playing<'t> {
             return Ok(());
         };
         self.tally.analyzer.handle_timeout(now);
-        self.note_first(Phase::FirstMedia, started, self.tally.analyzer.first_media_at());
-        self.note_first(Phase::FirstKeyframe, started, self.tally.analyzer.first_keyframe_at());
+        self.tally.note_first(Phase::FirstMedia, started, self.tally.analyzer.first_media_at());
+        self.tally.note_first(Phase::FirstKeyframe, started, self.tally.analyzer.first_keyframe_at());
         let waits = self.tally.analyzer.first_media_at().is_none();
         let missed = waits && now.saturating_duration_since(started) >= ctx.spec.timeouts.first_media;
         if missed && fault_before != Some(DownCause::NoMedia) {
@@ -295,30 +291,12 @@ impl<'t> Playing<'t> {
                 format!("no pong and no byte for {:.1} s", now.saturating_duration_since(self.heard).as_secs_f64());
             return Err(End::Failed(DownCause::OriginUnresponsive, detail));
         }
-        if self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled() {
-            self.tally.fault = None;
-            let live = *self.live.get_or_insert(now);
-            if ctx.listen.is_some_and(|time| now.saturating_duration_since(live) >= time + SETTLE) {
-                return Err(End::Listened);
-            }
+        if self.tally.has_listened(now, ctx.listen, &mut self.live) {
+            return Err(End::Listened);
         }
         let urgent = self.inspect(now) || urgent || fault_before != self.tally.fault.as_ref().map(|f| f.cause);
         self.publish(ctx, now, urgent);
-        // An origin may not attach us to a publication that comes back, or it comes back elsewhere: ask anew now and then.
-        if silence >= policy.stall_timeout + ctx.spec.timeouts.first_media * 2 {
-            let (cause, detail) = match &self.tally.fault {
-                Some(fault) => (fault.cause, fault.detail.to_string()),
-                None => {
-                    let detail = format!("no media for {:.1} s", silence.as_secs_f64());
-                    // The fault began when the silence became a stall, not when we give up waiting.
-                    let since = now.checked_sub(silence).map_or(now, |last| last + policy.stall_timeout);
-                    self.tally.set_fault(since, DownCause::Stalled, detail.as_str());
-                    (DownCause::Stalled, detail)
-                }
-            };
-            return Err(End::Failed(cause, detail));
-        }
-        Ok(())
+        self.tally.given_up(now, policy.stall_timeout, ctx.spec.timeouts.first_media).map_or(Ok(()), Err)
     }
 
     /// Goes on with what the content's inspection needs. `true`: it has shown something.
@@ -349,12 +327,6 @@ impl<'t> Playing<'t> {
                 End::Failed(DownCause::NoMedia, "play was not answered".into())
             }
             other => other.into(),
-        }
-    }
-
-    fn note_first(&mut self, phase: Phase, started: Instant, at: Option<Instant>) {
-        if let Some(at) = at.filter(|_| self.tally.transport.phases.get(phase as usize) == Some(&None)) {
-            self.tally.record_phase(phase, at.saturating_duration_since(started));
         }
     }
 

@@ -28,6 +28,7 @@ pub const REPORT_PERIOD: Duration = Duration::from_millis(500);
 const MAX_REDIRECTS: usize = 3;
 /// Connections within one attempt that present us in another way: without capabilities, and two for authentication.
 const MAX_INTRODUCTIONS: usize = 3;
+pub(super) const NO_MEDIA: &str = "play was accepted, but no media came";
 /// A session that was this long may be moved as often as any.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -141,6 +142,11 @@ pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeEx
             end => break end,
         }
     };
+    conclude(ctx, tally, end)
+}
+
+/// Puts the end of a run into figures and words.
+pub(super) fn conclude(ctx: &ProbeContext<'_>, tally: &mut StreamTally, end: End) -> ProbeExit {
     let now = ctx.env.clock.now();
     let played = tally.transport.session_start.take().is_some();
     tally.transport.tcp = None;
@@ -250,7 +256,7 @@ pub(super) fn server_name(given: Option<&str>, host: &Host) -> io::Result<rustls
 
 /// Runs one step of the attempt under its deadline, reporting meanwhile so that the stream does not look unobserved. `None`: too
 /// late.
-async fn phase<T, E>(
+pub(super) async fn phase<T, E>(
     ctx: &ProbeContext<'_>,
     tally: &mut StreamTally,
     phase: Phase,

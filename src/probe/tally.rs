@@ -10,7 +10,11 @@ use crate::model::report::{Connection, Fault, Phase, StreamReport, TransportRepo
 use crate::model::spec::{Presence, StreamPolicy};
 
 use super::pace;
+use super::rtmp::End;
 use super::served::Served;
+
+/// A listening window ends this much later than asked: figures over a whole rate window are reported and judged by then.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Lives as long as the stream is wanted; every session continues it.
 #[derive(Debug)]
@@ -73,6 +77,43 @@ impl StreamTally {
     pub fn set_fault(&mut self, now: Instant, cause: DownCause, detail: impl Into<Arc<str>>) {
         let since = self.fault.as_ref().map_or(now, |f| f.since);
         self.fault = Some(Fault { cause, since, detail: detail.into() });
+    }
+
+    /// Notes how long after the session's start something came for the first time.
+    pub(super) fn note_first(&mut self, phase: Phase, started: Instant, at: Option<Instant>) {
+        if let Some(at) = at.filter(|_| self.transport.phases.get(phase as usize) == Some(&None)) {
+            self.record_phase(phase, at.saturating_duration_since(started));
+        }
+    }
+
+    /// Takes live media for the end of any fault, and says whether it has been listened to for long enough since it was `live`.
+    pub(super) fn has_listened(&mut self, now: Instant, listen: Option<Duration>, live: &mut Option<Instant>) -> bool {
+        if !self.analyzer.is_live() || self.analyzer.is_stalled() {
+            return false;
+        }
+        self.fault = None;
+        let live = *live.get_or_insert(now);
+        listen.is_some_and(|time| now.saturating_duration_since(live) >= time + SETTLE)
+    }
+
+    /// Whether silence has lasted so long that it is better to ask anew: an origin may not attach us to a publication that comes back, or
+    /// it comes back elsewhere.
+    pub(super) fn given_up(&mut self, now: Instant, stall_timeout: Duration, first_media: Duration) -> Option<End> {
+        let silence = self.analyzer.silence(now);
+        if silence < stall_timeout + first_media * 2 {
+            return None;
+        }
+        let (cause, detail) = match &self.fault {
+            Some(fault) => (fault.cause, fault.detail.to_string()),
+            None => {
+                let detail = format!("no media for {:.1} s", silence.as_secs_f64());
+                // The fault began when the silence became a stall, not when we give up waiting.
+                let since = now.checked_sub(silence).map_or(now, |last| last + stall_timeout);
+                self.set_fault(since, DownCause::Stalled, detail.as_str());
+                (DownCause::Stalled, detail)
+            }
+        };
+        Some(End::Failed(cause, detail))
     }
 
     /// The report for `now`; everything that had arrived must have been counted.

@@ -83,6 +83,7 @@ impl Asked<'_> {
     /// before for as long as the snapshot keeps it.
     fn answer(self, snapshot: &Snapshot, moment: &Moment, drain: Drain) -> Answer {
         let judged = |judged: Judged<'_>, view| Answer::of_judged(&judged, view, snapshot, moment);
+        let told = |told: Told<'_>| Answer::of_told(&told, self.view(), snapshot, moment, drain);
         let answer = match self {
             Self::Stream(name) => {
                 let departed = || Some(judged((&**snapshot.departed(name)?).into(), AnswerView::Departed));
@@ -93,11 +94,8 @@ impl Asked<'_> {
                     || Some(judged((&**snapshot.departed_target(class, name)?).into(), AnswerView::Departed));
                 snapshot.target(class, name).map(|v| judged((&**v).into(), self.view())).or_else(departed)
             }
-            Self::Group(name) => {
-                Told::of_group(snapshot, name).map(|t| Answer::of_told(&t, self.view(), snapshot, moment, drain))
-            }
-            Self::Candidate { failover, candidate } => Told::of_candidate(snapshot, failover, candidate)
-                .map(|t| Answer::of_told(&t, self.view(), snapshot, moment, drain)),
+            Self::Group(name) => Told::of_group(snapshot, name).map(told),
+            Self::Candidate { failover, candidate } => Told::of_candidate(snapshot, failover, candidate).map(told),
         };
         answer.unwrap_or_else(|| Answer::no_such(self.view()))
     }
@@ -144,10 +142,12 @@ impl Answer {
         let (status, given) = match told.maintenance {
             // An operator's word, whatever we know or see.
             Some(MaintenanceState::Maint) => (StatusCode::SERVICE_UNAVAILABLE, AnswerGiven::Unhealthy),
-            Some(MaintenanceState::Drain) if drain == Drain::NotFound => (StatusCode::NOT_FOUND, AnswerGiven::Draining),
+            Some(MaintenanceState::Drain) if told.fit && drain == Drain::NotFound => {
+                (StatusCode::NOT_FOUND, AnswerGiven::Draining)
+            }
             _ => (ok_or_unavailable(answer.healthy), given(answer)),
         };
-        Self { status, view, given, body }
+        Self { status, view: if told.departed { AnswerView::Departed } else { view }, given, body }
     }
 }
 

@@ -22,6 +22,10 @@ pub struct Told<'s> {
     pub epoch: u64,
     pub observed_at: Option<Instant>,
     pub maintenance: Option<MaintenanceState>,
+    /// Nothing says that it could not serve; so one that drains may go on with the sessions it has.
+    pub fit: bool,
+    /// Configured no more.
+    pub departed: bool,
     /// Whether a load balancer's `ready`, `drain` and `maint` states are ours to set.
     pub owns_maintenance: bool,
     /// Share of healthy members, of a group that is asked about as such.
@@ -32,14 +36,21 @@ pub struct Told<'s> {
 }
 
 impl<'s> Told<'s> {
+    /// The group of this name, or what is kept of it after a reload has removed it.
     pub fn of_group(snapshot: &'s Snapshot, name: &str) -> Option<Self> {
-        snapshot.decisions.group(name).map(|group| Self::group(group))
+        let decisions = &snapshot.decisions;
+        let departed = || decisions.departed_group(name).map(|group| Self { departed: true, ..Self::group(group) });
+        decisions.group(name).map(|group| Self::group(group)).or_else(departed)
     }
 
+    /// Likewise the candidate of a failover.
     pub fn of_candidate(snapshot: &'s Snapshot, failover: &str, candidate: &str) -> Option<Self> {
-        let failover = snapshot.decisions.failover(failover)?;
-        let group = snapshot.decisions.group(candidate)?;
-        Self::candidate(failover, group)
+        let decisions = &snapshot.decisions;
+        let group = decisions.group(candidate).or_else(|| decisions.departed_group(candidate))?;
+        match decisions.failover(failover) {
+            Some(failover) => Self::candidate(failover, group),
+            None => Some(Self { departed: true, ..Self::candidate(decisions.departed_failover(failover)?, group)? }),
+        }
     }
 
     fn group(group: &'s GroupView) -> Self {
@@ -50,6 +61,8 @@ impl<'s> Told<'s> {
             epoch: group.epoch,
             observed_at: group.observed_at,
             maintenance: group.maintenance.as_ref().map(|m| m.state),
+            fit: group.eligible != Some(false),
+            departed: false,
             owns_maintenance: group.spec.owns_maintenance,
             weight: Some(group.weight),
             stored: group.answer,

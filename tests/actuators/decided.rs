@@ -145,7 +145,12 @@ impl World {
         let seen = Some(observed_at);
         let groups = self.groups.iter().map(|view| Arc::new(GroupView { observed_at: seen, ..view.clone() }));
         let failovers = self.failovers.iter().map(|view| Arc::new(FailoverView { observed_at: seen, ..view.clone() }));
-        Arc::new(Decisions { complete: self.complete, groups: groups.collect(), failovers: failovers.collect() })
+        Arc::new(Decisions {
+            complete: self.complete,
+            groups: groups.collect(),
+            failovers: failovers.collect(),
+            ..Decisions::default()
+        })
     }
 }
 

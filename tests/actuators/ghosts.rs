@@ -19,6 +19,7 @@ use rtmp_hmonitor::model::{Health, TargetClass, TargetId, TargetSpec};
 use rtmp_hmonitor::probe::check::watch;
 use rtmp_hmonitor::probe::checkers::checker;
 use rtmp_hmonitor::probe::{ProbeEnvironment, TargetTally};
+use tokio::sync::Notify;
 
 use crate::decided::{Acting, SOON, World, name};
 use crate::harness::eventually;
@@ -66,14 +67,14 @@ impl Watching {
                     .store(Arc::new(Snapshot { targets: Arc::new([Arc::new(view)]), ..Snapshot::empty(clock.now()) }));
             };
             let mut tally = TargetTally::new(env.clock.now());
-            watch(&env, &check, &mut tally, checker.as_mut(), &publish).await;
+            watch(&env, &check, &mut tally, checker.as_mut(), &publish, &Notify::new()).await;
         });
         Self { _runtime: runtime }
     }
 }
 
 /// nginx-rtmp with its statistics and its control location.
-fn origin() -> (Nginx<'static>, u16) {
+pub fn origin() -> (Nginx<'static>, u16) {
     let web = unshared_port();
     let locations = "location /stat { rtmp_stat all; } location /control { rtmp_control all; }";
     let applications = "application live { live on; } application gate-1 { live on; }";

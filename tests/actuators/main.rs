@@ -13,6 +13,7 @@ mod keepalived;
 mod ledger;
 mod old_workers;
 mod parsers;
+mod process;
 mod receiver;
 mod track_files;
 mod webhooks;

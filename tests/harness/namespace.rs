@@ -13,7 +13,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub struct Namespace {
     holder: Child,
     /// The cable's end inside.
-    inside: String,
+    pub inside: String,
     /// Its address.
     pub address: Ipv4Addr,
 }

@@ -101,32 +101,32 @@ pub fn answer(snapshot: &Snapshot, moment: &Moment, question: Question<'_>) -> A
 }
 
 fn reply(told: &Told<'_>, healthy: bool, fresh: bool) -> Reply {
-    let out = told.maintenance == Some(MaintenanceState::Maint);
-    let draining = told.maintenance == Some(MaintenanceState::Drain);
     let state = told.owns_maintenance.then(|| told.maintenance.unwrap_or(MaintenanceState::Ready));
-    // Out of service in other words, where those of the administrative state are not ours.
-    let healthy = healthy && (state.is_some() || !out);
-    // A healthy server without a share of its members is one that has just been asked to go on: it keeps a little.
-    let percent = |share: f64| if share.is_finite() { (share * 100.0).round().clamp(1.0, 100.0) as u8 } else { 100 };
-    let weight = match told.weight {
-        Some(_) if draining && state.is_none() => Some(0),
-        share => share.map(percent),
+    let drains = told.maintenance == Some(MaintenanceState::Drain);
+    let healthy = match told.maintenance {
+        // It goes on with the sessions it has, where there is a word for that: the state, or a weight of zero.
+        Some(MaintenanceState::Drain) if state.is_some() || told.weight.is_some() => told.fit,
+        Some(MaintenanceState::Drain | MaintenanceState::Maint) => false,
+        Some(MaintenanceState::Ready) | None => healthy,
     };
-    let mut why: Vec<_> = Vec::new();
-    if !healthy {
-        match told.maintenance.filter(|m| *m != MaintenanceState::Ready) {
-            Some(_) => why.push("maintenance"),
-            None if !fresh || told.health == Health::Unknown => why.push("unknown"),
-            None if told.weight.is_none() && matches!(told.health, Health::Up | Health::Degraded | Health::Idle) => {
-                why.push("standby");
-            }
-            None => why.extend(told.causes.iter().copied().map(Cause::as_str).take(MOST_CAUSES)),
-        }
-        if why.is_empty() {
-            why.push("down");
-        }
-    }
-    Reply { healthy, state, weight, why }
+    // Who is told to go on keeps a little, whatever its members do.
+    let percent = |share: f64| if share.is_finite() { (share * 100.0).round().clamp(1.0, 100.0) as u8 } else { 100 };
+    let weight = told.weight.map(|share| if drains && state.is_none() { 0 } else { percent(share) });
+    Reply { healthy, state, weight, why: if healthy { Vec::new() } else { why(told, fresh) } }
+}
+
+/// Why it is not healthy, in words of closed sets; never empty.
+fn why(told: &Told<'_>, fresh: bool) -> Vec<&'static str> {
+    let well = matches!(told.health, Health::Up | Health::Degraded);
+    let word = match told.maintenance {
+        Some(MaintenanceState::Drain | MaintenanceState::Maint) => "maintenance",
+        _ if !fresh || told.health == Health::Unknown => "unknown",
+        // A candidate that is well, and not the one to use.
+        _ if told.weight.is_none() && well => "standby",
+        _ if told.causes.is_empty() => "down",
+        _ => return told.causes.iter().copied().map(Cause::as_str).take(MOST_CAUSES).collect(),
+    };
+    vec![word]
 }
 
 #[cfg(test)]

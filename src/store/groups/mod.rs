@@ -4,7 +4,7 @@ mod report;
 mod roster;
 mod standing;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -13,7 +13,7 @@ use super::judged::{Departed, Outcome};
 use super::paths::Known;
 use crate::health::{
     CandidateEvidence, FailoverEvaluator, FailoverMemory, FailoverSituation, GroupEvaluator, GroupSituation,
-    Remembered, SightEvaluator,
+    Remembered, SightEvaluator, Standing,
 };
 use crate::model::event::{EventKind, Subject, SubjectClass};
 use crate::model::failover::{CandidateView, Decisions, FailoverPin, FailoverSpec, FailoverView, Sight};
@@ -46,6 +46,8 @@ pub struct Groups {
     standby: HashSet<Name>,
     /// Whose views have changed since the last look.
     touched: HashSet<Subject>,
+    /// How members stood then.
+    standings: HashMap<Subject, Standing>,
     dirty: BTreeSet<Name>,
     deadline: Option<Instant>,
     decisions: Arc<Decisions>,
@@ -60,6 +62,8 @@ struct GroupEntry {
     /// Whether its streams were judged.
     serves: bool,
     review: Option<Review>,
+    /// When the newest evidence came.
+    observed_at: Option<Instant>,
     answer: HealthAnswer,
     view: Arc<GroupView>,
 }
@@ -105,6 +109,7 @@ impl Groups {
         self.set_failovers(now, wall, desired, announce, outcome);
         self.index = Index::new(self.groups.iter().map(|(name, entry)| (name, &entry.roster)), desired);
         self.witnesses.retain(|name| self.index.knows(&Subject::stream(name)));
+        self.standings.retain(|member, _| self.index.knows(member));
         let targets: HashSet<Subject> = desired.targets.iter().map(|t| Subject::target(&t.id)).collect();
         let streams: HashSet<&Name> = desired.streams.iter().map(|s| &s.name).collect();
         self.sight.retain(&self.vantage, |s| targets.contains(s) || streams.contains(&s.name));
@@ -202,16 +207,20 @@ impl Groups {
         known: &impl Known,
         outcome: &mut Outcome,
     ) -> Vec<Name> {
-        self.read_touched(known);
+        self.read_touched(now, known);
         let moment = Moment { now, wall, complete };
         if self.sight.evaluate(now) {
             self.note_isolation(wall, outcome);
         }
         for _ in 0..MOST_ROUNDS {
             self.judge(moment, known, outcome);
-            if !self.decide(moment, outcome) {
+            let switched = self.decide(moment, outcome);
+            if switched.is_empty() {
                 break;
             }
+            // After a first decision streams are where they were; those that are not have another URL then.
+            let moved: Vec<Name> = switched.into_iter().filter_map(|(name, from)| from.map(|_| name)).collect();
+            self.note_moves(now, &moved, known);
         }
         self.answer(moment, outcome);
         self.departed_groups.expire(now, |name| outcome.forget.push(Subject::group(name)));
@@ -233,24 +242,39 @@ impl Groups {
         self.told_sight
     }
 
-    fn read_touched(&mut self, known: &impl Known) {
+    /// Reads what has been judged anew. Groups are dirty whose members stand otherwise than before.
+    fn read_touched(&mut self, now: Instant, known: &impl Known) {
         for subject in std::mem::take(&mut self.touched) {
-            self.dirty.extend(self.index.groups_of(&subject).cloned());
             match subject.class {
                 SubjectClass::Stream => {
                     if let Some(view) = known.stream(&subject.name) {
-                        self.witnesses.note_stream(view, self.index.knows(&subject), &mut self.sight);
+                        self.witnesses.note_stream(now, view, self.index.knows(&subject), &mut self.sight);
                     }
                 }
                 SubjectClass::Endpoint | SubjectClass::Service => {
                     let endpoint = subject.class == SubjectClass::Endpoint;
                     let class = if endpoint { TargetClass::Endpoint } else { TargetClass::Service };
                     let is_vantage = endpoint && self.vantage.contains(&subject.name);
-                    if let Some(view) = known.target(&TargetId { class, name: subject.name }) {
+                    if let Some(view) = known.target(&TargetId { class, name: subject.name.clone() }) {
                         self.witnesses.note_target(view, is_vantage, &mut self.sight);
                     }
                 }
                 _ => {}
+            }
+            let observed_at = standing::observed_at(&subject, known);
+            for group in self.index.groups_of(&subject) {
+                if let Some(entry) = self.groups.get_mut(group) {
+                    entry.observed_at = entry.observed_at.max(observed_at);
+                }
+            }
+            for member in self.index.films(&subject).iter().chain([&subject]) {
+                if !self.index.knows(member) {
+                    continue;
+                }
+                let standing = self.witnesses.member(member, known).standing;
+                if self.standings.insert(member.clone(), standing) != Some(standing) {
+                    self.dirty.extend(self.index.groups_of(member).cloned());
+                }
             }
         }
     }
@@ -289,9 +313,21 @@ impl Groups {
         }
     }
 
-    /// Lets all failovers decide. `true`: one of them has switched.
-    fn decide(&mut self, moment: Moment, outcome: &mut Outcome) -> bool {
-        let mut switched = false;
+    /// Their followers are played elsewhere from now on.
+    fn note_moves(&mut self, now: Instant, moved: &[Name], known: &impl Known) {
+        for (name, entry) in &self.groups {
+            if entry.roster.failovers.iter().any(|failover| moved.contains(failover)) {
+                for stream in entry.roster.followers() {
+                    self.witnesses.note_move(now, stream, known);
+                }
+                self.dirty.insert(name.clone());
+            }
+        }
+    }
+
+    /// Lets all failovers decide. Gives those that have switched, and from where.
+    fn decide(&mut self, moment: Moment, outcome: &mut Outcome) -> Vec<(Name, Option<Name>)> {
+        let mut switched = Vec::new();
         let isolated = self.sight.is_isolated();
         for (name, entry) in &mut self.failovers {
             let candidates = candidates(&entry.spec, &self.groups, moment.wall);
@@ -300,13 +336,14 @@ impl Groups {
             let before = entry.evaluator.suppressed();
             let switch = entry.evaluator.evaluate(&situation);
             let subject = Subject::failover(name);
-            if let Some(switch) = &switch {
-                outcome.note(moment.wall, subject.clone(), EventKind::Switched, report::switch(switch));
+            let made = switch.is_some();
+            if let Some(switch) = switch {
+                outcome.note(moment.wall, subject.clone(), EventKind::Switched, report::switch(&switch));
                 outcome.must_be_kept = true;
-                switched = true;
+                switched.push((name.clone(), switch.from));
             }
             let suppressed = entry.evaluator.suppressed();
-            if suppressed != before && switch.is_none() {
+            if suppressed != before && !made {
                 outcome.note(moment.wall, subject, EventKind::Suppressed, report::suppression(suppressed));
             }
         }
@@ -326,8 +363,7 @@ impl Groups {
             let (spec, pin) = entry.wanted(moment.wall);
             let situation = moment.situation(&spec, &candidates, pin.as_deref(), isolated);
             let answers = entry.evaluator.answers(&situation);
-            let observed_at =
-                entry.spec.candidates.iter().filter_map(|c| self.groups.get(&c.group)?.observed_at()).max();
+            let observed_at = entry.spec.candidates.iter().filter_map(|c| self.groups.get(&c.group)?.observed_at).max();
             entry.view = entry.view(moment, &candidates, answers, observed_at);
             let memory = entry.evaluator.remember();
             if memory != entry.kept {
@@ -438,7 +474,17 @@ impl GroupEntry {
             answer,
         };
         let view = Arc::new(view);
-        Self { spec, roster, evaluator, maintenance: None, serves: false, review: None, answer, view }
+        Self {
+            spec,
+            roster,
+            evaluator,
+            maintenance: None,
+            serves: false,
+            review: None,
+            observed_at: None,
+            answer,
+            view,
+        }
     }
 
     /// An operator's word that is in force.
@@ -476,10 +522,6 @@ impl GroupEntry {
         self.review = Some(review);
     }
 
-    fn observed_at(&self) -> Option<Instant> {
-        self.review.as_ref()?.observed_at
-    }
-
     fn answered_well(&self, name: &Name) -> Option<Name> {
         (self.evaluator.last_answer() == Some(true)).then(|| name.clone())
     }
@@ -504,7 +546,7 @@ impl GroupEntry {
             epoch: self.evaluator.epoch(),
             held: self.evaluator.is_held(),
             maintenance: self.maintenance(wall).cloned(),
-            observed_at: self.observed_at(),
+            observed_at: self.observed_at,
             answer: self.answer,
         }
     }

@@ -62,6 +62,12 @@ impl Roster {
         !self.failovers.is_empty()
     }
 
+    /// The streams that follow a failover.
+    pub fn followers(&self) -> impl Iterator<Item = &Name> {
+        let clauses = self.eligible.iter().chain(&self.serving).filter(|listed| listed.followers);
+        clauses.flat_map(|listed| &listed.members).map(|subject| &subject.name)
+    }
+
     fn all(&self) -> impl Iterator<Item = &Subject> {
         self.eligible.iter().chain(&self.serving).chain(&self.up).flat_map(|listed| &listed.members)
     }
@@ -77,6 +83,8 @@ impl Roster {
 #[derive(Debug, Default)]
 pub struct Index {
     groups: HashMap<Subject, BTreeSet<Name>>,
+    /// The streams of each camera.
+    films: HashMap<Subject, Vec<Subject>>,
 }
 
 impl Index {
@@ -84,20 +92,21 @@ impl Index {
         let mut index = Self::default();
         for (group, roster) in rosters {
             for subject in roster.all() {
-                index.add(subject.clone(), group);
-                // What its camera says counts as well.
+                index.groups.entry(subject.clone()).or_default().insert(group.clone());
                 let spec = Some(subject).filter(|s| s.class == SubjectClass::Stream);
                 let spec = spec.and_then(|s| stream(desired, &s.name));
                 if let Some(camera) = spec.and_then(|spec| spec.camera.clone()) {
-                    index.add(Subject { class: SubjectClass::Endpoint, name: camera }, group);
+                    let camera = Subject { class: SubjectClass::Endpoint, name: camera };
+                    index.films.entry(camera).or_default().push(subject.clone());
                 }
             }
         }
         index
     }
 
-    fn add(&mut self, subject: Subject, group: &Name) {
-        self.groups.entry(subject).or_default().insert(group.clone());
+    /// The streams whose camera this is.
+    pub fn films(&self, camera: &Subject) -> &[Subject] {
+        self.films.get(camera).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub fn groups_of(&self, subject: &Subject) -> impl Iterator<Item = &Name> {

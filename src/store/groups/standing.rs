@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::paths::Known;
@@ -12,11 +13,11 @@ use crate::health::{
 };
 use crate::model::address::Host;
 use crate::model::event::{Subject, SubjectClass};
-use crate::model::group::MemberCounts;
+use crate::model::group::{MemberCounts, Quorum};
 use crate::model::health::{Cause, Health};
 use crate::model::snapshot::{StreamView, TargetView, Verdict};
-use crate::model::spec::{EvidenceSource, Watch};
-use crate::model::{Name, TargetClass, TargetId};
+use crate::model::spec::{EvidenceSource, ProbeSpec, Watch};
+use crate::model::{DownCause, Name, StreamReport, TargetClass, TargetId};
 
 /// How often a stream that is played shows itself.
 const PLAYED: Duration = Duration::from_secs(1);
@@ -26,9 +27,17 @@ const TOLD: Duration = Duration::from_secs(5);
 /// What has been made out about members beside their verdicts.
 #[derive(Debug, Default)]
 pub struct Witnesses {
-    blames: HashMap<Name, (BlameTracker, Blame)>,
+    blames: HashMap<Name, Record>,
     /// This host's addresses.
     own: HashSet<IpAddr>,
+}
+
+/// What is known of a stream's origin.
+#[derive(Debug)]
+struct Record {
+    probe: Arc<ProbeSpec>,
+    tracker: BlameTracker,
+    blame: Blame,
 }
 
 impl Witnesses {
@@ -41,21 +50,37 @@ impl Witnesses {
     }
 
     /// Notes what a stream's newest report says: about its origin, and about our sight.
-    pub fn note_stream(&mut self, view: &StreamView, counts: bool, sight: &mut SightEvaluator) {
+    pub fn note_stream(&mut self, now: Instant, view: &StreamView, counts: bool, sight: &mut SightEvaluator) {
         let spec = &view.spec;
         if counts {
-            let (tracker, blame) =
-                self.blames.entry(spec.name.clone()).or_insert((BlameTracker::default(), Blame::Nobody));
+            let record = self.blames.entry(spec.name.clone()).or_insert_with(|| Record {
+                probe: Arc::clone(&spec.probe),
+                tracker: BlameTracker::default(),
+                blame: Blame::Nobody,
+            });
+            if !Arc::ptr_eq(&record.probe, &spec.probe) && record.probe.url != spec.probe.url {
+                record.tracker.note_move(now, view.report.as_deref());
+            }
+            record.probe = Arc::clone(&spec.probe);
             let unplayable = view.server.as_ref().is_some_and(|server| server.unplayable_since.is_some());
-            *blame = tracker.read(view.verdict.down, view.report.as_deref(), unplayable);
+            let down = view.verdict.health == Health::Down;
+            record.blame = record.tracker.read(down, view.report.as_deref(), unplayable);
         }
         if let Some(at) = last_frame(view).filter(|_| !self.is_own(Some(spec.probe.url.host()))) {
             let every = match (&spec.probe.evidence, spec.probe.watch) {
                 (EvidenceSource::Server(_), _) => TOLD,
-                (EvidenceSource::Play, Watch::Periodic { every, .. }) => every,
-                (EvidenceSource::Play, Watch::Always) => PLAYED,
+                (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Periodic { every, .. }) => every,
+                (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Always) => PLAYED,
             };
             sight.note_seen(&Subject::stream(&spec.name), at, every);
+        }
+    }
+
+    /// The stream is to be played elsewhere.
+    pub fn note_move(&mut self, now: Instant, stream: &Name, known: &impl Known) {
+        if let Some(record) = self.blames.get_mut(stream) {
+            record.tracker.note_move(now, known.stream(stream).and_then(|view| view.report.as_deref()));
+            record.blame = Blame::Nobody;
         }
     }
 
@@ -80,7 +105,8 @@ impl Witnesses {
         }
     }
 
-    fn member(&self, subject: &Subject, known: &impl Known) -> Member {
+    /// How a member stands.
+    pub fn member(&self, subject: &Subject, known: &impl Known) -> Member {
         let found = match subject.class {
             SubjectClass::Stream => known.stream(&subject.name).map(|view| self.stream(view, known)),
             class => target(class, &subject.name, known).map(|view| self.target(view)),
@@ -89,14 +115,18 @@ impl Witnesses {
     }
 
     fn stream(&self, view: &StreamView, known: &impl Known) -> Member {
-        let blame = self.blames.get(&view.spec.name).map_or(Blame::Nobody, |(_, blame)| *blame);
+        let blame = self.blames.get(&view.spec.name).map_or(Blame::Nobody, |record| record.blame);
         let camera = view.spec.camera.as_ref().zip(match blame {
             Blame::Absent { since } => Some(since),
             _ => None,
         });
         let camera = camera.map(|(camera, since)| answers_since(camera, since, known));
         Member {
-            standing: standing(view.verdict.health, Standing::Down { blame, camera }),
+            standing: standing(
+                &view.verdict,
+                view.report.as_deref().is_some_and(plays),
+                Standing::Down { blame, camera },
+            ),
             seen_well: last_frame(view),
             local: self.is_own(Some(view.spec.probe.url.host())),
         }
@@ -104,20 +134,32 @@ impl Witnesses {
 
     fn target(&self, view: &TargetView) -> Member {
         Member {
-            standing: standing(view.verdict.health, Standing::DOWN),
+            standing: standing(&view.verdict, answers_again(view), Standing::DOWN),
             seen_well: view.report.as_ref().and_then(|report| report.last_success),
             local: self.is_own(view.spec.check.check.host().as_ref()),
         }
     }
 }
 
-fn standing(health: Health, down: Standing) -> Standing {
-    match health {
+/// `returning`: the newest evidence of what is down is good.
+fn standing(verdict: &Verdict, returning: bool, down: Standing) -> Standing {
+    match verdict.health {
         Health::Up | Health::Degraded => Standing::Well,
+        Health::Down if returning => Standing::Returning,
         Health::Down => down,
         Health::Unknown => Standing::Unknown,
         Health::Idle => Standing::Idle,
     }
+}
+
+fn plays(report: &StreamReport) -> bool {
+    report.fault.is_none() && report.media.stall.is_none() && report.media.live_since.is_some()
+}
+
+/// A target that answers can be down for what it says.
+fn answers_again(view: &TargetView) -> bool {
+    let says = matches!(view.verdict.down, Some(DownCause::Role | DownCause::Lag | DownCause::NotLive));
+    !says && view.report.as_ref().is_some_and(|report| report.fault.is_none())
 }
 
 fn answers_since(camera: &Name, since: Instant, known: &impl Known) -> bool {
@@ -151,7 +193,6 @@ pub struct Review {
     pub causes: Vec<Cause>,
     /// Those that are down, sorted.
     pub failing: Vec<Subject>,
-    pub observed_at: Option<Instant>,
     /// When only streams keep it from serving: which.
     pub missing: Option<Missing>,
 }
@@ -193,25 +234,21 @@ impl Review {
             0 => 1.0,
             _ => f64::from(expected - tally.against) / f64::from(expected),
         };
-        let down = all.iter().filter(|(_, member)| matches!(member.standing, Standing::Down { .. }));
+        let is_down = |standing| matches!(standing, Standing::Down { .. } | Standing::Returning);
+        let down = all.iter().filter(|(_, member)| is_down(member.standing));
         let failing: Vec<Subject> = down.map(|(subject, _)| subject.clone()).collect();
         let mut causes: Vec<Cause> = failing.iter().filter_map(|s| verdict(s, known)?.down).map(Cause::Down).collect();
         causes.sort_unstable();
         causes.dedup();
-        let observed_at = all.keys().filter_map(|s| observed_at(s, known)).max();
-        Self { role, counts: tally.counts, weight, causes, failing, observed_at, missing }
+        Self { role, counts: tally.counts, weight, causes, failing, missing }
     }
 }
 
-/// The streams that alone keep a group from serving, if so.
-fn missing_streams(
-    clauses: &[Listed],
-    tallies: &[(Tally, crate::model::group::Quorum)],
-    known: &impl Known,
-) -> Option<Missing> {
-    let mut bad = clauses.iter().zip(tallies).filter(|(_, (tally, need))| tally.reading(*need) == Reading::Bad);
-    let (listed, (tally, need)) = bad.next().filter(|(listed, _)| listed.class == SubjectClass::Stream)?;
-    if bad.next().is_some() {
+/// The streams of a group that does not serve as it should, if nothing but streams keeps it from that.
+fn missing_streams(clauses: &[Listed], tallies: &[(Tally, Quorum)], known: &impl Known) -> Option<Missing> {
+    let mut wanting = clauses.iter().zip(tallies).filter(|(_, (tally, need))| tally.reading(*need) != Reading::Good);
+    let (listed, (tally, need)) = wanting.next().filter(|(listed, _)| listed.class == SubjectClass::Stream)?;
+    if wanting.next().is_some() {
         return None;
     }
     let views = listed.members.iter().filter_map(|subject| known.stream(&subject.name));
@@ -237,7 +274,8 @@ fn verdict<'k>(subject: &Subject, known: &'k impl Known) -> Option<&'k Verdict> 
     }
 }
 
-fn observed_at(subject: &Subject, known: &impl Known) -> Option<Instant> {
+/// When the newest evidence of it came.
+pub fn observed_at(subject: &Subject, known: &impl Known) -> Option<Instant> {
     match subject.class {
         SubjectClass::Stream => known.stream(&subject.name)?.report.as_ref().map(|report| report.observed_at),
         class => target(class, &subject.name, known)?.report.as_ref().map(|report| report.observed_at),

@@ -1,0 +1,192 @@
+//! One session with what is not RTMP: opens it, and tells of its frames until it ends.
+
+use std::time::{Duration, Instant};
+
+use ffmpeg_next::error::EAGAIN;
+use ffmpeg_next::format::context::Input;
+use ffmpeg_next::media::Type;
+use ffmpeg_next::{Dictionary, Discard, Error, Packet, Rational, Rescale};
+use rtmp_hmonitor::libav_protocol::{Answer, DemuxEnd, DemuxRequest};
+use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
+use rtmp_hmonitor::model::health::DownCause;
+use rtmp_hmonitor::model::media_url::Scheme;
+use rtmp_hmonitor::model::packet::MediaKind;
+
+use crate::parameters::{in_band_record, track};
+use crate::reporter::Reporter;
+
+const MILLISECONDS: Rational = Rational(1, 1000);
+
+/// Runs the session to its end, which is the last thing said.
+pub fn demux(request: &DemuxRequest, reporter: &mut Reporter) {
+    let end = match open(request) {
+        Ok(mut input) => watch(&mut input, request, reporter),
+        Err(end) => end,
+    };
+    reporter.say(Answer::Ended(end));
+}
+
+/// A medium that is told of.
+struct Played {
+    index: usize,
+    time_base: Rational,
+    track: DemuxedTrack,
+    /// Decoding time of the last frame, for the next one that has none.
+    last: i64,
+}
+
+fn watch(input: &mut Input, request: &DemuxRequest, reporter: &mut Reporter) -> DemuxEnd {
+    let mut played: Vec<Played> = [(Type::Video, MediaKind::Video), (Type::Audio, MediaKind::Audio)]
+        .into_iter()
+        .filter_map(|(kind, media)| {
+            let stream = input.streams().best(kind)?;
+            Some(Played {
+                index: stream.index(),
+                time_base: stream.time_base(),
+                track: track(media, &stream.parameters()),
+                last: 0,
+            })
+        })
+        .collect();
+    if played.is_empty() {
+        return end(DownCause::NoMedia, "there is neither video nor audio in it");
+    }
+    discard_others(input, &played);
+    reporter.say(Answer::Tracks(played.iter().map(|played| played.track.clone()).collect()));
+    let mut pace = (scheme(request) == Some(Scheme::File)).then(|| Pace { start: Instant::now(), first: None });
+    let mut packet = Packet::empty();
+    loop {
+        match packet.read(input) {
+            Ok(()) => {}
+            Err(Error::Other { errno: EAGAIN }) => continue,
+            Err(error) => return ended(error),
+        }
+        let Some(at) = played.iter().position(|played| played.index == packet.stream()) else { continue };
+        let Some(medium) = played.get_mut(at) else { continue };
+        let time = packet.dts().or(packet.pts()).map(|time| time.rescale(medium.time_base, MILLISECONDS));
+        medium.last = time.unwrap_or(medium.last);
+        let frame = DemuxedFrame {
+            media: medium.track.media,
+            keyframe: packet.is_key(),
+            dts: medium.last,
+            size: u32::try_from(packet.size()).unwrap_or(u32::MAX),
+        };
+        if let Some(pace) = &mut pace {
+            pace.wait(frame.dts);
+        }
+        let record =
+            packet.data().filter(|_| frame.keyframe).and_then(|data| in_band_record(&medium.track.codec, data));
+        let changed = record.filter(|record| *record != *medium.track.configuration);
+        if let Some(record) = changed {
+            // The new record tells the size; what the container had said is that of the old one.
+            medium.track = DemuxedTrack { configuration: record.into(), width: 0, height: 0, ..medium.track.clone() };
+            reporter.say(Answer::Tracks(vec![medium.track.clone()]));
+        }
+        reporter.frame(frame);
+    }
+}
+
+/// Has no more fetched than what is told of: the other variants of a playlist would cost as much again each.
+#[expect(unsafe_code, reason = "what to discard has no safe setter")]
+fn discard_others(input: &mut Input, played: &[Played]) {
+    for mut stream in input.streams_mut() {
+        if !played.iter().any(|played| played.index == stream.index()) {
+            // SAFETY: the stream belongs to the input, which is ours.
+            unsafe { (*stream.as_mut_ptr()).discard = Discard::All.into() };
+        }
+    }
+}
+
+/// Files are played as fast as they were recorded.
+struct Pace {
+    start: Instant,
+    first: Option<i64>,
+}
+
+impl Pace {
+    fn wait(&mut self, dts: i64) {
+        let first = *self.first.get_or_insert(dts);
+        let due = self.start + Duration::from_millis(u64::try_from(dts.saturating_sub(first)).unwrap_or(0));
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+}
+
+fn scheme(request: &DemuxRequest) -> Option<Scheme> {
+    let (scheme, _) = request.url.split_once(':')?;
+    Scheme::from_text(&scheme.to_ascii_lowercase())
+}
+
+fn open(request: &DemuxRequest) -> Result<Input, DemuxEnd> {
+    let Some(scheme) = scheme(request).filter(|_| !request.url.contains('\0')) else {
+        return Err(end(DownCause::Protocol, "the URL is of no known scheme"));
+    };
+    let mut options = Dictionary::new();
+    // What a playlist or a redirect may lead to: nothing on this machine, and no other protocol.
+    options.set(
+        "protocol_whitelist",
+        match scheme {
+            Scheme::Rtsp | Scheme::Rtsps => "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
+            Scheme::Rtmp | Scheme::Rtmps => "rtmp,rtmps,tcp,tls",
+            Scheme::Http | Scheme::Https => "http,https,httpproxy,tcp,tls,crypto",
+            Scheme::Srt => "srt",
+            Scheme::Udp => "udp,rtp",
+            Scheme::File => "file,crypto",
+        },
+    );
+    if scheme.is_rtsp() {
+        options.set("rtsp_transport", request.transport.as_str());
+    }
+    if scheme.is_rtmp() {
+        options.set("rtmp_live", "live");
+    }
+    let limit = Duration::from_millis(u64::from(request.open_limit));
+    let deadline = Instant::now() + limit;
+    // Reading is not limited here: who reads our answers knows how long silence may last.
+    let opened = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_open = std::sync::Arc::clone(&opened);
+    let interrupt = move || !is_open.load(std::sync::atomic::Ordering::Relaxed) && Instant::now() >= deadline;
+    // A bare path, because a scheme would be looked at twice.
+    let input = ffmpeg_next::format::input_with_interrupt_and_dictionary(&request.url, interrupt, options);
+    opened.store(true, std::sync::atomic::Ordering::Relaxed);
+    input.map_err(|error| match error {
+        Error::Exit => end(DownCause::NoMedia, format!("no media was found within {} s", limit.as_secs_f64())),
+        error => refused(scheme, error),
+    })
+}
+
+/// Why it could not be opened.
+fn refused(scheme: Scheme, error: Error) -> DemuxEnd {
+    use ffmpeg_next::error::{
+        ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EIO, ENETUNREACH, ENOENT, EPIPE, EPROTO, ETIMEDOUT,
+    };
+    let cause = match error {
+        Error::HttpNotFound | Error::StreamNotFound | Error::Other { errno: ENOENT } => DownCause::NotFound,
+        Error::HttpBadRequest
+        | Error::HttpUnauthorized
+        | Error::HttpForbidden
+        | Error::HttpOther4xx
+        | Error::HttpServerError => DownCause::Rejected,
+        Error::Other { errno: ECONNREFUSED | ETIMEDOUT | EHOSTUNREACH | ENETUNREACH } => DownCause::Connect,
+        Error::Other { errno: ECONNRESET | ECONNABORTED | EPIPE } | Error::Eof => DownCause::Closed,
+        Error::Other { errno: EIO | EPROTO } | Error::External | Error::Unknown => match scheme {
+            scheme if scheme.is_secure() => DownCause::Tls,
+            Scheme::Srt => DownCause::Connect,
+            _ => DownCause::Handshake,
+        },
+        _ => DownCause::Protocol,
+    };
+    end(cause, error.to_string())
+}
+
+/// Why it went on no longer.
+fn ended(error: Error) -> DemuxEnd {
+    match error {
+        Error::InvalidData | Error::PatchWelcome | Error::Bug => end(DownCause::Protocol, error.to_string()),
+        Error::Eof => end(DownCause::Closed, "it has come to its end"),
+        _ => end(DownCause::Closed, error.to_string()),
+    }
+}
+
+fn end(cause: DownCause, detail: impl Into<String>) -> DemuxEnd {
+    DemuxEnd { cause, detail: detail.into() }
+}

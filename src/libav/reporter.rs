@@ -1,0 +1,115 @@
+//! What is told of a session, batch by batch, and that we live while there is nothing to tell.
+
+use std::io::{self, Write};
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rtmp_hmonitor::libav_protocol::{Answer, MAX_FRAMES};
+use rtmp_hmonitor::model::demuxed::DemuxedFrame;
+
+use crate::confine;
+
+/// Between two batches. It is the resolution of arrival times, the same as that of the monitor's own reading.
+const PERIOD: Duration = Duration::from_millis(38);
+/// Periods without a frame after which a sign of life is given.
+const QUIET: u32 = 3;
+/// Processor time that so many periods may take.
+const WATCHED: u32 = 256;
+const PROCESSOR: Duration = Duration::from_secs(30);
+
+/// Takes answers from whoever demuxes; a thread of its own sends them.
+pub struct Reporter {
+    shared: Arc<Shared>,
+    sender: Option<thread::JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    answers: Vec<Answer>,
+    frames: Vec<DemuxedFrame>,
+    over: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter {
+    pub fn start() -> io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let theirs = Arc::clone(&shared);
+        let sender = thread::Builder::new().spawn(move || {
+            // Nobody listens any more: there is nothing left to do.
+            if send(&theirs, &mut io::stdout().lock()).is_err() {
+                std::process::exit(1);
+            }
+        })?;
+        Ok(Self { shared, sender: Some(sender) })
+    }
+
+    /// Tells of a frame with the next batch. Waits while the monitor takes nothing and the batch is full.
+    pub fn frame(&mut self, frame: DemuxedFrame) {
+        let mut waiting = self.shared.lock();
+        while waiting.frames.len() >= MAX_FRAMES {
+            waiting = self.shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.frames.push(frame);
+    }
+
+    /// Says something between frames.
+    pub fn say(&mut self, answer: Answer) {
+        let mut waiting = self.shared.lock();
+        let frames = mem::take(&mut waiting.frames);
+        if !frames.is_empty() {
+            waiting.answers.push(Answer::Frames(frames));
+        }
+        waiting.answers.push(answer);
+    }
+
+    /// Ends when all has been sent.
+    pub fn finish(mut self) {
+        self.shared.lock().over = true;
+        if let Some(sender) = self.sender.take() {
+            // A sender that panicked has said all that it could.
+            let _ = sender.join();
+        }
+    }
+}
+
+fn send(shared: &Shared, out: &mut impl Write) -> io::Result<()> {
+    let mut quiet = 0;
+    for period in 0_u32.. {
+        if period % WATCHED == 0 {
+            confine::limit_processor_time(PROCESSOR);
+        }
+        let (answers, frames, over) = {
+            let mut waiting = shared.lock();
+            (mem::take(&mut waiting.answers), mem::take(&mut waiting.frames), waiting.over)
+        };
+        shared.changed.notify_all();
+        quiet = if answers.is_empty() && frames.is_empty() { quiet + 1 } else { 0 };
+        for answer in answers {
+            out.write_all(&answer.encode())?;
+        }
+        if !frames.is_empty() || quiet >= QUIET {
+            quiet = 0;
+            out.write_all(&Answer::Frames(frames).encode())?;
+        }
+        out.flush()?;
+        if over {
+            return Ok(());
+        }
+        thread::sleep(PERIOD);
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! What is wanted: groups, failovers, streams and endpoints made by hand.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rtmp_hmonitor::model::address::{Address, Host};
+use rtmp_hmonitor::model::failover::{Candidate, CandidateAnswer, FailoverSpec};
+use rtmp_hmonitor::model::group::{Clause, GroupSpec, Quorum, Requirement, Selection};
+use rtmp_hmonitor::model::spec::{
+    EvidenceSource, Follow, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
+    UnknownAnswer, Watch,
+};
+use rtmp_hmonitor::model::target::{Check, CheckSpec, TargetPolicy, TcpCheck};
+use rtmp_hmonitor::model::{Name, StreamUrl, TargetClass, TargetId, TargetSpec};
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+pub fn clause(members: Selection, need: Quorum) -> Option<Clause> {
+    Some(Clause { members, need })
+}
+
+pub fn named<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Selection {
+    Selection::Named(names.into_iter().map(|n| name(n.as_ref())).collect())
+}
+
+pub fn group(text: &str) -> GroupSpec {
+    GroupSpec {
+        name: name(text),
+        address: None,
+        eligible_while: Requirement::default(),
+        serving_while: Requirement::default(),
+        up_while: Requirement::default(),
+        rise: seconds(5.0),
+        fall: Duration::ZERO,
+        unknown: UnknownAnswer::Hold,
+        owns_maintenance: false,
+        labels: Labels::default(),
+    }
+}
+
+/// Ten seconds to settle, thirty to hold.
+pub fn failover<T: AsRef<str>>(text: &str, candidates: impl IntoIterator<Item = T>) -> FailoverSpec {
+    let candidates = candidates.into_iter().map(|group| Candidate { group: name(group.as_ref()), value: None });
+    FailoverSpec {
+        name: name(text),
+        candidates: candidates.collect(),
+        settle: seconds(10.0),
+        hold: seconds(30.0),
+        hold_max: seconds(600.0),
+        preempt: false,
+        answer: CandidateAnswer::Active,
+        unknown: UnknownAnswer::Hold,
+        labels: Labels::default(),
+    }
+}
+
+/// An endpoint that is looked at every second at `host`.
+pub fn endpoint(text: &str, host: [u8; 4]) -> TargetSpec {
+    let address = Address { host: Host::Address(IpAddr::from(host)), port: 1935 };
+    TargetSpec {
+        id: TargetId { class: TargetClass::Endpoint, name: name(text) },
+        check: Arc::new(CheckSpec {
+            interval: seconds(1.0),
+            timeout: seconds(0.5),
+            down_after: 2,
+            check: Check::Tcp(TcpCheck { address }),
+        }),
+        policy: Arc::new(TargetPolicy { rise: seconds(2.0), ..TargetPolicy::default() }),
+        labels: Labels::default(),
+    }
+}
+
+/// A stream that is played at `host`.
+pub fn stream(text: &str, host: [u8; 4]) -> StreamSpec {
+    let url = format!("rtmp://{}/live/{text}", IpAddr::from(host));
+    StreamSpec {
+        name: name(text),
+        probe: Arc::new(ProbeSpec {
+            url: StreamUrl::parse(&url).unwrap(),
+            timeouts: PhaseTimeouts::default(),
+            tls: TlsSpec::default(),
+            watch: Watch::Always,
+            evidence: EvidenceSource::Play,
+        }),
+        policy: Arc::new(StreamPolicy { rise: seconds(2.0), ..StreamPolicy::default() }),
+        labels: Labels::default(),
+        server: None,
+        follow: None,
+        camera: None,
+        source: SpecSource::File,
+    }
+}
+
+/// One that is played wherever the failover's active candidate serves it.
+pub fn follower(text: &str, failover: &str) -> StreamSpec {
+    let follow = Follow { failover: name(failover), served_by: Box::new([]) };
+    StreamSpec { follow: Some(Arc::new(follow)), ..stream(text, [10, 0, 0, 11]) }
+}
