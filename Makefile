@@ -8,10 +8,10 @@ RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
 
-.PHONY: help run test lint format bench fuzz build
+.PHONY: help run test test-compose test-ha lint format bench fuzz build deb
 
 help: ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, and run the monitor on an embedded demo origin
 	@.ci/install build
@@ -25,6 +25,23 @@ build: ## build the release binary
 test: ## install what is missing and run all tests
 	@.ci/install test
 	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --no-fail-fast
+
+test-ha: ## measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
+	@.ci/install test
+	HMONITOR_HA_LONG=1 $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --release --test ha -- --test-threads=1 --nocapture
+
+test-compose: ## build the images and run the stack of compose/ with a Docker daemon of its own (as root, about 15 minutes)
+	.ci/test-compose
+
+deb: ## make a Debian package under target/debian
+	@.ci/install build
+	$(CARGO) build --release --locked --bins
+	@mkdir -p target/package
+	target/release/rtmp-hmonitor completions bash > target/package/rtmp-hmonitor.bash
+	target/release/rtmp-hmonitor completions zsh > target/package/_rtmp-hmonitor
+	target/release/rtmp-hmonitor completions fish > target/package/rtmp-hmonitor.fish
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deb
+	$(CARGO) deb --no-build
 
 lint: ## check formatting, lints and docs
 	@.ci/install build

@@ -18,7 +18,7 @@ const CHANGES: [&str; 9] = [
     "PUT /api/v1/failovers/a/pin",
     "DELETE /api/v1/failovers/a/pin",
 ];
-const READS: [&str; 13] = [
+const READS: [&str; 15] = [
     "/metrics",
     "/api/v1/status",
     "/api/v1/streams",
@@ -31,9 +31,13 @@ const READS: [&str; 13] = [
     "/api/v1/failovers/a/events",
     "/api/v1/openapi.json",
     "/probe?target=rtmp://h/a/b",
-    "/",
+    "/api/v1/streams/a/history",
+    "/api/v1/history",
+    "/plain",
 ];
-const NEVER: [&str; 8] = [
+const NEVER: [&str; 10] = [
+    "/",
+    "/page/app.js",
     "/health",
     "/health/streams/a",
     "/health/groups/a",

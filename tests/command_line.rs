@@ -131,7 +131,9 @@ fn check_config_says_all_that_is_wrong() {
     std::fs::write(&path, "streams:\n  - { name: a, url: http://h/a }\n  - { name: a, ulr: x }\nno: 1\n").unwrap();
     let bad = run(&["check-config", "--config", path.to_str().unwrap()]);
     assert_eq!(bad.code, 1, "{}", bad.all());
-    for part in [":2: streams[0].url: the URL must start with rtmp://", ":3: streams[1]", "did you mean url", ":4: "] {
+    for part in
+        [":2: streams[0].url: a web URL must be that of a playlist", ":3: streams[1]", "did you mean url", ":4: "]
+    {
         assert!(bad.stderr.contains(part), "{part} is missing in:\n{}", bad.stderr);
     }
 

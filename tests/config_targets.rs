@@ -344,7 +344,7 @@ const SERVERS: &str = "services:\n\
 fn server_of(stream: &StreamSpec) -> (Option<&str>, bool) {
     let name = stream.server.as_ref().map(|name| name.as_str());
     match &stream.probe.evidence {
-        EvidenceSource::Play => (name, false),
+        EvidenceSource::Play | EvidenceSource::Demux(_) => (name, false),
         EvidenceSource::Server(service) => {
             assert_eq!(Some(service), stream.server.as_ref());
             (name, true)

@@ -350,7 +350,7 @@ async fn nothing_secret_is_shown() {
 }
 
 #[tokio::test]
-async fn the_page_has_a_table_of_each() {
+async fn the_plain_page_has_a_table_of_each() {
     let bench = bench().await;
     let now = bench.clock.now();
     let mut picture = (**bench.current.load()).clone();
@@ -363,7 +363,7 @@ async fn the_page_has_a_table_of_each() {
         vec![targets::path("broken", [Health::Unknown, Health::Down, Health::Down], false)],
     );
     bench.current.store(Arc::new(picture));
-    let page = bench.get("/").await;
+    let page = bench.get("/plain").await;
     for row in [
         r#"<tr class="up"><td>host</td><td>up</td><td title="said for people"></td><td>icmp</td><td>1.25 ms, 12.5 % lost</td><td>2026-09-21T14:13:20.250Z</td></tr>"#,
         r#"<td>web_presenter</td><td>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;, 6.60 Mbit/s</td>"#,
@@ -379,6 +379,6 @@ async fn the_page_has_a_table_of_each() {
     for i in 0..4 {
         assert!(tables[i] < rows[i] && tables.get(i + 1).is_none_or(|next| rows[i] < *next), "{i}");
     }
-    assert_eq!(page.text().matches("<script").count(), 1, "only the page's own script");
+    assert!(!page.text().contains("<script"));
     assert!(!page.text().contains("<!--rows-->"));
 }

@@ -387,18 +387,66 @@ async fn shutdown_finishes_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn the_page_is_safe_to_open() {
+async fn the_plain_page_is_safe_to_open() {
     let mut view = stream("a", Health::Down);
     view.verdict.detail = "<script>alert('x')</script>\"&".into();
     let bench = Bench::start(server_spec(), vec![view]).await;
-    let page = bench.get("/").await;
+    let page = bench.get("/plain").await;
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none';"));
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     assert!(page.text().contains("<tr class=\"down\"><td>a</td><td>down</td><td title=\"&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\">stalled</td>"));
-    assert_eq!(page.text().matches("<script").count(), 1, "only the page's own script");
+    assert!(!page.text().contains("<script"));
     assert!(!page.text().contains("http://") && !page.text().contains("https://"));
-    assert_eq!(bench.get("/page.js").await.header("content-type"), Some("text/javascript; charset=utf-8"));
-    assert_eq!(bench.get("/page.css").await.header("content-type"), Some("text/css; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn the_page_and_all_that_it_names_come_from_here_under_a_strict_policy() {
+    let bench = Bench::start(server_spec(), vec![]).await;
+    let mut waiting = vec!["/".to_owned()];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(path) = waiting.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let file = bench.get(&path).await;
+        assert_eq!(file.status, 200, "{path}");
+        let policy = file.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let kind = match path.rsplit_once('.').map_or("html", |(_, end)| end) {
+            "js" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
+            "txt" => "text/plain; charset=utf-8",
+            _ => "text/html; charset=utf-8",
+        };
+        assert_eq!(file.header("content-type"), Some(kind), "{path}");
+        // What it names: by attribute, by import.
+        for (mark, before) in [("\"/page/", "/page/"), ("from \"./", "/page/")] {
+            let named = file.text().split(mark).skip(1).filter_map(|rest| rest.split('"').next());
+            waiting.extend(named.map(|name| format!("{before}{name}")));
+        }
+        assert!(!file.text().contains("innerHTML"), "{path}: markup is never made from text");
+    }
+    assert!(seen.len() > 20 && seen.contains("/page/charts.js") && seen.contains("/page/uplot.js"), "{seen:?}");
+    assert_eq!(bench.get("/page/none.js").await.status, 404);
+    assert_eq!(bench.get("/page/..%2Fplain.html").await.status, 404);
+}
+
+#[tokio::test]
+async fn files_of_the_page_are_sent_once_and_small() {
+    let bench = Bench::start(server_spec(), vec![]).await;
+    let whole = bench.get("/page/uplot.js").await;
+    let tag = whole.header("etag").unwrap();
+    assert_eq!(whole.header("cache-control"), Some("no-cache"));
+    let known = bench.ask(&["GET /page/uplot.js HTTP/1.1", &format!("If-None-Match: \"x\", {tag}")], "").await;
+    assert_eq!((known.status, known.body.len(), known.header("etag")), (304, 0, Some(tag)));
+    let small = bench.ask(&["GET /page/uplot.js HTTP/1.1", "Accept-Encoding: gzip"], "").await;
+    assert_eq!((small.status, small.header("content-encoding")), (200, Some("gzip")));
+    assert!(small.body.len() * 2 < whole.body.len());
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&small.body[..]), &mut text).unwrap();
+    assert_eq!(text, whole.text());
 }
 
 async fn status_over_tls(bench: &Bench, ca: &str) -> Option<u16> {

@@ -190,8 +190,8 @@ streams:
     // Every route, and requests that carry a secret where it does not belong.
     for path in [
         "/",
-        "/page.css",
-        "/page.js",
+        "/page/app.js",
+        "/plain",
         "/metrics",
         "/health",
         "/livez?verbose",
@@ -205,6 +205,7 @@ streams:
         "/api/v1/services",
         "/api/v1/paths",
         "/api/v1/events?limit=1000",
+        "/api/v1/history",
         "/api/v1/openapi.json",
     ] {
         assert_eq!(ask("GET", path, &[&read], "") % 100, 0, "{path}");
@@ -213,6 +214,7 @@ streams:
         for path in [
             format!("/api/v1/streams/{name}"),
             format!("/api/v1/streams/{name}/events"),
+            format!("/api/v1/streams/{name}/history"),
             format!("/health/streams/{name}"),
         ] {
             ask("GET", &path, &[&read], "");

@@ -46,7 +46,7 @@ fn picture(bench: &Bench, streams: Vec<rtmp_hmonitor::model::snapshot::StreamVie
 
 /// A path with all its parameters.
 fn filled(path: &str) -> String {
-    path.replace("{name}", "a").replace("{candidate}", "a").replace("{check}", "ping")
+    path.replace("{name}", "a").replace("{candidate}", "a").replace("{check}", "ping").replace("{file}", "app.js")
 }
 
 #[tokio::test]
@@ -102,6 +102,9 @@ async fn documents_have_the_described_fields() {
     };
     let keys = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
     let status = bench.get("/api/v1/status").await.json();
+    bench.views.store.history.note(bench.clock.now(), std::time::SystemTime::now(), &bench.current.load());
+    assert_eq!(keys(&bench.get("/api/v1/history").await.json()), fields("HistoryList"));
+    assert_eq!(keys(&bench.get("/api/v1/streams/a/history").await.json()), fields("History"));
     assert_eq!(keys(&status), fields("Status"));
     assert_eq!(keys(&status["streams"][0]), fields("StreamSummary"));
     let one = bench.get("/api/v1/streams/a").await.json();

@@ -83,7 +83,8 @@ fn the_configuration_shown_is_valid() {
 #[test]
 fn named_files_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in ["compose/rtmp-hmonitor.service", "tests/config/valid-full.yml", "tests/architecture.rs", "src/lib.rs"]
+    for file in
+        ["packaging/rtmp-hmonitor.service", "tests/config/valid-full.yml", "tests/architecture.rs", "src/lib.rs"]
     {
         assert!(readme().contains(file) && root.join(file).exists(), "{file}");
     }

@@ -376,6 +376,10 @@ impl FailoverEvaluator {
         }
         let Some(preferred) = self.first_fit(s, active, |_| true) else { return Decision::Stay(suppressed) };
         let group = s.spec.candidates.get(preferred).map(|c| &c.group);
+        // It did not serve either, and nobody has since: what is missing may be missing at the site.
+        if group.is_some_and(|group| self.trials.contains_key(group)) {
+            return Decision::Stay(suppressed);
+        }
         let distrusted = group.and_then(|group| self.distrusted_until(s, group));
         match self.hold_ends(s).max(distrusted) {
             Some(end) => {

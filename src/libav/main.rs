@@ -30,6 +30,10 @@ fn main() -> ExitCode {
     if confine::confine().is_err() {
         return ExitCode::FAILURE;
     }
+    // The texts of its errors.
+    if ffmpeg_next::init().is_err() {
+        return ExitCode::FAILURE;
+    }
     // What libav logs has URLs in it.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     match serve(&mut Pipe::standard()) {

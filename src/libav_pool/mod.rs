@@ -12,7 +12,7 @@
 mod session;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +71,11 @@ impl LibavPool {
             losses: Mutex::default(),
             ends,
         }
+    }
+
+    /// The program that workers run, whether or not it is there.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Whether there is a program to run. Looked at anew each time: it may be installed later.

@@ -12,7 +12,7 @@ use super::spec::TlsSpec;
 use super::{Name, closed_enum};
 
 closed_enum! {
-    /// The kinds of [`Actuator`]: metric label and configuration key.
+    /// The kinds of actuators: metric label and configuration key.
     ActionKind {
         Haproxy = "haproxy",
         TrackFile = "track_file",

@@ -82,7 +82,7 @@ pub struct TransportReport {
     /// Durations of the newest attempt's phases, in the order of [`Phase::ALL`].
     pub phases: [Option<Duration>; Phase::ALL.len()],
     pub session_start: Option<Instant>,
-    /// RTMP bytes received (after TLS), all sessions.
+    /// RTMP bytes received (after TLS), all sessions; of what is no RTMP the bytes of coded frames.
     pub received_bytes: u64,
     /// Whether the origin has ever answered our ping.
     pub origin_answers_ping: bool,
@@ -137,6 +137,16 @@ pub struct Told {
     pub valid_for: Duration,
     /// Whether the server tells the formats. If not, nobody knows whether a medium is there.
     pub formats: bool,
+}
+
+impl MediaReport {
+    /// Video and audio together, once the rate of each that is there is known.
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        let media = [&self.video.medium, &self.audio.medium];
+        let measured = media.iter().any(|m| m.bytes_per_second.is_some());
+        let warming_up = media.iter().any(|m| m.frames > 0 && m.bytes_per_second.is_none());
+        (measured && !warming_up).then(|| media.iter().filter_map(|m| m.bytes_per_second).sum())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Layer 4: pure views of a snapshot: metrics, health answers, HTTP API, a small page.
+//! Layer 4: pure views of a snapshot: metrics, health answers, HTTP API, a page.
 //!
 //! ```text
 //! listener (accept, TLS, bounds) -> router (routes, access, counting) -> health | metrics | api | page
@@ -13,6 +13,7 @@ mod access;
 mod activity;
 pub mod agent;
 mod api;
+mod compression;
 pub mod controllers;
 mod documents;
 mod health;

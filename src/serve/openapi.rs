@@ -8,14 +8,15 @@ use super::access::Access;
 use super::api::events::EventList;
 use super::api::failovers::FailoverList;
 use super::api::groups::GroupList;
+use super::api::history::HistoryList;
 use super::api::intent::{AddedDocument, MaintenanceRequest, PinRequest, ReloadedDocument, SilenceRequest};
 use super::api::paths::PathList;
 use super::api::status::StatusDocument;
 use super::api::streams::StreamList;
 use super::api::targets::{EndpointList, ServiceList};
 use super::documents::{
-    FailoverDocument, GroupDocument, MaintenanceDocument, PathDocument, PinDocument, SilenceDocument, StreamDocument,
-    TargetDocument,
+    FailoverDocument, GroupDocument, HistoryDocument, MaintenanceDocument, PathDocument, PinDocument, SilenceDocument,
+    StreamDocument, TargetDocument,
 };
 use super::health::{MonitorHealth, TargetHealth};
 use super::reply::{ProblemDocument, Reply, json};
@@ -132,6 +133,14 @@ fn query(handler: Handler) -> &'static [QueryKey] {
             ("cause", false, "string", "A cause that applies now; may be repeated"),
             ("q", false, "string", "Part of the name"),
         ],
+        Handler::History => &[
+            ("state", false, "string", "unknown, up, degraded, down or idle; may be repeated"),
+            ("label", false, "string", "name:value; may be repeated"),
+            ("cause", false, "string", "A cause that applies now; may be repeated"),
+            ("q", false, "string", "Part of the name"),
+            ("limit", false, "integer", "At most this many points, the newest; up to 150"),
+        ],
+        Handler::StreamHistory => &[("limit", false, "integer", "At most this many points, the newest; up to 150")],
         Handler::Events
         | Handler::StreamEvents
         | Handler::EndpointEvents
@@ -214,9 +223,10 @@ fn answers(handler: Handler, generator: &mut SchemaGenerator) -> Map<String, Val
             (&[("204", "Done")], Value::Null)
         }
         Handler::OpenApi => (&[("200", "OpenAPI 3.1")], as_json(json!({ "type": "object" }))),
-        Handler::Page => (&[("200", "For people")], text("text/html")),
-        Handler::PageStyle => (&[("200", "Style")], text("text/css")),
-        Handler::PageScript => (&[("200", "Script")], text("text/javascript")),
+        Handler::History => (&[("200", "Bit rates")], as_json(schema::<HistoryList>(generator))),
+        Handler::StreamHistory => (&[("200", "Figures")], as_json(schema::<HistoryDocument>(generator))),
+        Handler::Page | Handler::PlainPage => (&[("200", "For people")], text("text/html")),
+        Handler::PageFile => (&[("200", "The file"), ("404", "No such file")], text("*/*")),
     };
     let response = |about: &str| match &content {
         Value::Null => json!({ "description": about }),

@@ -19,8 +19,8 @@ closed_enum! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handler {
     Page,
-    PageStyle,
-    PageScript,
+    PageFile,
+    PlainPage,
     Metrics,
     Probe,
     MonitorHealth,
@@ -43,6 +43,7 @@ pub(crate) enum Handler {
     RemoveStream,
     StreamEvents,
     Thumbnail,
+    StreamHistory,
     Silence,
     Unsilence,
     Endpoints,
@@ -64,6 +65,7 @@ pub(crate) enum Handler {
     Pin,
     Unpin,
     Events,
+    History,
     OpenApi,
 }
 
@@ -119,6 +121,7 @@ pub static ROUTES: &[Route] = &[
     ] },
     Route { path: "/api/v1/streams/{name}/events", operations: &[op(Get, Handler::StreamEvents, Read, "Recent events of one stream, or live as an event stream")] },
     Route { path: "/api/v1/streams/{name}/thumbnail.jpg", operations: &[op(Get, Handler::Thumbnail, Read, "The newest inspected picture of one stream")] },
+    Route { path: "/api/v1/streams/{name}/history", operations: &[op(Get, Handler::StreamHistory, Read, "The last five minutes of one stream's figures")] },
     Route { path: "/api/v1/streams/{name}/silence", operations: &[
         op(Put, Handler::Silence, Operate, "Declare that a stream's absence is no outage"),
         op(Delete, Handler::Unsilence, Operate, "Lift the silence"),
@@ -146,10 +149,11 @@ pub static ROUTES: &[Route] = &[
         op(Delete, Handler::Unpin, Operate, "Lift the pin"),
     ] },
     Route { path: "/api/v1/events", operations: &[op(Get, Handler::Events, Read, "Recent events, or live as an event stream")] },
+    Route { path: "/api/v1/history", operations: &[op(Get, Handler::History, Read, "The last five minutes of all bit rates, filtered like streams")] },
     Route { path: "/api/v1/openapi.json", operations: &[op(Get, Handler::OpenApi, Read, "This description")] },
-    Route { path: "/", operations: &[op(Get, Handler::Page, Read, "The page for people")] },
-    Route { path: "/page.css", operations: &[op(Get, Handler::PageStyle, Open, "The page's style")] },
-    Route { path: "/page.js", operations: &[op(Get, Handler::PageScript, Open, "The page's script")] },
+    Route { path: "/", operations: &[op(Get, Handler::Page, Open, "The page for people; what it shows it reads from the API")] },
+    Route { path: "/page/{file}", operations: &[op(Get, Handler::PageFile, Open, "The page's scripts, styles and icons")] },
+    Route { path: "/plain", operations: &[op(Get, Handler::PlainPage, Read, "The same as plain tables, for browsers without scripts")] },
 ];
 
 impl Route {

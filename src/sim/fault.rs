@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Fault {
     #[default]
     None,
-    /// No media; the connection lives and pings are answered. What a dead camera looks like behind nginx-rtmp.
+    /// No media; the connection lives and pings are answered. What a dead camera looks like behind nginx-rtmp. For all: publishers'
+    /// media are taken in and not handed on, either.
     Stall,
     StallVideo,
     StallAudio,

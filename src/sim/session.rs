@@ -279,7 +279,9 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             kind::AUDIO | kind::VIDEO | kind::DATA | kind::DATA_AMF3 => {
-                if let Role::Publisher(publication) = &self.role {
+                if let Role::Publisher(publication) = &self.role
+                    && self.origin.fault() != Fault::Stall
+                {
                     publication.relay(type_id, timestamp, body);
                 }
                 Ok(())

@@ -7,6 +7,7 @@ mod agenda;
 pub mod events;
 mod fold;
 mod groups;
+pub mod history;
 mod journal;
 mod judged;
 mod listing;
@@ -33,6 +34,7 @@ use crate::state::{StateError, StateFile};
 
 pub use events::EventLog;
 pub use fold::Fold;
+pub use history::History;
 use journal::Journal;
 pub use judged::{KEEP_DEPARTED, Outcome};
 pub use reader::StoreReader;
@@ -59,6 +61,7 @@ pub struct Store {
     state: Arc<StateFile>,
     events: Arc<EventLog>,
     decisions: watch::Sender<Arc<Decisions>>,
+    history: Arc<History>,
     current: Arc<ArcSwap<Snapshot>>,
     fold: Fold,
     journal: Journal,
@@ -82,10 +85,22 @@ impl Store {
         let mut fold = Fold::default();
         fold.recall(clock.now(), SystemTime::now(), state.all_remembered());
         fold.recall_decisions(state.decisions());
-        let journal = Journal::default();
+        let (history, journal) = (Arc::clone(&reader.history), Journal::default());
         let (addresses_read, saving) = (None, None);
-        let mut store =
-            Self { clock, board, desired, state, events, decisions, current, fold, journal, addresses_read, saving };
+        let mut store = Self {
+            clock,
+            board,
+            desired,
+            state,
+            events,
+            history,
+            decisions,
+            current,
+            fold,
+            journal,
+            addresses_read,
+            saving,
+        };
         // The first answers come from what is remembered.
         let (snapshot, outcome) = store.fold_once(true);
         store.publish(snapshot, outcome.events);
@@ -161,6 +176,7 @@ impl Store {
 
     fn publish(&mut self, snapshot: Snapshot, events: Vec<Event>) {
         let now = snapshot.taken_at;
+        self.history.note(now, SystemTime::now(), &snapshot);
         let decisions = Arc::clone(&snapshot.decisions);
         let snapshot = Arc::new(snapshot);
         self.current.store(Arc::clone(&snapshot));

@@ -10,6 +10,7 @@ use crate::model::failover::Decisions;
 use crate::model::snapshot::Snapshot;
 
 use super::events::EventLog;
+use super::history::History;
 
 /// Gives every view the same newest snapshot. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,17 +19,19 @@ pub struct StoreReader {
     pub events: Arc<EventLog>,
     /// Changes when anything that controllers are told changes.
     pub decisions: watch::Receiver<Arc<Decisions>>,
+    pub history: Arc<History>,
     current: Arc<ArcSwap<Snapshot>>,
 }
 
 impl StoreReader {
+    /// With an empty history of figures.
     pub fn new(
         clock: Clock,
         events: Arc<EventLog>,
         decisions: watch::Receiver<Arc<Decisions>>,
         current: Arc<ArcSwap<Snapshot>>,
     ) -> Self {
-        Self { clock, events, decisions, current }
+        Self { clock, events, history: Arc::default(), decisions, current }
     }
 
     /// The newest snapshot.

@@ -67,7 +67,7 @@ impl Watching {
                     .store(Arc::new(Snapshot { targets: Arc::new([Arc::new(view)]), ..Snapshot::empty(clock.now()) }));
             };
             let mut tally = TargetTally::new(env.clock.now());
-            watch(&env, &check, &mut tally, checker.as_mut(), &publish, &Notify::new()).await;
+            watch(&env, &check, &mut tally, checker.as_mut(), &Notify::new(), &publish).await;
         });
         Self { _runtime: runtime }
     }

@@ -53,7 +53,10 @@ streams:
              endpoints:\n  - name: slave-2-rtmp\n    rtmp: {{ address: \"{}\", app: live, interval: 300ms, timeout: 300ms }}\n    \
              labels: {{ site: plant-a, machine: slave-2 }}\n  \
              - {{ name: slave-2-host, icmp: {{ host: 127.0.0.1, interval: 300ms }} }}\n\
-             paths:\n  - {{ name: roof, hops: [{{ endpoint: slave-2-rtmp }}, {{ stream: roof }}] }}\n",
+             paths:\n  - {{ name: roof, hops: [{{ endpoint: slave-2-rtmp }}, {{ stream: roof }}] }}\n\
+             groups:\n  - {{ name: slave-1, eligible_while: {{ endpoints: [slave-2-host] }} }}\n  \
+             - {{ name: slave-2, eligible_while: {{ endpoints: [slave-2-host, slave-2-rtmp] }} }}\n\
+             failovers:\n  - {{ name: ingest, candidates: [slave-1, slave-2] }}\nvantage: [slave-2-host]\n",
             origin.url("roof"),
             origin.address()
         );

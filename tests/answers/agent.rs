@@ -261,5 +261,6 @@ async fn many_load_balancers_are_answered_at_once() {
         ended.unwrap();
     }
     eprintln!("2000 questions in {:?}", began.elapsed());
-    assert_eq!(agent.count("healthy").await, 2000.0);
+    // The picture is not renewed: on a slow machine it gets old meanwhile, and the answers stay.
+    assert_eq!(agent.count("healthy").await + agent.count("held_healthy").await, 2000.0);
 }

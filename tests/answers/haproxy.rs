@@ -10,6 +10,9 @@ use rtmp_hmonitor::model::failover::{CandidateView, FailoverView};
 use rtmp_hmonitor::model::group::{GroupView, MaintenanceState};
 use rtmp_hmonitor::model::{Cause, DegradedCause, DownCause, Health};
 
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::agent::Agent;
 use crate::harness::{eventually, free_port, mortal};
 use crate::server::Server;
@@ -20,13 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Haproxy {
     directory: tempfile::TempDir,
     _process: Server,
+    /// What all servers are: something that accepts connections.
+    _slave: AbortOnDropHandle<()>,
 }
 
 type Row = BTreeMap<String, String>;
 
 impl Haproxy {
     /// With one server for each of these questions, called `s0`, `s1`, …
-    fn start(agent: &Agent, questions: &[String]) -> Self {
+    async fn start(agent: &Agent, questions: &[String]) -> Self {
+        let slave = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = slave.local_addr().unwrap().port();
+        let _slave = AbortOnDropHandle::new(tokio::spawn(async move { while slave.accept().await.is_ok() {} }));
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("stats.sock");
         let mut config = format!(
@@ -37,7 +45,7 @@ impl Haproxy {
         );
         for (i, question) in questions.iter().enumerate() {
             config.push_str(&format!(
-                "  server s{i} 127.0.0.1:9 weight 100 agent-check agent-addr 127.0.0.1 agent-port {} agent-inter 200ms \
+                "  server s{i} 127.0.0.1:{port} weight 100 check inter 500ms agent-check agent-addr 127.0.0.1 agent-port {} agent-inter 500ms \
                  agent-send \"{question}\\n\"\n",
                 agent.address.port()
             ));
@@ -47,7 +55,7 @@ impl Haproxy {
         command.args(["-db", "-f"]).arg(directory.path().join("haproxy.cfg"));
         let process = Server::start(&mut command, &directory.path().join("log"));
         eventually("HAProxy listens", PATIENCE, || UnixStream::connect(&socket).ok());
-        Self { directory, _process: process }
+        Self { directory, _process: process, _slave }
     }
 
     fn ask(&self, command: &str) -> String {
@@ -118,8 +126,8 @@ impl Case {
             (Some(Maint), true) => ("MAINT", None),
             (Some(Maint), false) => ("DOWN", None),
             (Some(Drain), true) if self.healthy => ("DRAIN", None),
-            // By its weight of zero; a candidate's weight is not ours.
-            (Some(Drain), false) if self.healthy && !self.candidate => ("DRAIN", Some(0)),
+            // By its weight of zero: no new sessions. A candidate's weight is not ours.
+            (Some(Drain), false) if self.healthy && !self.candidate => ("UP", Some(0)),
             (Some(Drain), _) => ("DOWN", None),
             _ if self.healthy => ("UP", Some(weight)),
             _ => ("DOWN", None),
@@ -167,7 +175,7 @@ async fn every_reply_is_understood_and_leaves_nothing_of_the_one_before() {
         .map(|(i, candidate)| if *candidate { format!("f{i}/g{i}") } else { format!("g{i}") })
         .collect();
     show(&agent, &cases);
-    let haproxy = Haproxy::start(&agent, &questions);
+    let haproxy = Haproxy::start(&agent, &questions).await;
     for (round, shift) in [0, 5, 15, 45, 35, 65].into_iter().enumerate() {
         for (i, case) in cases.iter_mut().enumerate() {
             // Who owns the maintenance of a group is configured, and stays through all of this.
@@ -227,7 +235,7 @@ async fn a_drain_by_hand_survives_where_maintenance_is_haproxy_s() {
         }
     };
     agent.show(picture(Health::Up));
-    let haproxy = Haproxy::start(&agent, &["theirs".into(), "owned".into(), "f/theirs".into()]);
+    let haproxy = Haproxy::start(&agent, &["theirs".into(), "owned".into(), "f/theirs".into()]).await;
     let status = |server: &str| haproxy.servers()[server]["status"].clone();
     let all = |wanted: [&str; 3]| {
         let now = ["s0", "s1", "s2"].map(status);
@@ -259,7 +267,7 @@ async fn silence_leaves_everything_as_it_was_said_last() {
     let picture =
         |now: Instant| decided(now, vec![group("up", Health::Up, now), group("down", Health::Down, now)], vec![]);
     agent.show(picture);
-    let haproxy = Haproxy::start(&agent, &["up".into(), "down".into()]);
+    let haproxy = Haproxy::start(&agent, &["up".into(), "down".into()]).await;
     let states = || {
         let servers = haproxy.servers();
         ["s0", "s1"].map(|server| servers[server]["status"].split(' ').next().unwrap().to_owned())

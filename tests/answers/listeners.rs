@@ -49,7 +49,7 @@ fn the_socket_s_permissions_say_who_may_read_and_a_token_who_may_change() {
     assert_eq!(ask(&socket, &reload).status, 200);
     let user = eventually("the audit line", Duration::from_secs(20), || {
         let log = monitor.log();
-        log.lines().find(|l| l.contains("audit") && l.contains("reload")).map(str::to_owned)
+        log.lines().find(|l| l.contains("action=\"reload\"")).map(str::to_owned)
     });
     assert!(user.contains("local user"), "{user}");
     let url = format!("unix:{}", socket.display());

@@ -114,7 +114,7 @@ impl Loop {
                 assert_no_secrets("a report", &format!("{report:?}"));
                 *slot.lock().unwrap() = Some(report);
             };
-            watch(&env, &spec, &mut tally, checker.as_mut(), &publish).await;
+            watch(&env, &spec, &mut tally, checker.as_mut(), &tokio::sync::Notify::new(), &publish).await;
         });
         Self { newest, _tasks: tasks }
     }

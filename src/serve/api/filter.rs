@@ -18,6 +18,11 @@ pub struct Filter<'q> {
 impl<'q> Filter<'q> {
     pub fn parse(query: &'q Query) -> Result<Self, Problem> {
         query.only(&["state", "label", "cause", "q"])?;
+        Self::read(query)
+    }
+
+    /// In a query that has keys of its own, too, and has been checked for others.
+    pub fn read(query: &'q Query) -> Result<Self, Problem> {
         let state = |text| {
             Health::from_text(text)
                 .ok_or_else(|| Problem::bad_request("state must be unknown, up, degraded, down or idle"))

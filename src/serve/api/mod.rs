@@ -4,6 +4,7 @@ pub mod events;
 pub mod failovers;
 mod filter;
 pub mod groups;
+pub mod history;
 pub mod intent;
 pub mod metrics;
 pub mod paths;

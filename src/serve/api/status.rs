@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::snapshot::Snapshot;
 use crate::model::{Health, TargetClass};
+use crate::serve::compression::compressed_json;
 use crate::serve::documents::{
     ActionDocument, ControllerDocument, FailoverDocument, GhostDocument, GroupDocument, PathDocument, StreamSummary,
     TargetSummary, rfc3339,
 };
 use crate::serve::health::MonitorHealth;
 use crate::serve::moment::Moment;
-use crate::serve::reply::{Problem, Reply, large_json};
+use crate::serve::reply::{Problem, Reply};
 use crate::serve::router::Call;
 
 /// Answer of `/api/v1/status`.
@@ -72,7 +72,7 @@ pub fn targets<'s>(snapshot: &'s Snapshot, moment: &Moment, class: TargetClass) 
 }
 
 /// The whole picture.
-pub fn status(call: &Call) -> Result<Reply, Problem> {
+pub async fn status(call: &Call) -> Result<Reply, Problem> {
     call.query.only(&[])?;
     let place = call.large_answer()?;
     let views = &call.site.views;
@@ -115,5 +115,5 @@ pub fn status(call: &Call) -> Result<Reply, Problem> {
         ghosts: ghosts.iter().map(GhostDocument::new).collect(),
         actions: ActionDocument::all(&views.actions),
     };
-    Ok(large_json(StatusCode::OK, &document, place))
+    compressed_json(call, &document, place).await
 }

@@ -32,13 +32,9 @@ impl<'s> StreamSummary<'s> {
         let judged = Judged::from(view);
         let known = judged.health(snapshot, moment) != Health::Unknown;
         let fresh = view.report.as_ref().filter(|_| known).map(|r| &r.media);
-        let rates = fresh.map(|m| (m.video.medium.bytes_per_second, m.audio.medium.bytes_per_second));
         Self {
             judgement: JudgementDocument::new(&judged, snapshot, moment),
-            bitrate_bps: rates.and_then(|rates| match rates {
-                (None, None) => None,
-                (video, audio) => Some((video.unwrap_or(0.0) + audio.unwrap_or(0.0)) * 8.0),
-            }),
+            bitrate_bps: fresh.and_then(|m| m.bytes_per_second()).map(|b| b * 8.0),
             frames_per_second: fresh.and_then(|m| m.video.frames_per_second),
             silence: view.silence.as_deref().map(SilenceDocument::new),
         }

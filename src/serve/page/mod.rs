@@ -1,129 +1,145 @@
-//! `/`: tables of streams, endpoints, services and paths for people. Rendered here, so it works without scripts; the script keeps it up to date.
+//! `/`: the status page. A shell without data and the files it is made of, all within the binary; its scripts read the API. [`plain`]
+//! is for browsers without scripts.
 
-use std::fmt::{self, Write as _};
+mod plain;
 
-use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_FRAME_OPTIONS};
-use http::{HeaderValue, StatusCode};
+use std::sync::LazyLock;
 
-use crate::model::TargetClass;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::api;
-use super::documents::{JudgementDocument, PathDocument, StreamSummary, TargetSummary};
-use super::moment::Moment;
-use super::reply::{Problem, Reply, held, whole};
-use super::router::Call;
+use super::compression::{accepts_gzip, compress, declare};
+use super::reply::{Problem, Reply, empty, whole};
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+pub use plain::plain;
 
-const TEMPLATE: &str = include_str!("page.html");
-/// Where the rows of each table go, in the order streams, endpoints, services, paths.
-const PLACE: &str = "<!--rows-->";
+/// Nothing from elsewhere, nothing inline, in nobody's frame. Thumbnails are fetched, and so shown as blobs.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' blob:; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
-/// Answers with the tables as of now.
+/// Kept by browsers, and asked for each time whether it is still the same: a new binary brings a new page.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A file within the binary.
+struct File {
+    name: &'static str,
+    content_type: &'static str,
+    body: &'static [u8],
+}
+
+macro_rules! files {
+    ($($name:literal, $content_type:ident, $path:literal;)*) => {
+        &[$(File { name: $name, content_type: $content_type, body: include_bytes!($path) }),*]
+    };
+}
+
+static SHELL: File = File { name: "", content_type: HTML, body: include_bytes!("assets/index.html") };
+
+#[rustfmt::skip]
+static FILES: &[File] = files! {
+    "announce.js", SCRIPT, "assets/announce.js";
+    "api.js", SCRIPT, "assets/api.js";
+    "app.js", SCRIPT, "assets/app.js";
+    "charts.js", SCRIPT, "assets/charts.js";
+    "commands.js", SCRIPT, "assets/commands.js";
+    "dom.js", SCRIPT, "assets/dom.js";
+    "figures.js", SCRIPT, "assets/figures.js";
+    "filter.js", SCRIPT, "assets/filter.js";
+    "format.js", SCRIPT, "assets/format.js";
+    "live.js", SCRIPT, "assets/live.js";
+    "overview.js", SCRIPT, "assets/overview.js";
+    "past.js", SCRIPT, "assets/past.js";
+    "route.js", SCRIPT, "assets/route.js";
+    "sparkline.js", SCRIPT, "assets/sparkline.js";
+    "stream.js", SCRIPT, "assets/stream.js";
+    "theme.js", SCRIPT, "assets/theme.js";
+    "thumbnails.js", SCRIPT, "assets/thumbnails.js";
+    "wall.js", SCRIPT, "assets/wall.js";
+    "base.css", CSS, "assets/base.css";
+    "overview.css", CSS, "assets/overview.css";
+    "stream.css", CSS, "assets/stream.css";
+    "plain.css", CSS, "plain.css";
+    "icon-up.svg", SVG, "assets/icon-up.svg";
+    "icon-degraded.svg", SVG, "assets/icon-degraded.svg";
+    "icon-down.svg", SVG, "assets/icon-down.svg";
+    "icon-unknown.svg", SVG, "assets/icon-unknown.svg";
+    "uplot.js", SCRIPT, "vendor/uplot/uPlot.iife.min.js";
+    "uplot.css", CSS, "vendor/uplot/uPlot.min.css";
+    "uplot-license.txt", TEXT, "vendor/uplot/LICENSE";
+};
+
+/// A file as it is sent.
+struct Prepared {
+    file: &'static File,
+    tag: HeaderValue,
+    compressed: Option<Bytes>,
+}
+
+impl Prepared {
+    fn new(file: &'static File) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, file.body);
+        let tag: String = digest.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        // Weak: both codings have the same.
+        let tag = HeaderValue::from_str(&format!("W/\"{tag}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
+        let compressed = compress(file.body).ok().filter(|c| c.len() < file.body.len());
+        Self { file, tag, compressed: compressed.map(Bytes::from) }
+    }
+
+    /// The file, or 304 for those who have it.
+    fn reply(&self, asked: &HeaderMap) -> Reply {
+        let known = asked.get_all(IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+        let is_known = known.into_iter().any(|tag| tag.trim().as_bytes() == self.tag.as_bytes());
+        let mut reply = if is_known {
+            let mut reply = empty(StatusCode::NOT_MODIFIED);
+            reply.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+            reply
+        } else {
+            let compressed = self.compressed.clone().filter(|_| accepts_gzip(asked));
+            let gzip = compressed.is_some();
+            let body = compressed.unwrap_or(Bytes::from_static(self.file.body));
+            let mut reply = whole(StatusCode::OK, HeaderValue::from_static(self.file.content_type), body);
+            declare(reply.headers_mut(), gzip);
+            reply
+        };
+        reply.headers_mut().insert(CACHE_CONTROL, ASK_AGAIN);
+        reply.headers_mut().insert(ETAG, self.tag.clone());
+        reply
+    }
+}
+
+/// Answers with the shell: no token is asked for, as it holds nothing.
+pub fn shell(asked: &HeaderMap) -> Reply {
+    static PREPARED: LazyLock<Prepared> = LazyLock::new(|| Prepared::new(&SHELL));
+    let mut reply = PREPARED.reply(asked);
+    protect(reply.headers_mut());
+    reply
+}
+
+/// Answers with one of the shell's files.
 ///
 /// # Errors
-/// 503: too many large answers are under way.
-pub fn page(call: &Call) -> Result<Reply, Problem> {
-    let place = call.large_answer()?;
-    let store = &call.site.views.store;
-    let (snapshot, moment) = (store.snapshot(), Moment::read(&store.clock));
-    let mut rows = [const { String::new() }; 4];
-    let [streams, endpoints, services, paths] = &mut rows;
-    streams.reserve(snapshot.streams.len() * 256);
-    // Writing into a String cannot fail.
-    for view in snapshot.streams.iter() {
-        let _ = stream_row(streams, &StreamSummary::new(view, &snapshot, &moment));
-    }
-    for (class, out) in [(TargetClass::Endpoint, endpoints), (TargetClass::Service, services)] {
-        for target in api::status::targets(&snapshot, &moment, class) {
-            let _ = target_row(out, &target);
-        }
-    }
-    for view in snapshot.paths.iter() {
-        let _ = path_row(paths, &PathDocument::new(view, &snapshot, &moment));
-    }
-    let mut html = String::with_capacity(TEMPLATE.len() + rows.iter().map(String::len).sum::<usize>());
-    let mut pieces = rows.iter();
-    for part in TEMPLATE.split_inclusive(PLACE) {
-        match part.strip_suffix(PLACE) {
-            Some(part) => {
-                html.push_str(part);
-                html.push_str(pieces.next().map_or("", String::as_str));
-            }
-            None => html.push_str(part),
-        }
-    }
-    let html = held(html.into_bytes(), place);
-    let mut reply = whole(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), html);
-    let headers = reply.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+/// 404: there is none of this name.
+pub fn file(asked: &HeaderMap, name: &str) -> Result<Reply, Problem> {
+    static PREPARED: LazyLock<Vec<Prepared>> = LazyLock::new(|| FILES.iter().map(Prepared::new).collect());
+    let found = PREPARED.iter().find(|p| p.file.name == name);
+    let mut reply = found.ok_or_else(|| Problem::no_such("file"))?.reply(asked);
+    protect(reply.headers_mut());
     Ok(reply)
 }
 
-pub fn style() -> Reply {
-    whole(StatusCode::OK, HeaderValue::from_static("text/css; charset=utf-8"), include_str!("page.css"))
-}
-
-pub fn script() -> Reply {
-    whole(StatusCode::OK, HeaderValue::from_static("text/javascript; charset=utf-8"), include_str!("page.js"))
-}
-
-fn stream_row(out: &mut String, s: &StreamSummary) -> fmt::Result {
-    start(out, &s.judgement)?;
-    out.write_str("<td class=\"number\">")?;
-    if let Some(bits) = s.bitrate_bps {
-        write!(out, "{:.2}", bits / 1e6)?;
-    }
-    out.write_str("</td><td class=\"number\">")?;
-    if let Some(fps) = s.frames_per_second {
-        write!(out, "{fps:.1}")?;
-    }
-    writeln!(out, "</td><td>{}</td></tr>", s.judgement.since)
-}
-
-fn target_row(out: &mut String, t: &TargetSummary) -> fmt::Result {
-    start(out, &t.judgement)?;
-    let figure = Escaped(t.figure.as_deref().unwrap_or_default());
-    writeln!(out, "<td>{}</td><td>{figure}</td><td>{}</td></tr>", t.kind, t.judgement.since)
-}
-
-/// Name, health and causes, which streams, endpoints and services have.
-fn start(out: &mut String, j: &JudgementDocument) -> fmt::Result {
-    let (health, name) = (j.health, Escaped(j.name));
-    write!(out, "<tr class=\"{health}\"><td>{name}</td><td>{health}</td><td title=\"{}\">", Escaped(j.detail))?;
-    write!(out, "{}</td>", j.causes.join(", "))
-}
-
-fn path_row(out: &mut String, p: &PathDocument) -> fmt::Result {
-    let (health, name) = (p.health, Escaped(p.name));
-    write!(out, "<tr class=\"{health}\"><td>{name}</td><td>{health}</td><td>{}</td>", p.causes.join(", "))?;
-    let fault = p.fault.as_ref();
-    write!(out, "<td>{}</td><td class=\"number\">", Escaped(&fault.map(|f| f.place()).unwrap_or_default()))?;
-    if let Some(ratio) = p.link.receive_ratio {
-        write!(out, "{:.0} %", ratio * 100.0)?;
-    }
-    writeln!(out, "</td><td>{}</td></tr>", fault.map_or("", |f| &f.since))
-}
-
-/// Text in HTML, also within a quoted attribute.
-struct Escaped<'t>(&'t str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
+fn protect(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }

@@ -1,0 +1,72 @@
+//! The Debian package's parts.
+
+use std::path::Path;
+use std::process::Command;
+
+use yaml_rust2::YamlLoader;
+
+use crate::compose::{passes, read, root};
+use crate::process::run;
+
+#[test]
+fn every_file_of_the_package_exists_or_is_made_by_make_deb() {
+    let manifest = read("Cargo.toml");
+    let (_, assets) = manifest.split_once("assets = [\n").unwrap();
+    let (assets, _) = assets.split_once("\n]").unwrap();
+    let makefile = read("Makefile");
+    for line in assets.lines() {
+        let source = line.split('"').nth(1).unwrap();
+        let plain = source.split('*').next().unwrap();
+        let made = makefile.contains(&format!("> {source}")) || source.starts_with("target/release/rtmp-hmonitor");
+        assert!(made || root().join(plain).exists(), "{source}");
+    }
+}
+
+#[test]
+fn the_manual_page_tells_of_every_command() {
+    let page = read("packaging/rtmp-hmonitor.1");
+    let help = run(&["help"]).stdout;
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.lines().take_while(|l| !l.is_empty()).filter_map(|l| l.split_whitespace().next());
+    let mut seen = 0;
+    for command in commands {
+        seen += 1;
+        let told = [format!(".B {command}\n"), format!(".BI {command} ")].iter().any(|line| page.contains(line));
+        assert!(told, "the manual page does not tell of {command}");
+    }
+    assert!(seen > 5);
+}
+
+#[test]
+fn completions_are_written_for_each_shell_and_bash_reads_them() {
+    let directory = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(&["completions", shell]);
+        assert!(ran.code == 0 && ran.stdout.contains("check-config"), "{shell}");
+        if shell == "bash" {
+            let path = directory.path().join("completion");
+            std::fs::write(&path, ran.stdout).unwrap();
+            let mut bash = Command::new("bash");
+            bash.arg("-n").arg(path);
+            passes(bash);
+        }
+    }
+}
+
+#[test]
+fn the_unit_runs_what_the_package_installs() {
+    let unit = read("packaging/rtmp-hmonitor.service");
+    let example = root().join("packaging/hmonitor.yml");
+    for line in ["ExecStartPre=", "ExecStart="] {
+        let command = unit.lines().find_map(|l| l.strip_prefix(line)).unwrap();
+        let (program, arguments) = command.split_once(' ').unwrap();
+        assert_eq!(program, "rtmp-hmonitor");
+        assert!(arguments.ends_with("--config /etc/rtmp-hmonitor/hmonitor.yml"), "{arguments}");
+    }
+    let user = unit.lines().find_map(|l| l.strip_prefix("User=")).unwrap();
+    assert!(read("packaging/sysusers.conf").starts_with(&format!("u {user} ")));
+    let ran = run(&["check-config", "--config", example.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(YamlLoader::load_from_str(&read("packaging/hmonitor.yml")).is_ok());
+    assert!(Path::new(root()).join("packaging/postinst").exists());
+}

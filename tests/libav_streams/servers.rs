@@ -1,0 +1,84 @@
+//! Servers of anything but RTMP.
+
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::harness::recording::{PLAIN, Recording};
+use crate::harness::{eventually, mortal, program};
+
+/// GStreamer's RTSP server, which plays a file at the pace it was recorded.
+const RTSP: &str = r#"
+import sys, gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer, GLib
+Gst.init(None)
+port, path, mount = sys.argv[1:4]
+server = GstRtspServer.RTSPServer()
+server.set_address("127.0.0.1")
+server.set_service(port)
+factory = GstRtspServer.RTSPMediaFactory()
+factory.set_launch(f"( filesrc location={path} ! qtdemux name=d d.video_0 ! queue ! rtph264pay config-interval=-1 name=pay0 pt=96 "
+                   "d.audio_0 ! queue ! rtpmp4gpay name=pay1 pt=97 )")
+factory.set_shared(True)
+server.get_mount_points().add_factory(mount, factory)
+if not server.attach(None):
+    sys.exit("cannot listen")
+GLib.MainLoop().run()
+"#;
+
+/// A process that ends with this.
+pub struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A directory with the recording in it, both for everybody to read: workers are nobody.
+pub fn published(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = directory.path().join(name);
+    let mut command = Command::new(program("ffmpeg", "ffmpeg"));
+    command.args(["-nostdin", "-loglevel", "error", "-i"]).arg(Recording::of(PLAIN).path).args(["-c", "copy"]);
+    assert!(command.arg(&path).status().unwrap().success());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    (directory, path)
+}
+
+/// Serves the file at `rtsp://127.0.0.1:port/mount`, over TCP and UDP.
+pub fn rtsp(port: u16, file: &Path, mount: &str) -> Server {
+    let python = Path::new("/usr/bin/python3");
+    let has = Command::new(python).args(["-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]).output();
+    assert!(
+        has.is_ok_and(|output| output.status.success()),
+        "GStreamer's RTSP server is missing: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+    );
+    let mut command = Command::new(program("setpriv", "util-linux"));
+    command.args(["--pdeathsig", "KILL"]).arg(python).args(["-c", RTSP, &port.to_string()]).arg(file).arg(mount);
+    let server = Server(command.stdin(Stdio::null()).spawn().unwrap());
+    eventually("the RTSP server listens", Duration::from_secs(20), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
+    });
+    server
+}
+
+/// ffmpeg that sends the recording, over and over, to where `output` says.
+pub fn ffmpeg(output: &[&str]) -> Server {
+    let mut command = mortal("ffmpeg", "ffmpeg");
+    command.args(["-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i"]);
+    command.arg(Recording::of(PLAIN).path).args(["-c", "copy"]).args(output);
+    Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// A UDP port that was free a moment ago.
+pub fn udp_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

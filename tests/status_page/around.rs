@@ -1,0 +1,127 @@
+//! What a status document may hold beside streams: failovers and groups, thumbnails.
+
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, DESKTOP, Window, fixture};
+use crate::process::Origin;
+use crate::{CAMERAS, url, watched};
+
+/// As the monitor tells of a switch from `slave-1` to `slave-2`, with every field that may be null null somewhere.
+fn failovers_and_groups() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(fixture("failovers.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn failovers_tell_who_is_active_and_why() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    let window = Window { merge: json!({ "/api/v1/status": failovers_and_groups() }), ..DESKTOP };
+    browser.open(&url(&monitor, ""), &window);
+    browser.until("document.querySelectorAll('#failovers .card').length === 2");
+    let ingest = browser.text("#failovers .card");
+    for said in [
+        "ingest",
+        "slave-2",
+        "10.0.0.12",
+        "because of not serving",
+        "decision 7",
+        "not eligible",
+        "suspect until",
+        "no switch: hold",
+    ] {
+        assert!(ingest.contains(said), "{said}: {ingest}");
+    }
+    let active =
+        browser.eval("[...document.querySelectorAll('.candidate[data-active=true] b')].map((b) => b.textContent)");
+    assert_eq!(active, json!(["slave-2", "compressor"]));
+    let master = browser.text("#failovers .card:nth-child(2)");
+    for said in ["pinned to compressor: planned work", "isolated"] {
+        assert!(master.contains(said), "{said}: {master}");
+    }
+    let groups = browser.text("#groups");
+    for said in
+        ["slave-1", "3 of 12 well", "1 idle", "Connect, stalled", "weight 100 %", "maintenance drain", "kernel update"]
+    {
+        assert!(groups.contains(said), "{said}: {groups}");
+    }
+    browser.picture("failovers");
+    browser.assert_quiet();
+}
+
+#[test]
+fn the_decision_of_the_running_monitor_is_shown() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    browser.open(&url(&monitor, ""), &DESKTOP);
+    browser.until("document.querySelector('#failovers .active-candidate')?.innerText.includes('slave-1')");
+    browser.until("document.querySelector('.candidate[data-active=true]')?.innerText.includes('eligible')");
+    browser.until("document.querySelector('#groups .card')?.innerText.includes('Up')");
+    assert!(browser.text("#failovers .card").contains("because of initial"), "{}", browser.text("#failovers .card"));
+    browser.assert_quiet();
+}
+
+#[test]
+fn what_controllers_and_media_servers_do_against_the_decision_is_said() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    let asked = |server: &str, told_healthy: bool| {
+        json!({ "object": "group slave-1", "node": "lb-1", "server": server, "up": true, "told_healthy": told_healthy,
+            "disagreement_seconds": 30.0, "disagrees": !told_healthy, "at": "2026-11-21T16:00:00.000Z" })
+    };
+    let against = json!({
+        "isolated_since": "2026-11-21T16:00:00.000Z",
+        "controllers": [asked("ingest/s1", false), asked("ingest/s2", true)],
+        "ghosts": [{ "service": "slave-1-stat", "stream": "gate-1", "since": "2026-11-21T16:00:00.000Z", "moved": true }],
+        "actions": [],
+    });
+    browser.open(&url(&monitor, ""), &Window { merge: json!({ "/api/v1/status": against }), ..DESKTOP });
+    browser.until("document.querySelectorAll('#notices li').length === 3");
+    let said = browser.text("#notices");
+    for part in [
+        "sees nothing at all",
+        "ingest/s1 on lb-1 was told that group slave-1 is down",
+        "slave-1-stat keeps a publication of gate-1",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    browser.assert_quiet();
+}
+
+#[test]
+fn without_failovers_there_is_no_empty_place_for_them() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    let window =
+        Window { merge: json!({ "/api/v1/status": { "groups": [], "failovers": null, "services": [] } }), ..DESKTOP };
+    browser.open(&url(&monitor, ""), &window);
+    browser.until("document.querySelectorAll('.tile').length === 6");
+    let hidden = browser
+        .eval("['failover-area', 'group-area', 'panel-services'].every((id) => document.getElementById(id).hidden)");
+    assert_eq!(hidden, true);
+    browser.assert_quiet();
+}
+
+#[test]
+fn thumbnails_are_asked_for_where_there_is_one_and_nowhere_else() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    let with = json!({ "each_stream": { "gate-2": { "content": { "thumbnail": true } }, "gate-3": { "content": { "thumbnail": false } } } });
+    let window = Window {
+        merge: json!({ "/api/v1/status": with }),
+        serve: json!({ "/api/v1/streams/gate-2/thumbnail.jpg": fixture("thumbnail.jpg") }),
+        ..DESKTOP
+    };
+    browser.open(&url(&monitor, ""), &window);
+    browser.until("document.querySelector('.tile .shot:not([hidden])')?.naturalWidth > 0");
+    let shown = browser.eval("[...document.querySelectorAll('.tile')].filter((t) => !t.querySelector('.shot').hidden).map((t) => t.querySelector('.name').textContent)");
+    assert_eq!(shown, json!(["gate-2"]));
+    let asked: Vec<_> = browser.requests().into_iter().filter(|path| path.contains("/thumbnail.jpg")).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|path| path == "/api/v1/streams/gate-2/thumbnail.jpg"), "{asked:?}");
+    browser.picture("thumbnails");
+    browser.assert_quiet();
+}

@@ -1,0 +1,156 @@
+"""Drives headless Chromium for the tests: one JSON command a line on standard input, one JSON answer a line on standard output."""
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from urllib.parse import urlsplit
+
+import axe_playwright_python
+from playwright.sync_api import Error, sync_playwright
+
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]
+AXE = os.path.join(os.path.dirname(axe_playwright_python.__file__), "axe.min.js")
+
+
+def serving(file):
+    return lambda route: route.fulfill(path=file, content_type="image/jpeg")
+
+
+def adding(more):
+    """Answers as the server does, with more in it."""
+
+    def answer(route):
+        try:
+            reply = route.fetch()
+            document = reply.json()
+            for name, value in more.items():
+                if name == "each_stream":
+                    for stream in document["streams"]:
+                        stream.update(value.get(stream["name"], {}))
+                else:
+                    document[name] = value
+            route.fulfill(response=reply, json=document)
+        except Error:
+            # The page has gone meanwhile.
+            return
+
+    return answer
+
+
+class Driver:
+    def __init__(self, chromium):
+        self.chromium = chromium
+        self.page = None
+        self.session = None
+        self.troubles = []
+        self.requests = []
+
+    def next(self, commands):
+        """The next command. Until it comes, the page's requests are answered."""
+        while True:
+            try:
+                return commands.get(block=self.page is None)
+            except queue.Empty:
+                self.page.wait_for_timeout(5)
+
+    def open(self, url, width, height, scheme, bypass_csp, merge, serve):
+        """A page in a context of its own. `merge`: by path, what is added to JSON answers; `serve`: by path, files."""
+        self.close()
+        context = self.chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=bypass_csp)
+        self.page = page = context.new_page()
+        self.session = None
+        self.requests = []
+        origin = urlsplit(url).netloc
+
+        def asked(request):
+            parts = urlsplit(request.url)
+            if parts.scheme in ("http", "https", "ws", "wss"):
+                self.requests.append(parts.path)
+                if parts.netloc != origin:
+                    self.troubles.append("request to " + parts.netloc)
+
+        page.on("request", asked)
+        page.on("console", lambda message: message.type in ("error", "warning") and self.troubles.append("console: " + message.text))
+        page.on("pageerror", lambda error: self.troubles.append(f"error: {error.stack or error}"))
+        for path, more in (merge or {}).items():
+            page.route("**" + path, adding(more))
+        for path, file in (serve or {}).items():
+            page.route("**" + path, serving(file))
+        page.goto(url)
+
+    def reload(self):
+        self.page.reload()
+
+    def close(self):
+        if self.page:
+            self.page.unroute_all(behavior="ignoreErrors")
+            self.page.context.close()
+
+    def eval(self, script):
+        return self.page.evaluate(script)
+
+    def press(self, keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def type(self, text):
+        self.page.keyboard.type(text)
+
+    def click(self, selector):
+        self.page.locator(selector).first.click()
+
+    def select(self, selector, value):
+        self.page.locator(selector).select_option(value)
+
+    def picture(self, path, whole=False):
+        self.page.screenshot(path=path, full_page=whole)
+
+    def axe(self):
+        """Broken rules, each with where."""
+        with open(AXE, encoding="utf-8") as source:
+            self.page.evaluate(source.read())
+        found = self.page.evaluate("axe.run()")
+        return [f"{v['id']}: {v['help']}: {[n['target'] for n in v['nodes'][:5]]}" for v in found["violations"]]
+
+    def figures(self):
+        """Processor time of the page's main thread by kind, in seconds."""
+        if not self.session:
+            self.session = self.page.context.new_cdp_session(self.page)
+            self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        return {m["name"]: m["value"] for m in self.session.send("Performance.getMetrics")["metrics"]}
+
+    def seen(self):
+        return {"troubles": self.troubles, "requests": self.requests}
+
+
+def read(commands):
+    for line in sys.stdin:
+        commands.put(line)
+    commands.put(None)
+
+
+def main():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=sys.argv[1], args=FLAGS)
+        driver = Driver(chromium)
+        commands = queue.Queue()
+        threading.Thread(target=read, args=[commands], daemon=True).start()
+        while (line := driver.next(commands)) is not None:
+            command = json.loads(line)
+            try:
+                answer = {"ok": getattr(driver, command.pop("do"))(**command)}
+            except Exception:
+                answer = {"error": traceback.format_exc()}
+            print(json.dumps(answer), flush=True)
+        driver.close()
+        chromium.close()
+
+
+main()
