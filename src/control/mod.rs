@@ -480,8 +480,8 @@ impl Control {
         self.targets.apply(&desired.targets);
         let libav = &self.shared.libav;
         if !libav.is_available() && desired.streams.iter().any(|stream| stream.policy.content.is_on()) {
-            let program = libav.program().display();
-            tracing::warn!(%program, "content cannot be checked and there are no thumbnails: the program that decodes is not there");
+            let program = self.config.libav.program();
+            tracing::warn!(program = %program.display(), "content cannot be checked and there are no thumbnails: the program that decodes is not there");
         }
         self.supervisor.apply(&desired)
     }

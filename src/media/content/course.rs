@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::model::content::{InspectFailure, Inspection, Picture, Sound};
-use crate::model::content_policy::ContentPolicy;
+use crate::model::content_policy::{ContentPolicy, UndecodableLimits};
 use crate::model::content_report::{ContentIssue, Finding, PictureFacts, SoundFacts};
 
 type Signature = [u8; Picture::SIGNATURE];
@@ -34,17 +34,18 @@ impl Course {
             let sound = inspection.sound.as_ref().map(|sound| (sound.frames, sound.errors));
             let media = [picture, sound];
             if media.iter().any(Option::is_some) {
-                let broken = media.into_iter().flatten().any(|(frames, errors)| {
-                    frames == 0
-                        || f64::from(errors) > f64::from(limits.errors) * (f64::from(frames) + f64::from(errors))
-                });
+                let broken = media.into_iter().flatten().any(|(frames, errors)| is_broken(frames, errors, limits));
                 self.find(ContentIssue::Undecodable, at, broken);
             }
         }
-        if let Some(picture) = inspection.picture.as_ref().filter(|picture| picture.frames > 0) {
+        // What a decoder shows in the place of damaged frames, often the one before, is not what the camera sees.
+        let tolerated = policy.undecodable.unwrap_or_default();
+        let picture = inspection.picture.as_ref();
+        if let Some(picture) = picture.filter(|p| !is_broken(p.frames, p.errors, tolerated)) {
             self.seen(at, picture, policy);
         }
-        if let Some(sound) = inspection.sound.as_ref().filter(|sound| sound.frames > 0) {
+        let sound = inspection.sound.as_ref();
+        if let Some(sound) = sound.filter(|s| !is_broken(s.frames, s.errors, tolerated)) {
             self.heard(at, sound, policy);
         }
     }
@@ -139,6 +140,11 @@ impl Course {
         let with = |issue: ContentIssue| due(issue, still.filter(|_| issue == ContentIssue::Frozen));
         ContentIssue::ALL.iter().filter_map(|issue| with(*issue)).min()
     }
+}
+
+fn is_broken(frames: u32, errors: u32, limits: UndecodableLimits) -> bool {
+    let all = f64::from(frames) + f64::from(errors);
+    frames == 0 || f64::from(errors) > f64::from(limits.errors) * all
 }
 
 /// The greatest difference between boxes at the same place, 0 to 1.
