@@ -113,7 +113,12 @@ impl Calm {
     fn lasts(&self, bed: &Bed, while_: &str) {
         let end = Instant::now() + watch();
         while Instant::now() < end {
-            assert_eq!(bed.attempts(), self.attempts, "attempts of {CAMERAS:?} while {while_}\n{}", bed.monitor().log());
+            assert_eq!(
+                bed.attempts(),
+                self.attempts,
+                "attempts of {CAMERAS:?} while {while_}\n{}",
+                bed.monitor().log()
+            );
             assert_eq!(bed.slaves[1].publications(), self.elsewhere, "publications on slave 2 while {while_}");
             std::thread::sleep(LOOK);
         }
