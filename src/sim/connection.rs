@@ -104,10 +104,10 @@ impl Connection {
     pub(super) fn send(&self, pieces: &[IoSlice<'_>]) -> Sent {
         let total: usize = pieces.iter().map(|p| p.len()).sum();
         let mut queue = lock(&self.queue);
-        self.drain(&mut queue);
+        // Errors show on the read side, which ends the session.
+        let _ = self.drain(&mut queue);
         let mut taken = 0;
         if queue.bytes.is_empty() {
-            // Errors show on the read side, which ends the session.
             taken = self.write(pieces).unwrap_or(0);
             queue.progress = Instant::now();
         } else if queue.bytes.len() + total > MAX_QUEUE {
@@ -128,35 +128,38 @@ impl Connection {
     }
 
     /// Tries again to write what waits.
-    pub(super) fn flush(&self) {
-        self.drain(&mut lock(&self.queue));
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.drain(&mut lock(&self.queue))
     }
 
-    /// Writes what waits as soon as the socket takes it. Never ends unless the socket does.
+    /// Writes what waits as soon as the socket takes it. Never ends unless the socket does: a broken one is always writable.
     pub(super) async fn keep_flushing(&self) -> io::Result<()> {
         loop {
             while !lock(&self.queue).bytes.is_empty() {
                 self.tcp.writable().await?;
-                self.flush();
+                self.flush()?;
             }
             self.queued.notified().await;
         }
     }
 
-    fn drain(&self, queue: &mut Queue) {
+    fn drain(&self, queue: &mut Queue) -> io::Result<()> {
         while !queue.bytes.is_empty() {
             match self.write(&[IoSlice::new(&queue.bytes)]) {
-                Ok(n) if n > 0 => {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
                     queue.bytes.advance(n);
                     queue.progress = Instant::now();
                 }
-                _ => return,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e),
             }
         }
         // A burst's memory is given back.
         if queue.bytes.capacity() > 0 {
             queue.bytes = BytesMut::new();
         }
+        Ok(())
     }
 
     fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {

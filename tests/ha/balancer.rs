@@ -152,10 +152,6 @@ impl Balancer {
         }
     }
 
-    pub fn kill_haproxy(&mut self) {
-        self.haproxy.take().unwrap().kill();
-    }
-
     /// A new worker takes over, the old one serves those it has.
     pub fn reload(&self) {
         let started = || self.ask("show info").and_then(|text| field(&text, "Pid: "));
@@ -189,13 +185,6 @@ impl Balancer {
     /// Whether new sessions may go to a server.
     pub fn uses(&self, name: &str) -> bool {
         self.server(name).is_some_and(|state| state.starts_with("UP"))
-    }
-
-    /// Sessions on a server now.
-    pub fn sessions(&self, name: &str) -> usize {
-        let answer = self.ask("show stat ingest 4 -1").unwrap_or_default();
-        let row = answer.lines().find(|line| line.starts_with(&format!("ingest,{name},")));
-        row.and_then(|row| row.split(',').nth(4)?.parse().ok()).unwrap_or(0)
     }
 
     pub fn log(&self) -> String {

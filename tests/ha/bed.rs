@@ -1,6 +1,5 @@
 //! The testbed: cameras push to a floating address, two load balancers share it, slaves take the streams, the monitor watches them.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -44,9 +43,8 @@ pub struct Bed {
     pub balancers: Vec<Balancer>,
     pub slaves: Vec<Slave>,
     /// Where the cameras are.
-    pub site: Machine,
+    _site: Machine,
     pub switch: Switch,
-    pub vip: Ipv4Addr,
     directory: tempfile::TempDir,
 }
 
@@ -84,17 +82,8 @@ impl Bed {
         }
         let camera = |name: &&str| Camera::start(&place, vip, name, &recording, path.join(format!("{name}.log")));
         let cameras: Vec<_> = CAMERAS.iter().map(camera).collect();
-        let mut bed = Self {
-            viewers: Vec::new(),
-            cameras,
-            monitor: None,
-            balancers,
-            slaves,
-            site: place,
-            switch,
-            vip,
-            directory,
-        };
+        let mut bed =
+            Self { viewers: Vec::new(), cameras, monitor: None, balancers, slaves, _site: place, switch, directory };
         let first = bed.watch(0);
         bed.wait_for_media(&first, Instant::now(), PATIENCE);
         if plan.method != Method::Tcp {

@@ -84,10 +84,6 @@ impl Slave {
         self.program.freeze();
     }
 
-    pub fn thaw(&self) {
-        self.program.thaw();
-    }
-
     /// `nginx -s reload`: a new worker takes over, the old one serves those it has.
     pub fn reload(&self) {
         let workers = self.program.processes().len();

@@ -22,8 +22,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const OF_SLAVE: [Self; 5] = [Self::Killed, Self::Frozen, Self::Unplugged, Self::OneWay, Self::Mute];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Killed => "kill -9",

@@ -52,11 +52,6 @@ impl Viewer {
         let (first, newest) = (*self.shared.seen.lock().unwrap())?;
         if first >= moment { Some(first) } else { (newest >= moment).then_some(newest) }
     }
-
-    /// Forgets what it has seen: the next frame is a first one.
-    pub fn forget(&self) {
-        *self.shared.seen.lock().unwrap() = None;
-    }
 }
 
 impl Shared {

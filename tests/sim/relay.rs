@@ -248,7 +248,8 @@ async fn a_player_that_does_not_read_is_dropped_and_the_others_miss_nothing() {
     let mut publisher = publisher(sim.address(), "cam");
     let reader = std::thread::spawn(move || {
         let messages = quick.until(6 * SOON, |m| m.timestamp == 1_000_000).unwrap();
-        messages.into_iter().filter(|m| m.kind == VIDEO).map(|m| m.timestamp).collect::<Vec<_>>()
+        let seen: Vec<_> = messages.into_iter().filter(|m| m.kind == VIDEO).map(|m| m.timestamp).collect();
+        (quick, seen)
     });
     let mut at = 0;
     // Far more than sockets and queues hold.
@@ -259,7 +260,7 @@ async fn a_player_that_does_not_read_is_dropped_and_the_others_miss_nothing() {
         assert!(sim.relayed("live/cam").unwrap().kept < 1_600_000, "a GOP without end is not kept");
     }
     send(&mut publisher, &[(VIDEO, 1_000_000, frame(0x27, 100))]);
-    let seen = reader.join().unwrap();
+    let (_quick, seen) = reader.join().unwrap();
     let sent: Vec<u32> = (1..=at).chain([1_000_000]).collect();
     assert!(seen == sent, "{} of {}", seen.len(), sent.len());
     assert_eq!(sim.relayed("live/cam").unwrap().players, 1);
@@ -282,5 +283,30 @@ async fn a_publisher_cannot_make_the_origin_hold_what_it_likes() {
     std::io::Write::write_all(&mut many.tcp, &[3, 0, 0, 0, 0xff, 0xff, 0xff, VIDEO, 1, 0, 0, 0, 1]).unwrap();
     assert!(matches!(many.collect(SOON).1, Stop::Closed | Stop::Reset));
     wait(|| sim.relayed("live/cam").is_none());
+    sim.stop().await;
+}
+
+/// The only thread has no time left for anybody once a task goes on flushing into a connection that is no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn players_that_vanish_while_they_are_sent_to_disturb_nobody() {
+    let sim = Sim::start(config("gate")).await.unwrap();
+    let address = sim.address();
+    let others = tokio::task::spawn_blocking(move || {
+        let mut source = publisher(address, "cam");
+        let mut faithful = player(address, "cam");
+        for round in 0..10 {
+            let vanishing = player(address, "cam");
+            socket2::SockRef::from(&vanishing.tcp).set_linger(Some(Duration::ZERO)).unwrap();
+            // As much as its socket takes, and some more in every other round.
+            for _ in 0..4 + round {
+                send(&mut source, &[(AUDIO, round, frame(0xaf, 500_000))]);
+            }
+            drop(vanishing);
+            let last = (AUDIO, round, frame(0xaf, 60));
+            send(&mut source, std::slice::from_ref(&last));
+            received(&mut faithful, &last);
+        }
+    });
+    others.await.unwrap();
     sim.stop().await;
 }
