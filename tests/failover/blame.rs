@@ -53,7 +53,14 @@ fn report(now: Instant, fault: Option<DownCause>, attempts: u64, connection: Con
     let fault = fault.map(|cause| Fault { cause, since: now, detail: "".into() });
     let mut transport = TransportReport { connect_attempts: attempts, ..TransportReport::default() };
     transport.disconnects[0] = attempts;
-    StreamReport { observed_at: now, connection, fault, transport, media: MediaReport::default() }
+    StreamReport {
+        observed_at: now,
+        connection,
+        fault,
+        transport,
+        media: MediaReport::default(),
+        content: Default::default(),
+    }
 }
 
 #[test]

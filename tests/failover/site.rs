@@ -465,6 +465,7 @@ impl Site {
         media.video.medium.last_frame = session.last_frame.map(|at| self.instant(at));
         StreamReport {
             observed_at: self.now(),
+            content: Default::default(),
             connection: match playing {
                 true => Connection::Playing { since: self.instant(session.began) },
                 false => Connection::BackingOff,
