@@ -45,11 +45,13 @@ impl Method {
 
     fn check(self, monitor: Ipv4Addr) -> String {
         let tcp = "check inter 1s fall 3 rise 2".to_owned();
+        // HAProxy 2.6 ends a session only once the server has taken what waits for it: without a limit a slave that takes nothing keeps
+        // its cameras until `timeout server`.
         match self {
             Self::Tcp => tcp,
-            Self::Http => format!("check addr {monitor} port 9937 inter 1s fall 5 rise 1"),
+            Self::Http => format!("tcp-ut 1s check addr {monitor} port 9937 inter 1s fall 5 rise 1"),
             Self::Agent | Self::Push => {
-                format!("{tcp} agent-check agent-addr {monitor} agent-port 9936 agent-inter 250ms")
+                format!("tcp-ut 1s {tcp} agent-check agent-addr {monitor} agent-port 9936 agent-inter 250ms")
             }
         }
     }
@@ -204,7 +206,7 @@ fn haproxy_config(site: &Site, machine: &Machine, directory: &Path) -> String {
         "global\n  stats socket {} mode 600 level admin expose-fd listeners\n  stats socket ipv4@{own}:{CONTROL} level admin\n  \
          log stdout format raw local0\n  spread-checks 0\n\
          defaults\n  mode tcp\n  log global\n  option tcplog\n  timeout connect 1s\n  timeout client 30s\n  \
-         timeout server 30s\n  timeout client-fin 100ms\n  timeout server-fin 100ms\n  retries 2\n  option redispatch 1\n\
+         timeout server 30s\n  retries 2\n  option redispatch 1\n\
          frontend rtmp\n  bind {vip}:{RTMP}\n  use_backend ingest_any if {{ nbsrv(ingest) eq 0 }}\n  \
          default_backend ingest\n\
          backend ingest\n  balance first\n  option log-health-checks\n",
