@@ -67,7 +67,7 @@ async fn large_answers_on_their_way_are_bounded_and_health_is_not_touched() {
         begins(&mut reader).await;
         readers.push(reader);
     }
-    for path in ["/metrics", "/api/v1/status", "/api/v1/streams", "/api/v1/events", "/"] {
+    for path in ["/metrics", "/api/v1/status", "/api/v1/streams", "/api/v1/events", "/plain"] {
         let answer = bench.get(path).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{path}");
     }

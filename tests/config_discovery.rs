@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rtmp_hmonitor::config::{
     self, Config, DiscoverSource, Published, streams_from_publications, streams_from_target_groups,
 };
-use rtmp_hmonitor::model::spec::{EvidenceSource, SpecSource, StreamSpec};
+use rtmp_hmonitor::model::spec::{EvidenceSource, RESERVED_LABELS, SpecSource, StreamSpec};
 use serde_json::json;
 
 fn config(text: &str) -> Config {
@@ -57,7 +57,7 @@ fn a_bad_list_gives_all_its_errors_and_no_streams() {
             "t.yml:1: [0].targets[2]: discover[0]: a name may have letters, digits and . _ - ~ : @ + and starts with a letter, a digit or _",
             "t.yml:1: [0].targets[3]: the name ok is used already, at t.yml:1: [0].targets[1]",
             "t.yml:1: [0].targets[4]: references to the environment are allowed in the configuration file only; write $${ for a literal ${",
-            "t.yml:3: [1].labels.job: this label is reserved; reserved are stream, cause, state, media, kind, phase, le, job, instance, to, codec, profile, level, sample_rate, channels, signal, quantile, endpoint, service, path, hop, probe, role, proxy, server",
+            &format!("t.yml:3: [1].labels.job: this label is reserved; reserved are {}", RESERVED_LABELS.join(", ")),
             "t.yml:4: [2]: the key targets is missing",
         ]
     );
