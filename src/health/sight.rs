@@ -53,6 +53,8 @@ pub struct SightEvaluator {
     /// Of everything remote, vantage endpoints among it.
     anything: Signs<Subject>,
     isolated: bool,
+    /// When looking began. We may have been blind then.
+    begun: Option<Instant>,
 }
 
 impl SightEvaluator {
@@ -64,12 +66,12 @@ impl SightEvaluator {
 
     /// Something remote, which is looked at every so often, was last seen well at `at`.
     pub fn note_seen(&mut self, subject: &Subject, at: Instant, every: Duration) {
-        self.anything.note(subject, at, every);
+        self.anything.note(subject, at, every, self.begun);
     }
 
     /// A vantage endpoint has last answered at `at`.
     pub fn note_vantage(&mut self, name: &Name, at: Instant, every: Duration) {
-        self.vantage.note(name, at, every);
+        self.vantage.note(name, at, every, self.begun);
     }
 
     /// Whether there is a vantage endpoint to be had.
@@ -91,6 +93,7 @@ impl SightEvaluator {
 
     /// Looks whether we see anything at all. `true`: that has changed.
     pub fn evaluate(&mut self, now: Instant) -> bool {
+        self.begun.get_or_insert(now);
         let isolated = self.blind_from(now).is_some_and(|at| now > at);
         std::mem::replace(&mut self.isolated, isolated) != isolated
     }
@@ -132,13 +135,14 @@ impl<K> Default for Signs<K> {
 }
 
 impl<K: Clone + Ord> Signs<K> {
-    fn note(&mut self, key: &K, at: Instant, every: Duration) {
+    fn note(&mut self, key: &K, at: Instant, every: Duration, begun: Option<Instant>) {
         if self.things.get(key).is_some_and(|(seen, _)| *seen >= at) {
             return;
         }
-        if let Some(last) = self.last().filter(|last| at > *last) {
+        if let Some(last) = self.last().or(begun).filter(|last| at > *last) {
             // Something should have been seen in between.
-            if at - last > USUAL_SILENCE && self.alive().any(|due| due < at) {
+            let overdue = self.moments.is_empty() || self.alive().any(|due| due < at);
+            if at - last > USUAL_SILENCE && overdue {
                 keep(&mut self.spells, (last, at));
             }
         }
@@ -172,7 +176,8 @@ impl<K: Clone + Ord> Signs<K> {
         // Asked at once and answered late: we were blind in between.
         let late = prompt.filter(|prompt| first - after > *prompt).map(|_| (after, first));
         let spells = self.spells.iter().copied().chain(late);
-        let traces = spells.filter(|(_, end)| suspicion.last_good.is_none_or(|good| good < *end));
+        // What had been on its way arrives when a spell ends, and is no sign that what follows is well.
+        let traces = spells.filter(|(_, end)| suspicion.last_good.is_none_or(|good| good < *end + GRACE.0));
         match traces.map(|(from, to)| to + (to - from).clamp(GRACE.0, GRACE.1)).max() {
             Some(until) if until > now => Trust::Clearing { until },
             _ => Trust::Confirmed,
