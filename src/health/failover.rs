@@ -26,6 +26,8 @@ const EPOCH_RESERVE: u64 = 100;
 pub struct CandidateEvidence {
     pub eligible: Option<bool>,
     pub serving: Option<bool>,
+    /// It is not well by judgement, and by now it is by evidence.
+    pub returning: bool,
     /// Why it is judged better than it looks.
     pub doubt: Option<Doubt>,
     /// An operator has taken it out of service.
@@ -322,6 +324,8 @@ impl FailoverEvaluator {
             self.trials.clear();
         }
         match reason_to_leave(current) {
+            // Another one would take over what has just come back.
+            Some(SwitchReason::NotEligible | SwitchReason::NotServing) if current.returning => Decision::Stay(None),
             Some(reason) => self.leave(s, active, current, reason),
             None => self.improve(s, active, current),
         }

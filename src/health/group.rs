@@ -142,6 +142,12 @@ impl GroupEvaluator {
         self.serving.holds
     }
 
+    /// Judged not to be well, while all evidence says by now that it is: that has yet to last.
+    pub fn is_returning(&self) -> bool {
+        let mut failing = [&self.eligible, &self.serving].into_iter().filter(|c| c.holds == Some(false)).peekable();
+        failing.peek().is_some() && failing.all(|c| c.contrary_since.is_some())
+    }
+
     /// The judgement stays although evidence says otherwise, because we cannot see.
     pub fn is_held(&self) -> bool {
         self.held

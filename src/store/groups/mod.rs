@@ -618,6 +618,7 @@ fn candidates(spec: &FailoverSpec, groups: &BTreeMap<Name, GroupEntry>, wall: Sy
     let evidence = |entry: &GroupEntry| CandidateEvidence {
         eligible: entry.evaluator.eligible(),
         serving: entry.evaluator.serving(),
+        returning: entry.evaluator.is_returning(),
         doubt: entry.evaluator.doubt(),
         maintenance: entry.is_out_of_service(wall),
         missing: entry.review.as_ref().and_then(|review| review.missing.clone()),
