@@ -44,13 +44,11 @@ fn of_flv(file: &[u8]) -> Sample {
         match header[0] {
             9 => {
                 let tag = VideoTag::parse(body, size as u32).unwrap();
-                // The composition time of a legacy tag stands before the frame.
-                let skipped = if body[0] & 0x80 == 0 && matches!(body[0] & 0xf, 7 | 12) { 3 } else { 0 };
-                add(&mut sample.video, tag.codec, tag.content, dts, skipped);
+                add(&mut sample.video, tag.codec, tag.content, dts);
             }
             8 => {
                 let tag = AudioTag::parse(body, size as u32).unwrap();
-                add(&mut sample.audio, tag.codec, tag.content, dts, 0);
+                add(&mut sample.audio, tag.codec, tag.content, dts);
             }
             _ => {}
         }
@@ -59,7 +57,7 @@ fn of_flv(file: &[u8]) -> Sample {
     sample
 }
 
-fn add(track: &mut Option<CodedTrack>, codec: Option<&'static str>, content: Content<'_>, dts: i64, skipped: usize) {
+fn add(track: &mut Option<CodedTrack>, codec: Option<&'static str>, content: Content<'_>, dts: i64) {
     let Some(codec) = codec else { return };
     let track = track.get_or_insert_with(|| CodedTrack {
         codec: Cow::Borrowed(codec),
@@ -69,7 +67,7 @@ fn add(track: &mut Option<CodedTrack>, codec: Option<&'static str>, content: Con
     match content {
         Content::Config(record) => track.configuration = record.into(),
         Content::Frame { key, payload } => {
-            track.frames.push(CodedFrame { dts, pts: dts, keyframe: key, data: payload[skipped..].to_vec() });
+            track.frames.push(CodedFrame { dts, pts: dts, keyframe: key, data: payload.to_vec() });
         }
         _ => {}
     }
