@@ -56,6 +56,8 @@ pub struct FailoverSituation<'a> {
     pub candidates: &'a [CandidateEvidence],
     pub pin: Option<&'a FailoverPin>,
     pub isolated: bool,
+    /// We see again, and what was found before has yet to be looked at anew.
+    pub looks_anew_until: Option<Instant>,
     /// Everything that is watched has had its first chance: before that only operators decide.
     pub complete: bool,
 }
@@ -319,6 +321,11 @@ impl FailoverEvaluator {
         if s.isolated {
             let asked = reason_to_leave(current).is_some() || current.doubt.is_some();
             return Decision::Stay(asked.then_some(SuppressReason::Isolated));
+        }
+        if let Some(until) = s.looks_anew_until {
+            self.wake_at(until);
+            let asked = reason_to_leave(current).is_some();
+            return Decision::Stay(asked.then_some(SuppressReason::Vantage));
         }
         if current.serving == Some(true) {
             self.trials.clear();

@@ -16,6 +16,8 @@ const PROMPT: Duration = Duration::from_millis(500);
 const GRACE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
 /// What is looked at is overdue after an interval and a half, and this.
 const SLACK: Duration = Duration::from_millis(500);
+/// After an isolation everything is looked at anew before anything is decided by what was found before it.
+const LOOK_ANEW: Duration = Duration::from_secs(5);
 /// Silence of everything for less than this says nothing.
 const USUAL_SILENCE: Duration = Duration::from_secs(2);
 /// A vantage endpoint that is silent for this long while others plainly answer is none any more.
@@ -53,6 +55,8 @@ pub struct SightEvaluator {
     /// Of everything remote, vantage endpoints among it.
     anything: Signs<Subject>,
     isolated: bool,
+    /// When we saw again.
+    seen_again: Option<Instant>,
     /// When looking began. We may have been blind then.
     begun: Option<Instant>,
 }
@@ -95,7 +99,16 @@ impl SightEvaluator {
     pub fn evaluate(&mut self, now: Instant) -> bool {
         self.begun.get_or_insert(now);
         let isolated = self.blind_from(now).is_some_and(|at| now > at);
-        std::mem::replace(&mut self.isolated, isolated) != isolated
+        let changed = std::mem::replace(&mut self.isolated, isolated) != isolated;
+        if changed {
+            self.seen_again = (!isolated).then_some(now);
+        }
+        changed
+    }
+
+    /// Until when what was found before an isolation has yet to be looked at anew.
+    pub fn looks_anew_until(&self, now: Instant) -> Option<Instant> {
+        self.seen_again.map(|at| at + LOOK_ANEW).filter(|until| *until > now)
     }
 
     pub fn is_isolated(&self) -> bool {

@@ -328,11 +328,10 @@ impl Groups {
     /// Lets all failovers decide. Gives those that have switched, and from where.
     fn decide(&mut self, moment: Moment, outcome: &mut Outcome) -> Vec<(Name, Option<Name>)> {
         let mut switched = Vec::new();
-        let isolated = self.sight.is_isolated();
         for (name, entry) in &mut self.failovers {
             let candidates = candidates(&entry.spec, &self.groups, moment.wall);
             let (spec, pin) = entry.wanted(moment.wall);
-            let situation = moment.situation(&spec, &candidates, pin.as_deref(), isolated);
+            let situation = moment.situation(&spec, &candidates, pin.as_deref(), &self.sight);
             let before = entry.evaluator.suppressed();
             let switch = entry.evaluator.evaluate(&situation);
             let subject = Subject::failover(name);
@@ -352,7 +351,6 @@ impl Groups {
 
     /// What is answered for every group and candidate, with the all-down guard.
     fn answer(&mut self, moment: Moment, outcome: &mut Outcome) {
-        let isolated = self.sight.is_isolated();
         let last: BTreeSet<Name> = self.groups.iter().filter_map(|(name, e)| e.answered_well(name)).collect();
         for entry in self.groups.values_mut() {
             entry.answer = entry.evaluator.answer(entry.spec.unknown);
@@ -361,7 +359,7 @@ impl Groups {
             guard(&entry.spec, entry.evaluator.active(), &mut self.groups, &last, moment.wall);
             let candidates = candidates(&entry.spec, &self.groups, moment.wall);
             let (spec, pin) = entry.wanted(moment.wall);
-            let situation = moment.situation(&spec, &candidates, pin.as_deref(), isolated);
+            let situation = moment.situation(&spec, &candidates, pin.as_deref(), &self.sight);
             let answers = entry.evaluator.answers(&situation);
             let observed_at = entry.spec.candidates.iter().filter_map(|c| self.groups.get(&c.group)?.observed_at).max();
             entry.view = entry.view(moment, &candidates, answers, observed_at);
@@ -447,10 +445,11 @@ impl Moment {
         spec: &'s FailoverSpec,
         candidates: &'s [CandidateEvidence],
         pin: Option<&'s FailoverPin>,
-        isolated: bool,
+        sight: &SightEvaluator,
     ) -> FailoverSituation<'s> {
         let Self { now, wall, complete } = self;
-        FailoverSituation { now, wall, spec, candidates, pin, isolated, complete }
+        let (isolated, looks_anew_until) = (sight.is_isolated(), sight.looks_anew_until(now));
+        FailoverSituation { now, wall, spec, candidates, pin, isolated, looks_anew_until, complete }
     }
 }
 
