@@ -6,6 +6,8 @@ CARGO ?= cargo
 NOT_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo yes)
 RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
+# Most tests wait for programs and the network rather than for a processor.
+TEST_THREADS ?= 4
 FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
 
 .PHONY: help run test test-compose test-ha lint format bench fuzz build deb
@@ -24,10 +26,11 @@ build: ## build the release binary
 
 test: ## install what is missing and run all tests
 	@.ci/install test
-	$(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --no-fail-fast
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --no-fail-fast
 
-test-ha: ## measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
+test-ha: ## judge 10,000 random sites, then measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
 	@.ci/install test
+	HMONITOR_SCENARIOS=10000 $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --release --test failover
 	HMONITOR_HA_LONG=1 $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --release --test ha -- --test-threads=1 --nocapture
 
 test-compose: ## build the images and run the stack of compose/ with a Docker daemon of its own (as root, about 15 minutes)
