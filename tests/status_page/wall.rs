@@ -68,7 +68,7 @@ fn a_path_names_its_first_failing_hop() {
         "{}",
         browser.text("#paths .note")
     );
-    assert!(browser.text("#endpoints .row").contains("origin"));
+    browser.until("[...document.querySelectorAll('#endpoints .row')].some(row => row.innerText.includes('origin'))");
     browser.assert_quiet();
 }
 
