@@ -73,7 +73,9 @@ fn what_cannot_be_a_stream_is_refused_with_the_reason() {
     let monitor = start("");
     for (definition, status, reason) in [
         (json!({ "name": "a" }), 422, "url"),
-        (json!({ "name": "a", "url": "http://h/a" }), 422, "rtmp://"),
+        (json!({ "name": "a", "url": "ftp://h/a" }), 422, "rtmp://"),
+        (json!({ "name": "a", "url": "http://h/a" }), 422, "playlist"),
+        (json!({ "name": "a", "url": "file:/etc/hostname" }), 422, "configuration file only"),
         (json!({ "name": "a b", "url": "rtmp://h/a" }), 422, "name"),
         (json!({ "name": "a", "url": "rtmp://h/a", "stall_timeout": "1ms" }), 422, "stall_timeout"),
         (json!({ "name": "a", "url": "rtmp://h/a", "ulr": 1 }), 422, "did you mean url"),

@@ -13,6 +13,7 @@ use super::reference;
 use super::surroundings::Surroundings;
 use super::text::Text;
 use crate::model::address::Host;
+use crate::model::media_url::Scheme;
 use crate::model::spec::{
     EvidenceSource, Follow, Labels, PhaseTimeouts, ProbeSpec, ServedBy, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
     Transport, Watch,
@@ -25,6 +26,7 @@ const PLACEHOLDER: &str = "{address}";
 
 const NO_SERVER: &str = "source: server needs a service whose statistics list the stream: an rtmp_server service with this URL's host and port as its origin, or one named by the key server";
 
+const NOT_A_FILE: &str = "file: URLs are allowed in the configuration file only";
 const NOT_NATIVE: &str = "engine: native plays rtmp:// and rtmps:// URLs; leave it out, or write libav, for any other";
 const NOT_VERIFIED: &str = "the libav engine verifies no certificates, so tls has no effect here; take an inherited one away with an empty tls:";
 
@@ -227,7 +229,13 @@ impl Recipe {
                 Some(app) => StreamUrl::with_app(&text, app),
                 None => StreamUrl::parse_media(&text),
             };
-            match parsed.map_err(|e| e.to_string()).and_then(|url| self.probe(url)) {
+            let allowed = |url: StreamUrl| match (source, url.scheme()) {
+                // Who may add streams may not read this host's files.
+                (SpecSource::Api | SpecSource::Discovery, Scheme::File) => Err(NOT_A_FILE.to_owned()),
+                _ => Ok(url),
+            };
+            let allowed = parsed.map_err(|e| e.to_string()).and_then(allowed);
+            match allowed.and_then(|url| self.probe(url)) {
                 Ok((probe, server)) => served_by.push((group, probe, server)),
                 Err(message) => refuse(place, message),
             }
