@@ -362,3 +362,8 @@ fn what_must_hold_does_in_random_sites_third_quarter() {
 fn what_must_hold_does_in_random_sites_last_quarter() {
     run(3);
 }
+
+#[test]
+fn what_must_hold_does_in_sites_that_were_judged_wrongly_before() {
+    [732, 2725, 3821, 5305, 5964, 6117, 6829, 7620, 8102, 8918].into_iter().for_each(scenario);
+}

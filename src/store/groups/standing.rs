@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::super::paths::Known;
 use super::roster::{Listed, Roster};
@@ -120,7 +120,7 @@ impl Witnesses {
             Blame::Absent { since } => Some(since),
             _ => None,
         });
-        let camera = camera.map(|(camera, since)| answers_since(camera, since, known));
+        let camera = camera.map(|(camera, since)| answers_since(camera, since, view.verdict.since, known));
         Member {
             standing: standing(
                 &view.verdict,
@@ -162,10 +162,13 @@ fn answers_again(view: &TargetView) -> bool {
     !says && view.report.as_ref().is_some_and(|report| report.fault.is_none())
 }
 
-fn answers_since(camera: &Name, since: Instant, known: &impl Known) -> bool {
+/// Whether a camera has answered since its stream is missing, and all the time since that was `noticed`: one that was away itself and is
+/// back says nothing about the origin.
+fn answers_since(camera: &Name, since: Instant, noticed: SystemTime, known: &impl Known) -> bool {
     target(SubjectClass::Endpoint, camera, known).is_some_and(|view| {
         let answered = view.report.as_ref().and_then(|report| report.last_success);
-        matches!(view.verdict.health, Health::Up | Health::Degraded) && answered.is_some_and(|at| at > since)
+        let stayed = matches!(view.verdict.health, Health::Up | Health::Degraded) && view.verdict.since <= noticed;
+        stayed && answered.is_some_and(|at| at > since)
     })
 }
 
