@@ -20,8 +20,10 @@ fn near(what: &str, value: &Value, expected: f64, share: f64) {
 fn check_facts(monitor: &Monitor, name: &str) {
     let stream = eventually("rates are measured over a whole window", LONG, || {
         let stream = monitor.stream(name);
-        let warm = stream["media"]["warm"] == true && stream["media"]["video"]["gop_frames"].is_u64();
-        warm.then_some(stream)
+        let (media, video) = (&stream["media"], &stream["media"]["video"]);
+        let measured = video["gop_frames"].is_u64()
+            && ["frames_per_second", "keyframe_interval_seconds", "bitrate_bps"].iter().all(|of| video[of].is_f64());
+        (media["warm"] == true && measured).then_some(stream)
     });
     let (video, audio) = (&stream["media"]["video"], &stream["media"]["audio"]);
     println!("{name}: {video} {audio}");
