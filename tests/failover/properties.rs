@@ -332,7 +332,7 @@ fn observe(site: &mut Site, w: &mut Witness, story: &str) {
 }
 
 /// Scenarios of the whole run. `HMONITOR_SCENARIOS=10000`, which `make test-ha` sets, takes a few minutes.
-const SCENARIOS: u64 = 2_000;
+const SCENARIOS: u64 = 1_000;
 
 fn run(quarter: u64) {
     // One alone, to look into it: `SEED=17 cargo test --test failover first_quarter`.
