@@ -204,3 +204,27 @@ fn keep<T>(ring: &mut VecDeque<T>, value: T) {
         ring.pop_front();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything was seen each second, then nothing for three; then the vantage answers, and with it comes what had been on its way.
+    #[test]
+    fn what_was_on_its_way_when_a_blind_spell_ends_proves_nothing() {
+        let start = Instant::now();
+        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let gateway = Name::new("gateway").unwrap();
+        let mut sight = SightEvaluator::default();
+        sight.evaluate(start);
+        for second in [0.0, 1.0, 2.0, 5.0] {
+            sight.note_vantage(&gateway, at(second), Duration::from_secs(1));
+        }
+        sight.note_vantage(&gateway, at(6.0), Duration::from_secs(1));
+        let suspicion = |last_good| Suspicion { since: at(5.2), last_good: Some(at(last_good)), local: false };
+        let clearing = Trust::Clearing { until: at(8.0) };
+        assert_eq!(sight.trust(at(6.1), &suspicion(2.0)), clearing, "seen well before the spell alone");
+        assert_eq!(sight.trust(at(6.1), &suspicion(5.1)), clearing, "and a moment after its end");
+        assert_eq!(sight.trust(at(8.1), &suspicion(5.1)), Trust::Confirmed, "the traces are gone");
+    }
+}

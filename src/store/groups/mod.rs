@@ -1,5 +1,6 @@
 //! Groups and failovers in the picture: what their members say goes to the evaluators, and what those decide becomes [`Decisions`].
 
+mod entries;
 mod report;
 mod roster;
 mod standing;
@@ -12,18 +13,17 @@ use std::time::{Instant, SystemTime};
 use super::judged::{Departed, Outcome};
 use super::paths::Known;
 use crate::health::{
-    CandidateEvidence, FailoverEvaluator, FailoverMemory, FailoverSituation, GroupEvaluator, GroupSituation,
-    Remembered, SightEvaluator, Standing,
+    CandidateEvidence, FailoverEvaluator, FailoverMemory, GroupEvaluator, Remembered, SightEvaluator, Standing,
 };
 use crate::model::event::{EventKind, Subject, SubjectClass};
-use crate::model::failover::{CandidateView, Decisions, FailoverPin, FailoverSpec, FailoverView, Sight};
-use crate::model::group::{GroupSpec, GroupView, Maintenance, MaintenanceState, MemberCounts};
-use crate::model::snapshot::HealthAnswer;
+use crate::model::failover::{Decisions, FailoverSpec, FailoverView, Sight};
+use crate::model::group::GroupView;
 use crate::model::spec::{Desired, UnknownAnswer};
 use crate::model::{Name, TargetClass, TargetId};
 
+use entries::{FailoverEntry, GroupEntry, Moment};
 use roster::{Index, Roster};
-use standing::{Review, Witnesses};
+use standing::Witnesses;
 
 /// A switch changes whose turn it is, which may ask for another look, but never for many.
 const MOST_ROUNDS: usize = 3;
@@ -51,30 +51,6 @@ pub struct Groups {
     dirty: BTreeSet<Name>,
     deadline: Option<Instant>,
     decisions: Arc<Decisions>,
-}
-
-#[derive(Debug)]
-struct GroupEntry {
-    spec: Arc<GroupSpec>,
-    roster: Roster,
-    evaluator: GroupEvaluator,
-    maintenance: Option<Arc<Maintenance>>,
-    /// Whether its streams were judged.
-    serves: bool,
-    review: Option<Review>,
-    /// When the newest evidence came.
-    observed_at: Option<Instant>,
-    answer: HealthAnswer,
-    view: Arc<GroupView>,
-}
-
-#[derive(Debug)]
-struct FailoverEntry {
-    spec: Arc<FailoverSpec>,
-    evaluator: FailoverEvaluator,
-    pin: Option<Arc<FailoverPin>>,
-    kept: FailoverMemory,
-    view: Arc<FailoverView>,
 }
 
 impl Groups {
@@ -428,188 +404,6 @@ impl Groups {
         let changed = standby.symmetric_difference(&self.standby).cloned().collect();
         self.standby = standby;
         changed
-    }
-}
-
-/// When, and whether everything that is watched has had its first chance.
-#[derive(Debug, Clone, Copy)]
-struct Moment {
-    now: Instant,
-    wall: SystemTime,
-    complete: bool,
-}
-
-impl Moment {
-    fn situation<'s>(
-        self,
-        spec: &'s FailoverSpec,
-        candidates: &'s [CandidateEvidence],
-        pin: Option<&'s FailoverPin>,
-        sight: &SightEvaluator,
-    ) -> FailoverSituation<'s> {
-        let Self { now, wall, complete } = self;
-        let (isolated, looks_anew_until) = (sight.is_isolated(), sight.looks_anew_until(now));
-        FailoverSituation { now, wall, spec, candidates, pin, isolated, looks_anew_until, complete }
-    }
-}
-
-impl GroupEntry {
-    fn new(spec: Arc<GroupSpec>, roster: Roster, mut evaluator: GroupEvaluator) -> Self {
-        let answer = evaluator.answer(spec.unknown);
-        let view = GroupView {
-            spec: Arc::clone(&spec),
-            health: evaluator.health(),
-            eligible: None,
-            serving: None,
-            weight: 1.0,
-            members: MemberCounts::default(),
-            causes: Vec::new(),
-            failing: Arc::new([]),
-            since: evaluator.since(),
-            epoch: evaluator.epoch(),
-            held: false,
-            maintenance: None,
-            observed_at: None,
-            answer,
-        };
-        let view = Arc::new(view);
-        Self {
-            spec,
-            roster,
-            evaluator,
-            maintenance: None,
-            serves: false,
-            review: None,
-            observed_at: None,
-            answer,
-            view,
-        }
-    }
-
-    /// An operator's word that is in force.
-    fn maintenance(&self, wall: SystemTime) -> Option<&Arc<Maintenance>> {
-        self.maintenance.as_ref().filter(|m| m.until.is_none_or(|until| wall < until))
-    }
-
-    fn is_out_of_service(&self, wall: SystemTime) -> bool {
-        self.maintenance(wall).is_some_and(|m| m.state != MaintenanceState::Ready)
-    }
-
-    fn evaluate(
-        &mut self,
-        moment: Moment,
-        witnesses: &Witnesses,
-        sight: &SightEvaluator,
-        known: &impl Known,
-        outcome: &mut Outcome,
-    ) {
-        let review = Review::new(&self.roster, self.serves, witnesses, known);
-        let before = self.evaluator.evaluate(&GroupSituation {
-            now: moment.now,
-            wall: moment.wall,
-            rise: self.spec.rise,
-            fall: self.spec.fall,
-            role: review.role,
-            any_down: !review.failing.is_empty(),
-            maintenance: self.is_out_of_service(moment.wall),
-            sight,
-            complete: moment.complete,
-        });
-        if let Some(from) = before {
-            outcome.events.push(report::change(moment.wall, &self.spec.name, from, &self.evaluator, &review));
-        }
-        self.review = Some(review);
-    }
-
-    fn answered_well(&self, name: &Name) -> Option<Name> {
-        (self.evaluator.last_answer() == Some(true)).then(|| name.clone())
-    }
-
-    fn view(&self, wall: SystemTime) -> GroupView {
-        let review = self.review.as_ref();
-        let failing = review.map(|r| r.failing.as_slice()).unwrap_or_default();
-        let failing = failing.get(..GroupView::MOST_FAILING).unwrap_or(failing);
-        // The same list in the same memory: most looks change nothing.
-        let failing = if *self.view.failing == *failing { Arc::clone(&self.view.failing) } else { failing.into() };
-        let weight = review.map_or(1.0, |r| r.weight);
-        GroupView {
-            spec: Arc::clone(&self.spec),
-            health: self.evaluator.health(),
-            eligible: self.evaluator.eligible(),
-            serving: self.evaluator.serving(),
-            weight: if self.answer.healthy { weight.max(0.01) } else { weight },
-            members: review.map(|r| r.counts).unwrap_or_default(),
-            causes: review.map(|r| r.causes.clone()).unwrap_or_default(),
-            failing,
-            since: self.evaluator.since(),
-            epoch: self.evaluator.epoch(),
-            held: self.evaluator.is_held(),
-            maintenance: self.maintenance(wall).cloned(),
-            observed_at: self.observed_at,
-            answer: self.answer,
-        }
-    }
-}
-
-impl FailoverEntry {
-    fn new(spec: Arc<FailoverSpec>, evaluator: FailoverEvaluator) -> Self {
-        let view = FailoverView {
-            spec: Arc::clone(&spec),
-            active: None,
-            epoch: evaluator.epoch(),
-            since: evaluator.since(),
-            reason: evaluator.reason(),
-            suppressed: None,
-            pinned: None,
-            candidates: Arc::new([]),
-            totals: evaluator.totals(),
-            observed_at: None,
-        };
-        let kept = evaluator.remember();
-        Self { spec, evaluator, pin: None, kept, view: Arc::new(view) }
-    }
-
-    fn pin(&self, wall: SystemTime) -> Option<&Arc<FailoverPin>> {
-        self.pin.as_ref().filter(|pin| pin.until.is_none_or(|until| wall < until))
-    }
-
-    fn wanted(&self, wall: SystemTime) -> (Arc<FailoverSpec>, Option<Arc<FailoverPin>>) {
-        (Arc::clone(&self.spec), self.pin(wall).cloned())
-    }
-
-    fn view(
-        &self,
-        moment: Moment,
-        candidates: &[CandidateEvidence],
-        answers: Vec<HealthAnswer>,
-        observed_at: Option<Instant>,
-    ) -> Arc<FailoverView> {
-        let evaluator = &self.evaluator;
-        let active = self.spec.candidates.iter().position(|c| Some(&c.group) == evaluator.active());
-        let each = self.spec.candidates.iter().zip(candidates).zip(answers).enumerate();
-        let candidates = each.map(|(i, ((candidate, evidence), answer))| {
-            let suspect_until = evaluator.suspect_until(moment.now, &self.spec, &candidate.group);
-            let out = evidence.maintenance || suspect_until.is_some();
-            CandidateView {
-                eligible: if out { Some(false) } else { evidence.eligible },
-                serving: evidence.serving.filter(|_| Some(i) == active),
-                suspect_until,
-                answer,
-            }
-        });
-        let view = FailoverView {
-            spec: Arc::clone(&self.spec),
-            active,
-            epoch: evaluator.epoch(),
-            since: evaluator.since(),
-            reason: evaluator.reason(),
-            suppressed: evaluator.suppressed(),
-            pinned: self.pin(moment.wall).cloned(),
-            candidates: candidates.collect(),
-            totals: evaluator.totals(),
-            observed_at,
-        };
-        if view == *self.view { Arc::clone(&self.view) } else { Arc::new(view) }
     }
 }
 
