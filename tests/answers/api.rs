@@ -116,6 +116,34 @@ async fn the_status_has_both_in_the_same_shape() {
 }
 
 #[tokio::test]
+async fn the_plain_page_shows_both_with_what_operators_said() {
+    let bench = bench().await;
+    let page = bench.get("/plain").await;
+    let rows = |table: &str| {
+        let (_, rest) = page.text().split_once(&format!("<tbody id=\"{table}\">\n")).unwrap();
+        rest.split_once("</tbody>").unwrap().0.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let since = "2026-09-21T14:13:20.250Z";
+    assert_eq!(
+        rows("failovers"),
+        [format!(
+            "<tr><td>ingest</td><td>slave-1</td><td>not_eligible</td><td>no switch: pinned, pinned to slave-1: rehearsal</td>\
+             <td>slave-1: eligible, serving; slave-2: eligible, suspect until 2026-09-21T14:13:50.250Z</td><td>{since}</td></tr>"
+        )]
+    );
+    let groups = rows("groups");
+    assert_eq!(groups.len(), 3);
+    assert_eq!(
+        groups[0],
+        format!(
+            "<tr class=\"down\"><td>slave-1</td><td>down</td><td title=\"stream gate-1\">stalled, closed</td>\
+             <td class=\"number\">1 of 2</td><td>not eligible</td><td>{since}</td></tr>"
+        )
+    );
+    assert!(groups[1].contains("drain: new disk"), "{}", groups[1]);
+}
+
+#[tokio::test]
 async fn an_old_picture_shows_decisions_and_no_evidence() {
     let bench = bench().await;
     let mut old = (**bench.current.load()).clone();
