@@ -112,6 +112,31 @@ fn publications_become_streams_that_play_what_is_published() {
 }
 
 #[test]
+fn publications_of_several_candidates_follow_their_failover_to_the_statistics_of_whoever_serves() {
+    let config = config(
+        "services:
+  - { name: s1, rtmp_server: { kind: srs, url: 'http://10.0.0.1:1985/', origin: 10.0.0.1 } }
+  - { name: s2, rtmp_server: { kind: srs, url: 'http://10.0.0.2:1985/', origin: 10.0.0.2 } }
+groups: [{ name: a, address: 10.0.0.1 }, { name: b, address: 10.0.0.2 }]
+failovers: [{ name: ingest, candidates: [a, b] }]
+discover:
+  - { rtmp_server: s1, url: 'rtmp://{address}/{app}/{key}', follow: ingest }
+  - { rtmp_server: s2, url: 'rtmp://{address}/{app}/{key}', follow: ingest }
+",
+    );
+    let listed = config.discover.iter().map(|entry| {
+        let DiscoverSource::RtmpServer(source) = &entry.source else { panic!("{entry:?}") };
+        streams_from_publications(entry, source, [("live", "gate-1")].into_iter()).streams.remove(0)
+    });
+    let listed: Vec<_> = listed.collect();
+    let places = &listed[0].follow.as_ref().unwrap().served_by;
+    let seen: Vec<_> =
+        places.iter().map(|p| (p.probe.url.origin().as_str(), p.server.as_ref().unwrap().as_str())).collect();
+    assert_eq!(seen, [("10.0.0.1:1935", "s1"), ("10.0.0.2:1935", "s2")]);
+    assert_eq!(listed[0].follow, listed[1].follow, "whoever lists it, it is one stream");
+}
+
+#[test]
 fn a_publication_that_makes_no_stream_takes_no_other_with_it_and_is_not_quoted() {
     let long = "PLANTED".repeat(20);
     for (entry, bad, reason) in [

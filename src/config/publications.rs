@@ -54,7 +54,7 @@ impl PublicationSource {
             origin,
         };
         let recipe = recipe?;
-        recipe.server = Some(service);
+        recipe.listed_by(service);
         if reader.errors.iter().any(|error| error.place.path.starts_with(&*entry.place.path)) {
             return None;
         }

@@ -52,7 +52,7 @@ pub(super) struct Recipe {
     transport: Transport,
     policy: Arc<StreamPolicy>,
     /// The service whose statistics list the streams. `None`: the one of the URL's origin, if there is one.
-    pub server: Option<Name>,
+    server: Option<Name>,
     /// Whether the facts come from there.
     served: bool,
     /// The failover whose active candidate serves the streams.
@@ -277,6 +277,14 @@ impl Recipe {
                 };
                 followed.candidates.iter().map(place).collect()
             }
+        }
+    }
+
+    /// Makes it one for streams that the statistics of `service` list. Those that follow a failover have the service of each candidate's
+    /// origin: it is there that they are found while that candidate serves.
+    pub fn listed_by(&mut self, service: Name) {
+        if self.follow.is_none() {
+            self.server = Some(service);
         }
     }
 

@@ -492,6 +492,8 @@ impl Control {
         let sources = self.config.streams.iter().chain(self.added.values()).chain(self.discovery.streams());
         for spec in sources {
             match streams.get(&spec.name) {
+                // Several candidates list it: it is played where it is served, whoever lists it.
+                Some(first) if first.follow.is_some() && first.follow == spec.follow => {}
                 Some(first) => {
                     tracing::warn!(stream = %spec.name, kept = %first.source, ignored = %spec.source,
                         "two sources name the same stream");
