@@ -30,6 +30,9 @@ fn every_backend_of_the_examples_ends_in_the_fallback_and_a_lost_monitor_is_tole
         assert!(text.contains("use_backend ingest_any if { nbsrv(ingest) eq 0 }"), "{}", file.display());
         let fallback = text.split("\nbackend ingest_any").nth(1).unwrap().split("\nfrontend").next().unwrap();
         assert!(fallback.matches("  server ").count() == 2 && !fallback.contains("check"), "{}", file.display());
+        // Or cameras of a slave that takes nothing stay connected to it: see agent.cfg.
+        let cut = text.lines().filter(|line| line.contains("on-marked-down shutdown-sessions"));
+        assert!(cut.clone().count() > 0 && cut.clone().all(|line| line.contains(" tcp-ut 1s")), "{}", file.display());
         let fall = text.split("inter 1s fall ").nth(1).unwrap();
         let fall: u32 = fall.split(' ').next().unwrap().parse().unwrap();
         if text.contains("httpchk") {
