@@ -20,7 +20,7 @@ use super::names::MAX_STREAMS;
 use super::node::{Kind, Node};
 use super::publications::PublicationSource;
 use super::reader::Reader;
-use super::recipe::{Recipe, Values};
+use super::recipe::{ADDRESS, Recipe, Values};
 use super::server;
 use super::shape::{Key, Shape, key, required};
 use super::surroundings::Surroundings;
@@ -178,7 +178,8 @@ fn check_keys(reader: &mut Reader<'_>, entry: &Node, kind: &str) {
     let patterns = ["name", "url", "app"].into_iter().filter_map(|key| entry.get(key));
     for node in patterns.chain(entry.entries("labels").map(|(_, node)| node)) {
         let Kind::Text(text) = &node.kind else { continue };
-        for variable in text.variables() {
+        // The address is that of whoever serves.
+        for variable in text.variables().filter(|variable| *variable != ADDRESS) {
             let published = ["app", "key"].contains(&variable);
             if published != (kind == RTMP_SERVER) {
                 let allowed = if published { "{target}, {label.*}" } else { "{app}, {key}" };
