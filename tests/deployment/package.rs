@@ -1,11 +1,11 @@
 //! The Debian package's parts.
 
-use std::path::Path;
 use std::process::Command;
 
 use yaml_rust2::YamlLoader;
 
 use crate::compose::{passes, read, root};
+use crate::harness::program;
 use crate::process::run;
 
 #[test]
@@ -35,6 +35,13 @@ fn the_manual_page_tells_of_every_command() {
         assert!(told, "the manual page does not tell of {command}");
     }
     assert!(seen > 5);
+}
+
+#[test]
+fn the_manual_page_has_no_mistakes_of_form() {
+    let mut man = Command::new(program("man", "man-db"));
+    man.args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "packaging/rtmp-hmonitor.1"]);
+    assert_eq!(passes(man).stderr, "");
 }
 
 #[test]
@@ -68,5 +75,23 @@ fn the_unit_runs_what_the_package_installs() {
     let ran = run(&["check-config", "--config", example.to_str().unwrap()]);
     assert_eq!(ran.code, 0, "{}", ran.all());
     assert!(YamlLoader::load_from_str(&read("packaging/hmonitor.yml")).is_ok());
-    assert!(Path::new(root()).join("packaging/postinst").exists());
+}
+
+#[test]
+fn systemd_accepts_the_unit_and_its_user_and_a_shell_the_script_that_installs_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let unit = directory.path().join("rtmp-hmonitor.service");
+    // The program where it is here.
+    let here = format!("={} ", env!("CARGO_BIN_EXE_rtmp-hmonitor"));
+    std::fs::write(&unit, read("packaging/rtmp-hmonitor.service").replace("=rtmp-hmonitor ", &here)).unwrap();
+    let mut analyze = Command::new(program("systemd-analyze", "systemd"));
+    analyze.args(["verify", "--man=no"]).arg(&unit);
+    assert_eq!(passes(analyze).all(), "");
+    let mut sysusers = Command::new(program("systemd-sysusers", "systemd"));
+    sysusers.arg("--dry-run").arg(root().join("packaging/sysusers.conf"));
+    let said = passes(sysusers).all();
+    assert!(said.contains("Creating user 'rtmp-hmonitor'") || said.is_empty(), "{said}");
+    let mut shell = Command::new("sh");
+    shell.args(["-n", "packaging/postinst"]);
+    passes(shell);
 }
