@@ -134,8 +134,8 @@ fn haproxy_nginx_and_their_likes_accept_their_configurations() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     // Names are those of containers.
-    let haproxy = ["slave-1:", "slave-2:", "addr monitor"].iter().zip(["127.0.0.1:", "127.0.0.1:", "addr 127.0.0.1"]);
-    let text = haproxy.fold(read("compose/ha/haproxy.cfg"), |text, (from, to)| text.replace(from, to));
+    let names = ["slave-1:", "slave-2:", "monitor:"].into_iter();
+    let text = names.fold(read("compose/ha/haproxy.cfg"), |text, name| text.replace(name, "127.0.0.1:"));
     std::fs::write(at("haproxy.cfg"), text).unwrap();
     let mut haproxy = Command::new(program("haproxy", "haproxy"));
     haproxy.args(["-c", "-f"]).arg(at("haproxy.cfg")).env("HAPROXY_LOG", "127.0.0.1:5140");
@@ -151,6 +151,24 @@ fn haproxy_nginx_and_their_likes_accept_their_configurations() {
     let mut nginx = Command::new(program("nginx", "nginx"));
     nginx.args(["-t", "-q", "-e", "stderr", "-c"]).arg(at("nginx.conf"));
     passes(nginx);
+}
+
+#[test]
+fn haproxy_asks_for_candidates_that_the_monitor_of_its_profile_has() {
+    let monitor = YamlLoader::load_from_str(&read("compose/monitor/ha.yml")).unwrap().remove(0);
+    let failover = &monitor["failovers"][0];
+    let name = failover["name"].as_str().unwrap();
+    let candidates = failover["candidates"].as_vec().unwrap().iter().map(|c| format!("{name}/{}", c.as_str().unwrap()));
+    let haproxy = read("compose/ha/haproxy.cfg");
+    let asked = haproxy.lines().filter_map(|line| line.split_once("agent-send \"")).map(|(_, rest)| rest);
+    let asked: Vec<_> = asked.map(|rest| rest.trim_end_matches("\\n\"").to_owned()).collect();
+    assert_eq!(asked, candidates.collect::<Vec<_>>());
+    assert!(haproxy.contains(&format!("backend {name}\n")), "as quick-check looks for it");
+    let port = monitor["server"]["agent_listen"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    assert!(
+        haproxy.contains(&format!("server monitor monitor:{port}\n"))
+            && haproxy.contains(&format!("agent-port {port}"))
+    );
 }
 
 #[test]
