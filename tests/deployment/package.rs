@@ -19,6 +19,8 @@ fn every_file_of_the_package_exists_or_is_made_by_make_deb() {
         let plain = source.split('*').next().unwrap();
         let made = makefile.contains(&format!("> {source}")) || source.starts_with("target/release/rtmp-hmonitor");
         assert!(made || root().join(plain).exists(), "{source}");
+        // cargo-deb's script looks for it by the name it has here.
+        assert!(!line.contains("sysusers.d/") || line.contains("\"usr/lib/sysusers.d/\""), "{line}");
     }
 }
 
@@ -71,7 +73,7 @@ fn the_unit_runs_what_the_package_installs() {
         assert!(arguments.ends_with("--config /etc/rtmp-hmonitor/hmonitor.yml"), "{arguments}");
     }
     let user = unit.lines().find_map(|l| l.strip_prefix("User=")).unwrap();
-    assert!(read("packaging/sysusers.conf").starts_with(&format!("u {user} ")));
+    assert!(read("packaging/rtmp-hmonitor.conf").starts_with(&format!("u {user} ")));
     let ran = run(&["check-config", "--config", example.to_str().unwrap()]);
     assert_eq!(ran.code, 0, "{}", ran.all());
     assert!(YamlLoader::load_from_str(&read("packaging/hmonitor.yml")).is_ok());
@@ -88,7 +90,7 @@ fn systemd_accepts_the_unit_and_its_user_and_a_shell_the_script_that_installs_th
     analyze.args(["verify", "--man=no"]).arg(&unit);
     assert_eq!(passes(analyze).all(), "");
     let mut sysusers = Command::new(program("systemd-sysusers", "systemd"));
-    sysusers.arg("--dry-run").arg(root().join("packaging/sysusers.conf"));
+    sysusers.arg("--dry-run").arg(root().join("packaging/rtmp-hmonitor.conf"));
     let said = passes(sysusers).all();
     assert!(said.contains("Creating user 'rtmp-hmonitor'") || said.is_empty(), "{said}");
     let mut shell = Command::new("sh");
