@@ -230,7 +230,10 @@ fn haproxy_config(site: &Site, machine: &Machine, directory: &Path) -> String {
     }
     text.push_str("backend ingest_any\n  balance first\n");
     for (name, address) in slaves {
-        let _ = writeln!(text, "  server {name} {address}:{RTMP}");
+        let _ = writeln!(
+            text,
+            "  server {name} {address}:{RTMP} check inter 1s fall 3 rise 1 on-marked-down shutdown-sessions tcp-ut 1s"
+        );
     }
     text
 }
