@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rtmp_hmonitor::health::anomaly::{HOURS, Learned, LearnedSignals, Span};
+use rtmp_hmonitor::health::anomaly::LearnedSignals;
 use rtmp_hmonitor::model::anomaly::Signal;
 use rtmp_hmonitor::model::event::{Event, EventKind};
 use rtmp_hmonitor::model::group::{Clause, GroupSpec, Quorum, Requirement, Selection};
@@ -20,18 +20,6 @@ use crate::support::{self, decisions};
 
 /// 2026-09-14 06:40 UTC, a Monday.
 const MORNING: u64 = 1_789_368_000;
-
-/// Ten days on which all figures were these at all hours: bytes a second, frames a second, seconds.
-pub fn known(figures: [f64; Signal::ALL.len()]) -> LearnedSignals {
-    let every_hour = |middle: f64| {
-        let mut learned = Learned::default();
-        for hour in 0..HOURS {
-            (0..10).for_each(|_| learned.add(hour, Span { middle: middle as i16, below: 2, above: 2 }));
-        }
-        learned
-    };
-    LearnedSignals { signals: figures.map(|figure| every_hour(figure.ln() * 1e3)), sudden: every_hour(0.0) }
-}
 
 struct Bench {
     fold: Fold,
@@ -92,7 +80,7 @@ fn spec() -> Arc<StreamSpec> {
 
 /// As `support::report` has them.
 fn usual() -> LearnedSignals {
-    known([266_000.0, 25.0, 0.041])
+    support::known([266_000.0, 25.0, 0.041])
 }
 
 #[test]

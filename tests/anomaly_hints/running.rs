@@ -6,8 +6,8 @@ use rtmp_hmonitor::model::Name;
 use rtmp_hmonitor::state::StateFile;
 
 use crate::harness::{Monitor, eventually};
-use crate::picture::known;
 use crate::process::{Origin, QUICK, SOON};
+use crate::support::known;
 
 /// A rates' window, half a minute of samples and the patience of hints, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);

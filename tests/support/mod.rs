@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use rtmp_hmonitor::control::handle::Command;
 use rtmp_hmonitor::control::{ControlHandle, ControlStatus};
-use rtmp_hmonitor::model::anomaly::{AnomalyReading, AnomalyReadings};
+use rtmp_hmonitor::health::anomaly::{HOURS, Learned, LearnedSignals, Span};
+use rtmp_hmonitor::model::anomaly::{AnomalyReading, AnomalyReadings, Signal};
 use rtmp_hmonitor::model::clock::Clock;
 use rtmp_hmonitor::model::content_report::{
     ContentIssue, ContentReport, Finding, PictureFacts, SoundFacts, ThumbnailBudget,
@@ -190,6 +191,18 @@ pub fn hints() -> AnomalyReadings {
         reading(25.0, 22.5, 27.75, 0.0, None),
         reading(0.041, 0.0125, 0.25, -0.25, None),
     ]
+}
+
+/// Ten days on which all figures were these at all hours: bytes a second, frames a second, seconds.
+pub fn known(figures: [f64; Signal::ALL.len()]) -> LearnedSignals {
+    let every_hour = |middle: f64| {
+        let mut learned = Learned::default();
+        for hour in 0..HOURS {
+            (0..10).for_each(|_| learned.add(hour, Span { middle: middle as i16, below: 2, above: 2 }));
+        }
+        learned
+    };
+    LearnedSignals { signals: figures.map(|figure| every_hour(figure.ln() * 1e3)), sudden: every_hour(0.0) }
 }
 
 /// A stream that plays and is inspected.
