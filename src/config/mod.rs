@@ -9,6 +9,7 @@
 
 mod action_keys;
 mod actions;
+mod anomaly;
 mod candidates;
 mod check;
 mod content;

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod address;
+pub mod anomaly;
 pub mod clock;
 pub mod content;
 pub mod content_policy;
