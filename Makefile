@@ -8,7 +8,7 @@ RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
 # Of each of the test binaries that run side by side.
 TEST_THREADS ?= 3
-FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
+FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol haproxy_answers
 
 .PHONY: help run test test-compose test-ha lint format bench fuzz build deb
 

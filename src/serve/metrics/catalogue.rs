@@ -187,6 +187,7 @@ pub static CATALOGUE: &[Family] = &[
     endpoint("hmonitor_ping_rtt_mean_seconds", Gauge, &[], "Mean round trip over the configured window."),
     endpoint("hmonitor_endpoint_http_status", Gauge, &[], "Status code of the newest successful look."),
     endpoint("hmonitor_download_bytes_per_second", Gauge, &[], "Rate of the newest timed download."),
+    endpoint("hmonitor_canary_delay_seconds", Gauge, &[], "From a frame published to the same frame played back, in the newest look."),
     endpoint("hmonitor_replication_role", Gauge, &["role"], "1 for the role the store has, 0 for the others."),
     endpoint("hmonitor_replication_lag_bytes", Gauge, &[], "How far a replica is behind its primary, as far as it can know."),
     endpoint("hmonitor_replication_lag_seconds", Gauge, &[], "How far a replica is behind its primary, as far as it can know."),
