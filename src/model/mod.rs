@@ -5,6 +5,7 @@
 pub mod action;
 pub mod address;
 pub mod clock;
+pub mod codec;
 pub mod content;
 pub mod content_policy;
 pub mod content_report;
