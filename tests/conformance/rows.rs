@@ -139,7 +139,7 @@ pub const ROWS: &[Row] = &[
     debian("g711-mu", "sine@8000 -c:a pcm_mulaw -ac 1"),
     debian("adpcm", "sine@22050 -c:a adpcm_swf -ac 1"),
     // Old video.
-    debian("sorenson", "320x240@25 sine@44100 -c:v flv -g 25 -c:a libmp3lame -ac 2").but(TAG_ONLY),
+    debian("sorenson", "320x240@25 sine@44100 -c:v flv -g 25 -c:a libmp3lame -ac 2").whole().but(TAG_ONLY),
     debian("screen", "320x240@10 -c:v flashsv -g 10").but(TAG_ONLY),
     // Today's publisher.
     modern("h264-mp3-48", "320x180@25 sine@48000 x264 -c:a libmp3lame -ac 2"),
