@@ -337,6 +337,8 @@ def stream():
             (8, graph("Longest gap between frames", [(f"hmonitor_stream_frame_gap_max_seconds{{{of}}}", "{{media}}")], "s")),
             (8, graph("Jitter and A/V skew", [(f"hmonitor_stream_jitter_seconds{{{of}}}", "jitter"), (f"hmonitor_stream_av_skew_seconds{{{of}}}", "audio minus video")], "s")),
             (8, graph("Drift against our clock", [(f"hmonitor_stream_drift_seconds{{{of}}}", "drift")], "s")),
+            (8, graph("Against what is usual for it", [(f"hmonitor_stream_anomaly_ratio{{{of}}}", "{{signal}}")], thresholds=steps((ORANGE, None), (GREEN, -1), (ORANGE, 1)),
+                description="Where each figure lies in the band that this stream has shown at this time of day: beyond -1 and 1 it is unusual. Nothing until a week is known.")),
         ]),
         ("Picture and sound", 7, [
             (6, table("Format", f"hmonitor_stream_video_info{{{of}}} or hmonitor_stream_audio_info{{{of}}}", hide=("Value", "site", "machine", "stream"))),

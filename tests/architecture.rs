@@ -129,3 +129,43 @@ fn sans_io_layers_know_no_runtime_and_no_clock() {
         }
     }
 }
+
+/// Hints are learnt, told and shown. Whatever judges or answers knows nothing of them.
+#[test]
+fn nothing_that_judges_decides_or_answers_knows_hints() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let may_know = [
+        // Anomalies of timestamps.
+        "media/",
+        "model/anomaly.rs",
+        "model/mod.rs",
+        "model/spec.rs",
+        "model/snapshot.rs",
+        "health/anomaly/",
+        "health/mod.rs",
+        "config/",
+        "state/",
+        "store/anomaly.rs",
+        "store/fold.rs",
+        "store/mod.rs",
+        "serve/api/probe.rs",
+        "serve/documents/",
+        "serve/metrics/",
+    ];
+    let mut files = Vec::new();
+    sources(&source, &mut files);
+    let (mut knowing, mut wrong) = (0, Vec::new());
+    for file in files {
+        let code = code(&fs::read_to_string(&file).unwrap());
+        let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let knows = words.any(|word| ["anomaly", "hints"].contains(&word));
+        let relative = file.strip_prefix(&source).unwrap().to_str().unwrap();
+        let may = may_know.iter().any(|place| relative.starts_with(place));
+        knowing += usize::from(knows);
+        if knows && !may {
+            wrong.push(relative.to_owned());
+        }
+    }
+    assert!(wrong.is_empty(), "these know of hints: {wrong:?}");
+    assert!(knowing >= 8, "the test sees who knows of them ({knowing})");
+}

@@ -1,4 +1,4 @@
-//! What the analyser says about real files is what ffprobe says about them.
+//! What files say that no publication of tests/conformance can show.
 
 mod publisher;
 
@@ -7,7 +7,6 @@ use std::process::{Command, Output};
 
 use publisher::{analyse, settings};
 use rtmp_hmonitor::media::StreamAnalyzer;
-use rtmp_hmonitor::model::report::MediaReport;
 use rtmp_hmonitor::model::{MediaPacket, PacketKind};
 use serde_json::Value;
 
@@ -35,120 +34,37 @@ fn encode(directory: &Path, name: &str, arguments: &str) -> PathBuf {
 }
 
 fn probe(path: &Path) -> Vec<Value> {
-    let arguments = ["-v", "error", "-count_packets", "-show_streams", "-of", "json", path.to_str().unwrap()];
+    let arguments = ["-v", "error", "-show_streams", "-of", "json", path.to_str().unwrap()];
     let json: Value = serde_json::from_slice(&run("ffprobe", &arguments).stdout).unwrap();
     json["streams"].as_array().unwrap().clone()
 }
 
-fn lower(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_lowercase()
-}
-
-fn assert_video(name: &str, report: &MediaReport, stream: &Value) {
-    let format = report.video.format.as_ref().expect(name);
-    assert_eq!(format.codec, lower(&stream["codec_name"]), "{name}");
-    assert_eq!(report.video.medium.frames.to_string(), stream["nb_read_packets"].as_str().unwrap(), "{name}");
-    if format.codec != "h264" {
-        return;
-    }
-    assert_eq!(format.profile, lower(&stream["profile"]), "{name}");
-    let level = stream["level"].as_u64().unwrap();
-    // ffprobe shows the number that stands for 1b in these profiles.
-    let ours = if format.level == "1b" { 11 } else { format.level.replace('.', "").parse().unwrap() };
-    assert_eq!(ours, level, "{name}: {}", format.level);
-    assert_eq!(format.width.map(u64::from), stream["width"].as_u64(), "{name}");
-    assert_eq!(format.height.map(u64::from), stream["height"].as_u64(), "{name}");
-    let picture = format!("{}@{}", format.chroma, format.bit_depth.unwrap());
-    // FFmpeg decodes grey pictures into coloured ones.
-    let theirs = if name == "grey" { "4:0:0@8" } else { picture_of(stream["pix_fmt"].as_str().unwrap()) };
-    assert_eq!(picture, theirs, "{name}");
-    let colour = &format.colour;
-    for (ours, key) in [
-        (&colour.primaries, "color_primaries"),
-        (&colour.transfer, "color_transfer"),
-        (&colour.matrix, "color_space"),
-        (&colour.range, "color_range"),
-    ] {
-        assert_eq!(ours, stream[key].as_str().unwrap_or_default(), "{name}: {key}");
-    }
-    let (numerator, denominator) = stream["r_frame_rate"].as_str().unwrap().split_once('/').unwrap();
-    let rate = numerator.parse::<f64>().unwrap() / denominator.parse::<f64>().unwrap();
-    assert!((format.frame_rate.expect(name) / rate - 1.0).abs() < 0.001, "{name}: {:?} {rate}", format.frame_rate);
-}
-
-/// Chroma and depth of the pixel formats used here.
-fn picture_of(pixels: &str) -> &'static str {
-    match pixels {
-        "yuv420p" => "4:2:0@8",
-        "yuv420p10le" => "4:2:0@10",
-        "yuv422p" => "4:2:2@8",
-        "yuv444p" => "4:4:4@8",
-        "yuvj420p" => "4:2:0@8",
-        other => panic!("{other}"),
-    }
-}
-
-fn assert_audio(name: &str, report: &MediaReport, stream: &Value) {
-    let format = report.audio.format.as_ref().expect(name);
-    assert_eq!(format.codec, lower(&stream["codec_name"]), "{name}");
-    if format.codec == "aac" {
-        assert_eq!(format.profile, lower(&stream["profile"]), "{name}");
-    }
-    assert_eq!(format.sample_rate.unwrap().to_string(), stream["sample_rate"].as_str().unwrap(), "{name}");
-    assert_eq!(format.channels.map(u64::from), stream["channels"].as_u64(), "{name}");
-    if let Some(layout) = stream["channel_layout"].as_str() {
-        assert_eq!(format.layout, layout, "{name}");
-    }
-    assert_eq!(report.audio.medium.frames.to_string(), stream["nb_read_packets"].as_str().unwrap(), "{name}");
-}
-
-fn check(name: &str, arguments: &str) -> MediaReport {
-    let directory = tempfile::tempdir().unwrap();
-    let path = encode(directory.path(), name, arguments);
-    let report = analyse(&path);
-    assert_eq!(report.parse_errors, [0; 4], "{name}");
-    for stream in probe(&path) {
-        match stream["codec_type"].as_str() {
-            Some("video") => assert_video(name, &report, &stream),
-            Some("audio") => assert_audio(name, &report, &stream),
-            _ => {}
-        }
-    }
-    report
-}
-
 #[test]
-fn h264_profiles_levels_sizes_and_rates() {
+fn the_frame_rate_that_a_bitstream_declares() {
+    let directory = tempfile::tempdir().unwrap();
     for (name, arguments) in [
-        ("baseline", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p -profile:v baseline"),
-        ("main", "testsrc2=s=640x360:r=30 -c:v libx264 -pix_fmt yuv420p -profile:v main -level 3.0"),
-        ("high", "testsrc2=s=1280x720:r=25 -c:v libx264 -pix_fmt yuv420p -profile:v high -level 3.1"),
-        ("cropped", "testsrc2=s=1920x1080:r=25 -c:v libx264 -pix_fmt yuv420p -preset ultrafast -level 4.0"),
-        ("odd", "testsrc2=s=250x130:r=15 -c:v libx264 -pix_fmt yuv420p"),
-        ("small", "testsrc2=s=176x144:r=10 -c:v libx264 -pix_fmt yuv420p -profile:v baseline -level 1b"),
-        ("ntsc", "testsrc2=s=320x240:r=30000/1001 -c:v libx264 -pix_fmt yuv420p"),
+        ("slow", "testsrc2=s=160x120:r=10 -c:v libx264 -pix_fmt yuv420p"),
+        ("film", "testsrc2=s=320x240:r=24000/1001 -c:v libx264 -pix_fmt yuv420p"),
         ("interlaced", "testsrc2=s=720x576:r=25 -c:v libx264 -pix_fmt yuv420p -flags +ildct+ilme"),
-        ("high10", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p10le"),
-        ("high422", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv422p"),
-        ("high444", "testsrc2=s=320x240:r=50 -c:v libx264 -pix_fmt yuv444p"),
-        ("grey", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt gray"),
-        ("full-range", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuvj420p"),
-        (
-            "colours",
-            "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p -color_primaries bt470bg -color_trc gamma28 -colorspace smpte170m",
-        ),
-        ("intra", "testsrc2=s=320x240:r=25 -c:v libx264 -pix_fmt yuv420p10le -profile:v high10 -g 1"),
+        ("fast", "testsrc2=s=320x240:r=50 -c:v libx264 -pix_fmt yuv444p"),
     ] {
-        check(name, arguments);
+        let path = encode(directory.path(), name, arguments);
+        let declared = analyse(&path).video.format.unwrap().frame_rate.expect(name);
+        let probed = probe(&path);
+        let (numerator, denominator) = probed[0]["r_frame_rate"].as_str().unwrap().split_once('/').unwrap();
+        let rate = numerator.parse::<f64>().unwrap() / denominator.parse::<f64>().unwrap();
+        assert!((declared / rate - 1.0).abs() < 0.001, "{name}: {declared} {rate}");
     }
 }
 
 #[test]
 fn keyframes_and_declared_rates() {
-    let report = check(
+    let directory = tempfile::tempdir().unwrap();
+    let report = analyse(&encode(
+        directory.path(),
         "gop",
         "testsrc2=s=320x240:r=25 sine=f=440 -c:v libx264 -pix_fmt yuv420p -g 5 -sc_threshold 0 -b:v 300k -c:a aac -b:a 96k",
-    );
+    ));
     assert_eq!((report.video.keyframes, report.video.gop_frames), (5, Some(5)));
     assert_eq!(report.video.keyframe_interval, Some(publisher::ms(200)));
     assert_eq!(report.video.declared_frames_per_second, Some(25.0));
@@ -156,38 +72,6 @@ fn keyframes_and_declared_rates() {
     let declared = report.video.medium.declared_bytes_per_second.unwrap();
     assert!((declared - 300_000.0 / 8.0 * 1000.0 / 1024.0).abs() < 1.0, "{declared}");
     assert!(report.audio.medium.declared_bytes_per_second.is_some());
-}
-
-#[test]
-fn aac_rates_and_channels() {
-    for (name, arguments) in [
-        ("mono", "sine=f=440:r=44100 -c:a aac -ac 1"),
-        ("stereo", "sine=f=440:r=48000 -c:a aac -ac 2"),
-        ("low", "sine=f=440:r=16000 -c:a aac -ac 1"),
-        ("surround", "sine=f=440:r=48000 -c:a aac -ac 6"),
-        ("seven-one", "sine=f=440:r=48000 -c:a aac -af aformat=channel_layouts=7.1(wide)"),
-        ("main", "sine=f=440:r=44100 -c:a aac -ac 2 -profile:a aac_main"),
-        ("ltp", "sine=f=440:r=44100 -c:a aac -ac 2 -profile:a aac_ltp -strict -2"),
-    ] {
-        check(name, arguments);
-    }
-}
-
-#[test]
-fn older_codecs_are_named() {
-    for (name, arguments) in [
-        ("mp3", "sine=f=440:r=44100 -c:a libmp3lame -ac 2"),
-        ("mp3-low", "sine=f=440:r=22050 -c:a libmp3lame -ac 1"),
-        ("speex", "sine=f=440:r=16000 -c:a libspeex -ac 1"),
-        ("nellymoser", "sine=f=440:r=44100 -c:a nellymoser -ac 1"),
-        ("pcm", "sine=f=440:r=44100 -c:a pcm_s16le -ac 2"),
-        ("alaw", "sine=f=440:r=8000 -c:a pcm_alaw -ac 1"),
-        ("adpcm", "sine=f=440:r=22050 -c:a adpcm_swf -ac 1"),
-        ("sorenson", "testsrc2=s=320x240:r=25 -c:v flv"),
-        ("screen", "testsrc2=s=320x240:r=10 -c:v flashsv"),
-    ] {
-        check(name, arguments);
-    }
 }
 
 /// No free encoder writes HE-AAC: the configuration of a real file is replaced by each way of signalling it. ffprobe then tells

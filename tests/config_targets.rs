@@ -63,6 +63,7 @@ const SHORTEST: &[(CheckKind, &str)] = &[
     (CheckKind::Icmp, "icmp: { host: h }"),
     (CheckKind::Tcp, "tcp: { address: 'h:1' }"),
     (CheckKind::Rtmp, "rtmp: { address: h, app: live }"),
+    (CheckKind::Canary, "canary: { url: 'rtmp://h/live/canary' }"),
     (CheckKind::Http, "http: { url: 'http://h' }"),
     (CheckKind::Tls, "tls: { address: h }"),
     (CheckKind::Dns, "dns: { name: h }"),
@@ -95,6 +96,7 @@ fn every_kind_can_be_written_shortly_and_has_its_timing() {
         let (interval, timeout, down_after) = match kind {
             K::Icmp => (1, 1, 3),
             K::Tcp | K::Rtmp | K::Http | K::WebSocket => (5, 5, 2),
+            K::Canary => (30, 10, 2),
             K::Tls => (3600, 5, 2),
             K::Dns => (30, 5, 2),
             K::Download => (600, 30, 2),

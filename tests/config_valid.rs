@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rtmp_hmonitor::config::{self, Config, DiscoverSource, Loaded, LogFormat};
 use rtmp_hmonitor::model::BitRate;
+use rtmp_hmonitor::model::anomaly::Sensitivity;
 use rtmp_hmonitor::model::content_policy::{BlackLimits, FrozenLimits, UndecodableLimits};
 use rtmp_hmonitor::model::server::{ReadAccess, Role};
 use rtmp_hmonitor::model::spec::{
@@ -97,6 +98,7 @@ fn the_full_file_loads_as_written() {
     assert_eq!((content.frozen, content.silent), (Some(frozen), None), "limits merge, false takes a check away");
     assert_eq!(content.black, Some(BlackLimits { luma: 0.03, deviation: 0.02, duration: Duration::from_secs(5) }));
     assert_eq!((content.undecodable, content.thumbnail), (Some(UndecodableLimits::default()), true));
+    assert_eq!((gate.policy.anomaly, stream(&config, "hall").policy.anomaly), (Some(Sensitivity::Normal), None));
     let labels: Vec<_> = gate.labels.iter().collect();
     assert_eq!(labels, [("camera", "north"), ("rack", "12"), ("site", "plant-a")]);
     assert_eq!(gate.probe.timeouts.tcp, Duration::from_secs(2));

@@ -199,6 +199,21 @@ fn content_in_numbers() {
 }
 
 #[test]
+fn hints_in_numbers() {
+    let now = Instant::now();
+    let view = |health| StreamView { hints: support::hints(), ..playing("cam", health, now) };
+    let text = render(&snapshot(now, vec![view(Health::Up)]), now);
+    let found = series(&text);
+    let ratio = |signal: &str| {
+        let name = format!(r#"hmonitor_stream_anomaly_ratio{{stream="cam",site="plant-a",signal="{signal}"}}"#);
+        found.get(name.as_str()).copied()
+    };
+    assert_eq!(["bitrate", "fps", "frame_gap"].map(ratio), [Some(-3.0), Some(0.0), Some(-0.25)]);
+    let text = render(&snapshot(now, vec![view(Health::Unknown)]), now);
+    assert!(!text.contains("hmonitor_stream_anomaly_ratio{"), "nothing fresh is known");
+}
+
+#[test]
 fn labels_are_escaped_and_impossible_ones_left_out() {
     let now = Instant::now();
     let mut view = playing("a:b@c", Health::Up, now);
@@ -219,7 +234,11 @@ fn a_stream_never_has_more_than_its_series() {
     let now = Instant::now();
     let ordinary = series(&render(&snapshot(now, vec![playing("a", Health::Up, now)]), now)).len();
     assert!(ordinary <= SERIES_LIMIT - 3, "{ordinary}: an ordinary stream has room for its first failures");
-    let text = render(&snapshot(now, vec![ill_fated("a", now)]), now);
+    let known = StreamView { hints: support::hints(), ..playing("a", Health::Up, now) };
+    let with_hints = series(&render(&snapshot(now, vec![known]), now)).len();
+    assert_eq!(with_hints, ordinary + 3, "what is usual for it takes nothing away from an ordinary stream");
+    let unlucky = StreamView { hints: support::hints(), ..ill_fated("a", now) };
+    let text = render(&snapshot(now, vec![unlucky]), now);
     let found = series(&text);
     assert_eq!(found.len(), SERIES_LIMIT);
     // What applies now comes first; totals are never left out.
@@ -270,6 +289,7 @@ fn everything(bench: &Bench) {
     let mut tracks = report(now);
     tracks.media.video.medium.tracks = 2;
     let tracks = StreamView { report: Some(Arc::new(tracks)), ..stream("tracks", Health::Up) };
+    let few = StreamView { hints: support::hints(), ..few };
     let inspected = support::inspected("inspected", now);
     let new = stream("new", Health::Unknown);
     bench.show(Duration::ZERO, vec![ill_fated("ill-fated", now), tame, declared, parse, few, tracks, inspected, new]);

@@ -92,6 +92,7 @@ fn references_lead_somewhere_and_schemas_are_used() {
 async fn documents_have_the_described_fields() {
     let view = rtmp_hmonitor::model::snapshot::StreamView {
         server: Some(targets::server_view(Some(targets::server_stream()), true)),
+        hints: support::hints(),
         ..support::inspected("a", std::time::Instant::now())
     };
     let bench = Bench::start(server_spec(), vec![]).await;
@@ -108,6 +109,8 @@ async fn documents_have_the_described_fields() {
     assert_eq!(keys(&status), fields("Status"));
     assert_eq!(keys(&status["streams"][0]), fields("StreamSummary"));
     let one = bench.get("/api/v1/streams/a").await.json();
+    assert_eq!(keys(&one["anomaly"]), fields("Anomaly"));
+    assert_eq!(keys(&one["anomaly"]["bitrate_bps"]), fields("Usual"));
     assert_eq!(keys(&one), fields("Stream"));
     assert_eq!(keys(&one["media"]["video"]), fields("Video"));
     assert_eq!(keys(&one["media"]["video"]["colour"]), fields("Colour"));

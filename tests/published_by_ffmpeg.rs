@@ -1,6 +1,7 @@
 //! ffmpeg publishes to the simulated origin, an old one and a modern one with enhanced codecs; ffmpeg and our own probe, both coming late, play it.
 
 mod harness;
+mod media_reference;
 mod process;
 
 use std::path::{Path, PathBuf};
@@ -33,22 +34,9 @@ const CONTENTS: &[Content] = &[
     Content { name: "vp9-eac3", modern: true, video: &["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"], audio: &["-c:a", "eac3"], shown: &["Video: vp9", "Audio: eac3"] },
 ];
 
-/// A modern ffmpeg, which Debian 12 has not.
-fn modern_ffmpeg() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/media-reference/lib");
-    let binaries = std::fs::read_dir(&root).into_iter().flatten().flatten();
-    let binaries = binaries.map(|python| python.path().join("site-packages/imageio_ffmpeg/binaries"));
-    let files = binaries.filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten();
-    let found =
-        files.map(|f| f.path()).find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("ffmpeg-")));
-    found.expect(
-        "a modern ffmpeg is missing: python3 -m venv target/media-reference && target/media-reference/bin/pip install imageio-ffmpeg",
-    )
-}
-
 impl Content {
     fn ffmpeg(&self) -> PathBuf {
-        if self.modern { modern_ffmpeg() } else { program(OLD, "ffmpeg") }
+        if self.modern { media_reference::ffmpeg().to_owned() } else { program(OLD, "ffmpeg") }
     }
 
     /// Half a minute of it, encoded beforehand: the machine has better things to do during the test.
@@ -116,14 +104,13 @@ fn on_air(origin: &Origin, content: &Content, file: &Path) -> (Publisher, String
 #[test]
 fn whatever_ffmpeg_publishes_is_played_by_ffmpeg_and_by_our_probe() {
     let origin = Origin::start("");
-    let modern = modern_ffmpeg();
     println!(
         "{:14} {:>6} {:>6} {:>4} {:>7} {:10} {}",
         "published", "video", "audio", "keys", "fps", "codecs", "refused"
     );
     for content in CONTENTS {
         let (_publisher, url) = on_air(&origin, content, &content.recorded());
-        let log = played(&modern, &url);
+        let log = played(media_reference::ffmpeg(), &url);
         for shown in content.shown {
             assert!(log.contains(shown), "{}: no {shown:?} in\n{log}", content.name);
         }
@@ -167,7 +154,7 @@ fn several_tracks_arrive_with_all_their_headers() {
     let maps = ["-map", "0:v", "-map", "1:a", "-map", "2:v", "-map", "3:a"];
     let file = content.encoded("tracks", &inputs, &maps);
     let (_publisher, url) = on_air(&origin, content, &file);
-    let log = played(&modern_ffmpeg(), &url);
+    let log = played(media_reference::ffmpeg(), &url);
     assert!(log.contains("320x180") && log.contains("160x120"), "{log}");
     let input = log.split("Output #0").next().unwrap();
     assert_eq!((input.matches("Video: hevc").count(), input.matches("Audio: opus").count()), (2, 2), "{log}");

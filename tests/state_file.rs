@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rtmp_hmonitor::health::Remembered;
+use rtmp_hmonitor::health::anomaly::{DAYS, HOURS, Learned, LearnedSignals, Span};
 use rtmp_hmonitor::model::event::{Subject, SubjectClass};
 use rtmp_hmonitor::model::snapshot::Silence;
 use rtmp_hmonitor::model::{DownCause, Health, Name};
@@ -140,4 +141,65 @@ fn what_is_kept_is_not_shown_to_those_who_debug() {
     assert!(!format!("{list:?}").contains("KEY"), "{list:?}");
     state.keep_lists("files".into(), vec![list]);
     assert!(!format!("{state:?}").contains("KEY"), "{state:?}");
+}
+
+#[test]
+fn what_is_usual_for_a_stream_comes_back_from_a_file_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let mut learned = LearnedSignals::default();
+    for hour in 0..HOURS {
+        for day in 0..(hour % (DAYS + 1)) as u8 {
+            let span = Span { middle: i16::from(day) * 700 - 5_000, below: day, above: 255 - day };
+            learned.signals[hour % 3].add(hour, span);
+            learned.sudden.add(hour, span);
+        }
+    }
+    let kept = vec![(name("a"), learned), (name("b"), LearnedSignals::default())];
+    let state = StateFile::open(Some(path.clone())).unwrap();
+    assert!(state.learned().unwrap().is_empty());
+    state.keep_learned(&kept).unwrap();
+    state.save().unwrap();
+    let state = StateFile::open(Some(path)).unwrap();
+    assert_eq!(state.learned().unwrap(), kept);
+    state.keep_learned(&kept[1..]).unwrap();
+    assert_eq!(state.learned().unwrap(), kept[1..], "nothing is kept of others");
+    let mode = std::fs::metadata(directory.path().join("state.learned")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(StateFile::open(None).unwrap().learned().unwrap().is_empty());
+}
+
+#[test]
+fn a_whole_file_of_what_is_usual_is_small() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut whole = Learned::default();
+    (0..HOURS * DAYS).for_each(|i| whole.add(i % HOURS, Span { middle: i as i16, below: 9, above: 9 }));
+    let learned = LearnedSignals { signals: [whole.clone(), whole.clone(), whole.clone()], sudden: whole };
+    let streams: Vec<_> = (0..1000).map(|i| (name(&format!("cam-{i}")), learned.clone())).collect();
+    let state = StateFile::open(Some(directory.path().join("state.json"))).unwrap();
+    state.keep_learned(&streams).unwrap();
+    let size = std::fs::metadata(directory.path().join("state.learned")).unwrap().len();
+    assert!(size < 7_500_000, "{size} bytes for 1,000 streams");
+}
+
+#[test]
+fn what_cannot_be_read_of_it_is_learnt_anew() {
+    for damaged in ["", "{", "[]", r#"{"version":99,"streams":{}}"#, r#"{"version":1,"streams":{"a":3}}"#] {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateFile::open(Some(directory.path().join("state.json"))).unwrap();
+        std::fs::write(directory.path().join("state.learned"), damaged).unwrap();
+        assert!(state.learned().unwrap().is_empty());
+        let aside = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().path());
+        let kept: Vec<_> = aside.filter(|p| p.to_string_lossy().contains("state.learned.damaged")).collect();
+        assert_eq!(std::fs::read_to_string(&kept[0]).unwrap(), damaged);
+    }
+    // One signal that makes no sense costs none of the others: too many days, too few hours, no Base64.
+    for wrong in ["//8=", "AAAA", "*"] {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateFile::open(Some(directory.path().join("state.json"))).unwrap();
+        let hours = "A".repeat(HOURS / 3 * 4);
+        let text = format!(r#"{{"version":1,"streams":{{"a":{{"fps":"{wrong}","bitrate":"{hours}"}},"/":{{}}}}}}"#);
+        std::fs::write(directory.path().join("state.learned"), text).unwrap();
+        assert_eq!(state.learned().unwrap(), [(name("a"), LearnedSignals::default())]);
+    }
 }

@@ -213,6 +213,7 @@ fn a_role_or_state_is_one_of_its_words() {
         ],
     );
     check(&text, r#"endpoint="link""#, &[("download_bytes_per_second", "", Some(5e6))]);
+    check(&text, r#"endpoint="relay""#, &[("canary_delay_seconds", "", Some(0.25))]);
 }
 
 #[test]
@@ -277,6 +278,7 @@ fn an_old_report_gives_no_figures_of_the_present() {
         "endpoint_check_duration",
         "endpoint_http_status",
         "download_",
+        "canary_",
         "replication_",
         "web_presenter_state",
         "web_presenter_bytes",

@@ -59,6 +59,11 @@ const SERVER: &[Key] = &[
         Choice(FLAG),
         "Whether its weight follows the share of the group's members that are healthy. Default false.",
     ),
+    key(
+        "fallback",
+        Text,
+        "The same machine in the backend that serves while nbsrv is 0: its sessions end, too, when the server is down and another one is up.",
+    ),
 ];
 
 const TRACK_FILE: &[Key] = &[

@@ -93,6 +93,15 @@ impl Names {
     }
 }
 
+fn server_id(reader: &mut Reader<'_>, item: &Node, key: &str) -> Option<ServerId> {
+    let written = item.get(key).filter(|written| written.kind != Kind::Invalid)?;
+    let id = item.text(key).and_then(|text| ServerId::parse(text.trim()));
+    if id.is_none() {
+        reader.error(&written.place, "expected backend/server as HAProxy calls them");
+    }
+    id
+}
+
 fn push(reader: &mut Reader<'_>, entry: &Node, known: &Known<'_>, names: &mut Names) -> Option<HaproxyPush> {
     let name = names.take(reader, entry);
     let own = reader.exactly_one(entry, &["socket", "address"]).and_then(|(key, _)| socket(reader, entry, key));
@@ -103,19 +112,13 @@ fn push(reader: &mut Reader<'_>, entry: &Node, known: &Known<'_>, names: &mut Na
     let (mut servers, mut seen) = (Vec::new(), BTreeSet::new());
     for item in entry.items("servers").iter().filter(|item| item.kind != Kind::Invalid) {
         let decider = decider(reader, item, known);
-        let Some(written) = item.get("server") else { continue };
-        let id = item.text("server").and_then(|text| ServerId::parse(text.trim()));
-        let Some(server) = id else {
-            if written.kind != Kind::Invalid {
-                reader.error(&written.place, "expected backend/server as HAProxy calls them");
-            }
-            continue;
-        };
+        let fallback = server_id(reader, item, "fallback");
+        let Some(server) = server_id(reader, item, "server") else { continue };
         if !seen.insert(server.clone()) {
-            reader.error(&written.place, "this server is named twice");
+            reader.error(&item.get("server").unwrap_or(item).place, "this server is named twice");
         }
         let weight = item.flag("weight").unwrap_or(false);
-        servers.extend(decider.map(|decider| PushedServer { server, decider, weight }));
+        servers.extend(decider.map(|decider| PushedServer { server, decider, weight, fallback }));
     }
     if let Some(written) = entry.get("servers")
         && written.kind != Kind::Invalid

@@ -13,11 +13,11 @@ use crate::model::address::{Address, Host, WebScheme, WebUrl};
 use crate::model::server::Secret;
 use crate::model::spec::TlsSpec;
 use crate::model::target::{
-    Check, CheckKind, DeviceTransport, DnsCheck, DownloadCheck, Family, HaproxyCheck, HttpCheck, IcmpCheck, RecordType,
-    RtmpCheck, RtmpServerCheck, ServerFlavor, StoreCheck, StoreTls, TcpCheck, TlsCheck, VimeoCheck, VimeoTarget,
-    WebPresenterCheck, WebSocketCheck,
+    CanaryCheck, Check, CheckKind, DeviceTransport, DnsCheck, DownloadCheck, Family, HaproxyCheck, HttpCheck,
+    IcmpCheck, RecordType, RtmpCheck, RtmpServerCheck, ServerFlavor, StoreCheck, StoreTls, TcpCheck, TlsCheck,
+    VimeoCheck, VimeoTarget, WebPresenterCheck, WebSocketCheck,
 };
-use crate::model::url::UrlError;
+use crate::model::url::{StreamUrl, UrlError};
 
 const PING_PAYLOAD: u16 = 56;
 const PING_WINDOW: Duration = Duration::from_secs(60);
@@ -36,6 +36,7 @@ pub(super) fn check(reader: &mut Reader<'_>, kind: CheckKind, body: &Node, inter
         CheckKind::Icmp => Check::Icmp(icmp(reader, body, interval)?),
         CheckKind::Tcp => Check::Tcp(TcpCheck { address: address(reader, body, "address", None)? }),
         CheckKind::Rtmp => Check::Rtmp(rtmp(reader, body)?),
+        CheckKind::Canary => Check::Canary(canary(reader, body)?),
         CheckKind::Http => Check::Http(http(reader, body)?),
         CheckKind::Tls => {
             let (address, tls) = (address(reader, body, "address", Some(443)), policy::verification(reader, body));
@@ -94,6 +95,23 @@ fn rtmp(reader: &mut Reader<'_>, body: &Node) -> Option<RtmpCheck> {
     let tls = optional_tls(reader, body);
     let address = address(reader, body, "address", Some(if tls.is_some() { 443 } else { 1935 }));
     Some(RtmpCheck { address: address?, app: Secret::new(&body.text("app")?), tls })
+}
+
+fn canary(reader: &mut Reader<'_>, body: &Node) -> Option<CanaryCheck> {
+    let written = reader.secret(body, "url");
+    if body.get("url").is_none() && body.get("url_file").is_none() && body.kind != Kind::Invalid {
+        reader.error(&body.place, "the key url is missing (or url_file)");
+    }
+    let mut parse = |text: &str, place: &Place| {
+        StreamUrl::parse(text.trim()).map_err(|error| reader.error(place, error.to_string())).ok()
+    };
+    let url = written.and_then(|(text, place)| parse(&text, &place));
+    let play = match body.get("play") {
+        Some(written) => parse(&body.text("play")?, &written.place),
+        None => url.clone(),
+    };
+    let tls = policy::verification(reader, body);
+    Some(CanaryCheck { url: url?, play: play?, tls })
 }
 
 fn http(reader: &mut Reader<'_>, body: &Node) -> Option<HttpCheck> {

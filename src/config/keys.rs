@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::action_keys::ACTIONS;
+use super::anomaly::ANOMALY;
 use super::content::CONTENT;
 use super::publications::KEEP;
 use super::recipe::{ADDRESS, Engine};
@@ -62,10 +63,11 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("probe", Table(&[PROBE]), "One-shot probes by HTTP request. Default: off."),
 ]]);
 
-pub(super) const DEFAULTS: Shape = Table(&[CONNECTION, THRESHOLDS, CONTENT, JUDGEMENT, WATCH, LABELS]);
-pub(super) const STREAM: Shape = Table(&[STREAM_OWN, LABELS, CONNECTION, THRESHOLDS, CONTENT, JUDGEMENT, WATCH]);
-const TEMPLATE_ENTRY: Shape = Table(&[TEMPLATE_OWN, CONNECTION, THRESHOLDS, CONTENT, JUDGEMENT, WATCH]);
-const DISCOVER_ENTRY: Shape = Table(&[DISCOVER_OWN, CONNECTION, THRESHOLDS, CONTENT, JUDGEMENT, WATCH]);
+pub(super) const DEFAULTS: Shape = Table(&[CONNECTION, THRESHOLDS, CONTENT, ANOMALY, JUDGEMENT, WATCH, LABELS]);
+pub(super) const STREAM: Shape =
+    Table(&[STREAM_OWN, LABELS, CONNECTION, THRESHOLDS, CONTENT, ANOMALY, JUDGEMENT, WATCH]);
+const TEMPLATE_ENTRY: Shape = Table(&[TEMPLATE_OWN, CONNECTION, THRESHOLDS, CONTENT, ANOMALY, JUDGEMENT, WATCH]);
+const DISCOVER_ENTRY: Shape = Table(&[DISCOVER_OWN, CONNECTION, THRESHOLDS, CONTENT, ANOMALY, JUDGEMENT, WATCH]);
 const MODULE: Shape = Table(&[MODULE_OWN, CONNECTION, THRESHOLDS]);
 
 const STREAM_OWN: &[Key] = &[

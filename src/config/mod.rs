@@ -9,6 +9,7 @@
 
 mod action_keys;
 mod actions;
+mod anomaly;
 mod candidates;
 mod check;
 mod content;
@@ -219,6 +220,7 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         origins: targets.origins.clone(),
         candidates: Candidates::read(root),
         endpoints: targets.names(TargetClass::Endpoint).map(str::to_owned).collect(),
+        canaries: targets.canaries(),
     });
     // Checked on their own, or an error in them would show only once a stream inherits it.
     let policy = policy::policy(reader, &defaults);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::anomaly;
 use super::content;
 use super::node::{Kind, Node};
 use super::reader::Reader;
@@ -121,6 +122,7 @@ pub(super) fn policy(reader: &mut Reader<'_>, node: &Node) -> Arc<StreamPolicy> 
         fall: node.duration("fall").unwrap_or(defaults.fall),
         expect: expect(reader, node),
         content: content::policy(node),
+        anomaly: anomaly::sensitivity(node),
         flapping: flapping(node),
         schedule: schedule::schedule(reader, node),
         degraded: degraded(node),

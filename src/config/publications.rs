@@ -117,6 +117,7 @@ pub struct Published {
 }
 
 /// The streams of these publications (application, key). Of several that would have one name the first has it.
+/// Canaries come and go, and are no streams.
 pub fn streams_from_publications<'p>(
     spec: &DiscoverSpec,
     source: &PublicationSource,
@@ -124,7 +125,7 @@ pub fn streams_from_publications<'p>(
 ) -> Published {
     let mut published = Published::default();
     let mut names = HashSet::new();
-    for (app, key) in publications {
+    for (app, key) in publications.into_iter().filter(|(app, key)| !spec.recipe.is_canary(app, key)) {
         let mut errors = Vec::new();
         let stream = match [app, key].iter().any(|text| text.contains('?')) {
             true => Err("a ? in it would begin a query".to_owned()),

@@ -30,6 +30,8 @@ const NOT_A_FILE: &str = "file: URLs are allowed in the configuration file only"
 const NOT_NATIVE: &str = "engine: native plays rtmp:// and rtmps:// URLs; leave it out, or write libav, for any other";
 const NOT_VERIFIED: &str = "the libav engine verifies no certificates, so tls has no effect here; take an inherited one away with an empty tls:";
 
+const CANARY: &str = "a canary is published under this application and key; give the canary a name that no camera has";
+
 closed_enum! {
     /// What plays a stream.
     Engine {
@@ -264,6 +266,12 @@ impl Recipe {
         })
     }
 
+    /// Whether a canary is published under this application and key.
+    pub fn is_canary(&self, app: &str, key: &str) -> bool {
+        let publication = [app, key].map(|part| part.trim_matches('/')).join("/");
+        self.around.has_canary(publication.trim_matches('/'))
+    }
+
     /// Where the stream is played: at one place, or at one for each candidate of the failover that it follows.
     fn places(&self, url: &str) -> Result<Vec<(Option<Name>, String)>, String> {
         match (&self.follow, url.contains(PLACEHOLDER)) {
@@ -290,6 +298,9 @@ impl Recipe {
 
     /// How a stream at `url` is watched, and the service that lists it.
     fn probe(&self, url: StreamUrl) -> Result<(Arc<ProbeSpec>, Option<Name>), String> {
+        if url.scheme().is_rtmp() && self.around.has_canary(&url.publication()) {
+            return Err(CANARY.into());
+        }
         let server = self.server.as_ref().or_else(|| self.around.origins.service_of(&url)).cloned();
         let evidence = match (self.served, &server) {
             (true, Some(service)) => EvidenceSource::Server(service.clone()),

@@ -44,6 +44,11 @@ pub(super) const ENDPOINT_KINDS: &[Key] = &[
     kind(CheckKind::Icmp, Table(&[ICMP, timing!(Icmp, 10)]), "ICMP echo requests: loss, round trips, jitter."),
     kind(CheckKind::Tcp, Table(&[TCP, timing!(Tcp, 100)]), "A TCP connection is made and closed."),
     kind(CheckKind::Rtmp, Table(&[RTMP, timing!(Rtmp, 100)]), "RTMP handshake and connect, without play."),
+    kind(
+        CheckKind::Canary,
+        Table(&[CANARY, VERIFICATION, timing!(Canary, 5 * SECOND)]),
+        "A tiny stream is published and played back: whether a server relays.",
+    ),
     kind(CheckKind::Http, Table(&[HTTP, VERIFICATION, timing!(Http, 100)]), "An HTTP request."),
     kind(CheckKind::Tls, Table(&[TLS_CHECK, VERIFICATION, timing!(Tls, 100)]), "A TLS handshake, for the certificate."),
     kind(CheckKind::Dns, Table(&[DNS, timing!(Dns, 100)]), "A DNS query."),
@@ -111,6 +116,16 @@ const RTMP: &[Key] = &[
     required("address", Text, "Host and port. Default port 1935, 443 with tls."),
     required("app", Text, "Application to connect to."),
     key("tls", Either(FLAG, &Table(&[TLS])), "rtmps, and how its certificate is verified. Default false."),
+];
+
+const CANARY: &[Key] = &[
+    key(
+        "url",
+        Text,
+        "rtmp:// or rtmps:// URL to publish to, with user:password@ or a key; better ${NAME} of the environment. A name of its own: no stream's, and no other monitor's.",
+    ),
+    key("url_file", Path, "File that holds the URL, instead of url."),
+    key("play", Text, "URL where it is played back. Default: the same."),
 ];
 
 const HTTP: &[Key] = &[

@@ -15,9 +15,9 @@ use super::target_keys::{ENDPOINT_BODY, ENDPOINT_KINDS, SERVICE_KINDS};
 use super::thresholds::thresholds;
 use super::timing::Timing;
 use super::{policy, schedule};
-use crate::model::Name;
 use crate::model::spec::{Labels, UnknownAnswer};
 use crate::model::target::{Check, CheckKind, CheckSpec, ReplicaRole, TargetClass, TargetId, TargetPolicy, TargetSpec};
+use crate::model::{Name, StreamUrl};
 
 /// Most endpoints and services of one configuration.
 const MAX_TARGETS: usize = 10_000;
@@ -66,6 +66,15 @@ impl Targets {
 
     pub fn names(&self, class: TargetClass) -> impl Iterator<Item = &str> + Clone {
         self.places.keys().filter(move |id| id.class == class).map(|id| id.name.as_str())
+    }
+
+    /// Where canaries are published.
+    pub fn canaries(&self) -> Vec<StreamUrl> {
+        let url = |target: &TargetSpec| match &target.check.check {
+            Check::Canary(canary) => Some(canary.url.clone()),
+            _ => None,
+        };
+        self.found.iter().filter_map(url).collect()
     }
 
     fn expand(&mut self, reader: &mut Reader<'_>, entry: &Node, body: &Node) {

@@ -77,6 +77,7 @@ fn speaks_tls(check: &Check) -> bool {
         Check::Icmp(_) | Check::Tcp(_) | Check::Dns(_) => false,
         Check::Tls(_) => true,
         Check::Rtmp(c) => c.tls.is_some(),
+        Check::Canary(c) => c.url.is_secure(),
         Check::Http(c) => c.url.scheme.is_secure(),
         Check::WebSocket(c) => c.url.scheme.is_secure(),
         Check::Download(c) => c.url.scheme.is_secure(),

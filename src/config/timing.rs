@@ -27,6 +27,8 @@ impl Timing {
         let (interval, timeout, down_after) = match kind {
             K::Icmp => (SECOND, SECOND, 3),
             K::Tcp | K::Rtmp | K::Http | K::WebSocket => (seconds(5), seconds(5), 2),
+            // Every look is a publication.
+            K::Canary => (seconds(30), seconds(10), 2),
             K::Tls => (seconds(3600), seconds(5), 2),
             K::Dns => (seconds(30), seconds(5), 2),
             // A slow link is to be measured, not cut off.

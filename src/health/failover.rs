@@ -70,6 +70,8 @@ pub struct FailoverMemory {
     pub since: SystemTime,
     pub reason: SwitchReason,
     pub suspects: Vec<(Name, SuspectMemory)>,
+    /// Candidates that did not serve since one last did, and which streams each of them missed.
+    pub trials: BTreeMap<Name, BTreeSet<u64>>,
     /// The candidates that answered healthy.
     pub healthy: BTreeSet<Name>,
 }
@@ -174,7 +176,7 @@ impl FailoverEvaluator {
                 .flat_map(|m| &m.suspects)
                 .map(|(name, memory)| (name.clone(), suspect(memory)))
                 .collect(),
-            trials: BTreeMap::new(),
+            trials: memory.map(|m| m.trials.clone()).unwrap_or_default(),
             in_maintenance: BTreeSet::new(),
             healthy: memory.map(|m| m.healthy.clone()).unwrap_or_default(),
             totals: FailoverTotals::default(),
@@ -193,6 +195,7 @@ impl FailoverEvaluator {
             since: self.began.wall,
             reason: self.reason,
             suspects: self.suspects.iter().map(|(name, suspect)| (name.clone(), memory(suspect))).collect(),
+            trials: self.trials.clone(),
             healthy: self.healthy.clone(),
         }
     }

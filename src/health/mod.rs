@@ -4,7 +4,10 @@
 //! at this moment. [`Evaluator`] adds memory:
 //! rise and fall, flapping, outages, what to answer when there is no fresh evidence. [`GroupEvaluator`] judges many of them together, as
 //! far as [`BlameTracker`] finds their origin at fault and [`SightEvaluator`] finds that we can see; [`FailoverEvaluator`] decides.
+//!
+//! [`anomaly`] stands beside all this: hints for people, which nothing here reads.
 
+pub mod anomaly;
 mod blame;
 mod evaluator;
 mod evidence;

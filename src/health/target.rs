@@ -188,7 +188,12 @@ fn degraded(wall: SystemTime, report: &TargetReport, expect: &TargetExpect) -> S
         }
         Facts::Vimeo(facts) => judge_interruption(&mut sheet, facts.state),
         Facts::Haproxy(facts) => sheet.judge(Cause::ServersDown, misses_servers(facts)),
-        Facts::None | Facts::Http { .. } | Facts::Dns { .. } | Facts::Replica(_) | Facts::RtmpServer(_) => {}
+        Facts::None
+        | Facts::Http { .. }
+        | Facts::Dns { .. }
+        | Facts::Canary { .. }
+        | Facts::Replica(_)
+        | Facts::RtmpServer(_) => {}
     }
     sheet.limit(Cause::Latency, report.duration.zip(expect.latency_max).map(|(took, max)| took > max));
     sheet

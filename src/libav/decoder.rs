@@ -7,42 +7,11 @@ use std::time::Instant;
 use ffmpeg_next::codec::{Context, Id, decoder, threading};
 use ffmpeg_next::error::{EAGAIN, ENOMEM};
 use ffmpeg_next::{Error, Frame, Packet, ffi, packet};
+use rtmp_hmonitor::model::codec;
 use rtmp_hmonitor::model::content::{CodedFrame, CodedTrack, InspectFailure};
 
 /// Largest picture, in pixels: 8192 × 4352.
 const MAX_PIXELS: i64 = 8192 * 4352;
-/// The codecs that the monitor tells apart; FFmpeg knows hundreds more, none of which a stream has any business with.
-const CODECS: &[&str] = &[
-    "h264",
-    "hevc",
-    "vvc",
-    "av1",
-    "vp9",
-    "vp8",
-    "mpeg2video",
-    "mpeg4",
-    "mjpeg",
-    "h263",
-    "flv1",
-    "vp6f",
-    "vp6a",
-    "flashsv",
-    "flashsv2",
-    "aac",
-    "mp2",
-    "mp3",
-    "opus",
-    "flac",
-    "ac3",
-    "eac3",
-    "speex",
-    "nellymoser",
-    "adpcm_swf",
-    "pcm_alaw",
-    "pcm_mulaw",
-    "pcm_s16le",
-    "pcm_u8",
-];
 
 /// Decodes all of `track`, hands every frame to `see`, and answers how many there were and how many frames were refused or damaged.
 ///
@@ -110,11 +79,12 @@ fn drain(
 }
 
 fn open(track: &CodedTrack) -> Result<decoder::Opened, InspectFailure> {
-    let name = CODECS.iter().find(|name| **name == track.codec).ok_or(InspectFailure::UnsupportedCodec)?;
-    let codec = decoder::find(id(name)).ok_or(InspectFailure::UnsupportedCodec)?;
-    let mut context = Context::new_with_codec(codec);
+    // FFmpeg knows hundreds more, none of which a stream has any business with.
+    let name = codec::known(&track.codec).ok_or(InspectFailure::UnsupportedCodec)?;
+    let decoder = decoder::find(id(name)).ok_or(InspectFailure::UnsupportedCodec)?;
+    let mut context = Context::new_with_codec(decoder);
     context.set_threading(threading::Config::count(1));
-    configure(&mut context, &track.configuration, if *name == "speex" { 16_000 } else { 8_000 })?;
+    configure(&mut context, &track.configuration, if name == "speex" { 16_000 } else { 8_000 })?;
     context.decoder().open().map_err(|error| match error {
         Error::Other { errno: ENOMEM } => InspectFailure::Memory,
         _ => InspectFailure::UndecodableConfiguration,

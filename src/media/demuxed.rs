@@ -6,63 +6,15 @@ use std::time::Instant;
 use super::channels::usual_layout;
 use super::enhanced::Tracks;
 use super::{StreamAnalyzer, configuration};
+use crate::model::codec;
 use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use crate::model::report::{AudioFormat, VideoFormat};
 use crate::model::{MediaKind, MediaPacket, PacketKind};
 
-/// Codecs by the names that are shown; any other one is `unknown`, because names are metric labels.
-const CODECS: &[&str] = &[
-    "h264",
-    "hevc",
-    "vvc",
-    "av1",
-    "vp9",
-    "vp8",
-    "mpeg1video",
-    "mpeg2video",
-    "mpeg4",
-    "mjpeg",
-    "h263",
-    "flv1",
-    "theora",
-    "vp6f",
-    "vp6a",
-    "flashsv",
-    "flashsv2",
-    "aac",
-    "aac_latm",
-    "mp1",
-    "mp2",
-    "mp3",
-    "opus",
-    "vorbis",
-    "flac",
-    "ac3",
-    "eac3",
-    "dts",
-    "speex",
-    "nellymoser",
-    "adpcm_swf",
-    "adpcm_g722",
-    "adpcm_g726",
-    "adpcm_g726le",
-    "g723_1",
-    "g729",
-    "amr_nb",
-    "amr_wb",
-    "ilbc",
-    "pcm_alaw",
-    "pcm_mulaw",
-    "pcm_s16le",
-    "pcm_s16be",
-    "pcm_s24be",
-    "pcm_u8",
-];
-
 impl StreamAnalyzer {
     /// Takes what the stream is made of, or is made of from now on.
     pub fn handle_track(&mut self, track: &DemuxedTrack) {
-        let codec = CODECS.iter().copied().find(|codec| *codec == track.codec).unwrap_or("unknown");
+        let codec = codec::known(&track.codec).unwrap_or("unknown");
         let known = |number: u32| Some(number).filter(|number| *number > 0);
         let (record, given) = (&*track.configuration, !track.configuration.is_empty());
         self.headers_came();

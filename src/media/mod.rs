@@ -31,6 +31,7 @@ mod aac;
 mod analyzer;
 mod av1;
 mod bits;
+pub mod canary;
 mod channels;
 mod colour;
 mod configuration;

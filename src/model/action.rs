@@ -81,6 +81,8 @@ pub struct PushedServer {
     pub decider: Decider,
     /// Whether the server's weight follows the share of the group's members that are healthy.
     pub weight: bool,
+    /// The same machine in the backend that takes sessions while no server of this one is up. Its sessions do not outlive that need.
+    pub fallback: Option<ServerId>,
 }
 
 /// A server as HAProxy calls it. The characters that it allows in names leave none with a meaning in commands.

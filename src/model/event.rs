@@ -87,6 +87,10 @@ closed_enum! {
         Condition = "condition",
         /// Two views of the same thing disagree, or agree again.
         Finding = "finding",
+        /// A figure of a stream has left the band that is usual for this stream at this time of day.
+        Unusual = "unusual",
+        /// It is back in it.
+        Usual = "usual",
         /// The first failing hop of a path changed.
         Fault = "fault",
         /// A failover has another active candidate.

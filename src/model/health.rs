@@ -43,6 +43,8 @@ closed_enum! {
         Lag = "lag",
         /// Neither streaming nor receiving although it should.
         NotLive = "not_live",
+        /// What we publish is refused, or is not played back.
+        CanaryFailed = "canary_failed",
     }
 }
 

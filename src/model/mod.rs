@@ -4,7 +4,9 @@
 
 pub mod action;
 pub mod address;
+pub mod anomaly;
 pub mod clock;
+pub mod codec;
 pub mod content;
 pub mod content_policy;
 pub mod content_report;

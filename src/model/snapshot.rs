@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::anomaly::AnomalyReadings;
 use super::failover::{Decisions, Sight};
 use super::health::{DegradedCauses, DownCause, Health};
 use super::path::PathView;
@@ -126,6 +127,8 @@ pub struct StreamView {
     pub server: Option<Arc<ServerView>>,
     /// Operator's silence, when in force.
     pub silence: Option<Arc<Silence>>,
+    /// Hints for people; no answer depends on them.
+    pub hints: AnomalyReadings,
     /// What the health endpoints say: derived from the verdict, the policy and what was said before.
     pub answer: HealthAnswer,
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::anomaly::Sensitivity;
 use super::content_policy::ContentPolicy;
 use super::content_report::ContentIssue;
 use super::failover::{FailoverPin, FailoverSpec};
@@ -261,6 +262,8 @@ pub struct StreamPolicy {
     pub fall: Duration,
     pub expect: Expect,
     pub content: ContentPolicy,
+    /// Whether, and how soon, figures that are unusual for the stream are told. Never judged.
+    pub anomaly: Option<Sensitivity>,
     pub flapping: Flapping,
     /// When the stream is meant to be on air. `None`: always.
     pub schedule: Option<Schedule>,
@@ -277,6 +280,7 @@ impl Default for StreamPolicy {
             fall: Duration::ZERO,
             expect: Expect::default(),
             content: ContentPolicy::default(),
+            anomaly: Some(Sensitivity::Normal),
             flapping: Flapping::default(),
             schedule: None,
             degraded: DegradedAnswer::Pass,

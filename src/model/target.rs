@@ -15,7 +15,7 @@ use super::health::{DegradedCause, DegradedCauses};
 use super::server::Secret;
 use super::spec::{DegradedAnswer, Flapping, Labels, Range, Schedule, TlsSpec, UnknownAnswer};
 use super::units::BitRate;
-use super::{Name, closed_enum};
+use super::{Name, StreamUrl, closed_enum};
 
 closed_enum! {
     TargetClass {
@@ -65,6 +65,7 @@ closed_enum! {
         Icmp = "icmp",
         Tcp = "tcp",
         Rtmp = "rtmp",
+        Canary = "canary",
         Http = "http",
         Tls = "tls",
         Dns = "dns",
@@ -100,6 +101,7 @@ pub enum Check {
     Icmp(IcmpCheck),
     Tcp(TcpCheck),
     Rtmp(RtmpCheck),
+    Canary(CanaryCheck),
     Http(HttpCheck),
     Tls(TlsCheck),
     Dns(DnsCheck),
@@ -120,6 +122,7 @@ impl Check {
             Self::Icmp(_) => CheckKind::Icmp,
             Self::Tcp(_) => CheckKind::Tcp,
             Self::Rtmp(_) => CheckKind::Rtmp,
+            Self::Canary(_) => CheckKind::Canary,
             Self::Http(_) => CheckKind::Http,
             Self::Tls(_) => CheckKind::Tls,
             Self::Dns(_) => CheckKind::Dns,
@@ -143,6 +146,7 @@ impl Check {
             Self::Icmp(check) => check.host.clone(),
             Self::Tcp(check) => check.address.host.clone(),
             Self::Rtmp(check) => check.address.host.clone(),
+            Self::Canary(check) => check.url.host().clone(),
             Self::Http(check) => check.url.address.host.clone(),
             Self::Tls(check) => check.address.host.clone(),
             Self::Dns(check) => match check.server {
@@ -196,6 +200,17 @@ pub struct RtmpCheck {
     pub app: Secret,
     /// `Some`: rtmps.
     pub tls: Option<TlsSpec>,
+}
+
+/// A tiny stream is published and played back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanaryCheck {
+    /// Where it is published: `rtmp` or `rtmps`.
+    pub url: StreamUrl,
+    /// Where it is played back.
+    pub play: StreamUrl,
+    /// How an rtmps server's certificate is verified.
+    pub tls: TlsSpec,
 }
 
 /// One HTTP request.

@@ -23,6 +23,10 @@ closed_enum! {
         Processing = "processing",
         /// From the first byte to the last.
         Transfer = "transfer",
+        /// From the wish to publish to the server's consent.
+        Publish = "publish",
+        /// From the first frame published until one is played back.
+        Relay = "relay",
     }
 }
 
@@ -78,6 +82,10 @@ pub enum Facts {
     },
     Download {
         bytes_per_second: f64,
+    },
+    Canary {
+        /// From a frame published to the same frame played back.
+        delay: Duration,
     },
     Replica(Arc<ReplicaFacts>),
     WebPresenter(Arc<WebPresenterFacts>),

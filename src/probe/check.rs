@@ -173,6 +173,7 @@ impl<'e> Look<'e> {
             Some(CheckPhase::Tcp) => (DownCause::Connect, "the TCP connect"),
             Some(CheckPhase::Tls) => (DownCause::Tls, "the TLS handshake"),
             Some(CheckPhase::Handshake) => (DownCause::Handshake, "the handshake"),
+            Some(CheckPhase::Publish | CheckPhase::Relay) => (DownCause::CanaryFailed, "the publication"),
             _ => (DownCause::Timeout, "the request"),
         };
         LookError::fault(cause, format!("no answer in time to {step}"))

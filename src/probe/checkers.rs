@@ -1,5 +1,6 @@
 //! Which checker looks at what.
 
+use super::canary::CanaryChecker;
 use super::check::Checker;
 use super::dns::DnsChecker;
 use super::download::DownloadChecker;
@@ -29,6 +30,7 @@ pub fn checker(check: &Check) -> Option<Box<dyn Checker>> {
         Check::Redis(check) => Box::new(ReplicaChecker::<RedisSession>::new(check)),
         Check::Haproxy(check) => Box::new(HaproxyChecker::new(check)),
         Check::Rtmp(check) => Box::new(RtmpChecker::new(check)),
+        Check::Canary(check) => Box::new(CanaryChecker::new(check)),
         Check::Http(check) => Box::new(HttpChecker::new(check)),
         Check::Tls(check) => Box::new(TlsChecker::new(check)),
         Check::Dns(check) => Box::new(DnsChecker::new(check)),

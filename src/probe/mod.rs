@@ -1,10 +1,12 @@
 //! Layer 2: the I/O of watching. One file per protocol; a probe runs once and says how it ended.
 
 pub mod board;
+mod canary;
 pub mod check;
 pub mod checkers;
 pub mod demuxed;
 pub mod dial;
+mod dialogue;
 mod dns;
 mod download;
 pub mod environment;

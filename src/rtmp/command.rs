@@ -92,6 +92,7 @@ impl Info<'_> {
         match self.code {
             b"NetStream.Play.StreamNotFound"
             | b"NetStream.Play.Failed"
+            | b"NetStream.Publish.BadName"
             | b"NetConnection.Connect.Rejected"
             | b"NetConnection.Connect.Failed"
             | b"NetConnection.Connect.InvalidApp"
@@ -108,6 +109,8 @@ impl Info<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Status {
     PlayStart,
+    /// Our own publication is accepted.
+    PublishStart,
     PublishNotify,
     Ended(UnpublishCode),
     ReconnectRequest,
@@ -118,6 +121,7 @@ impl Status {
     pub(super) fn of(code: &[u8]) -> Self {
         match code {
             b"NetStream.Play.Start" => Self::PlayStart,
+            b"NetStream.Publish.Start" => Self::PublishStart,
             b"NetStream.Play.PublishNotify" => Self::PublishNotify,
             b"NetStream.Play.UnpublishNotify" => Self::Ended(UnpublishCode::UnpublishNotify),
             b"NetStream.Play.Stop" => Self::Ended(UnpublishCode::PlayStop),

@@ -10,11 +10,13 @@ use super::error::{Refusal, SessionError, moved_target};
 use super::introduction::{After, Introduction};
 use super::message_type as kind;
 use super::output::SessionEvent;
-use super::session::{CONNECT, DEFAULT_WINDOW, PlaySession, Stage};
+use super::session::{CONNECT, DEFAULT_WINDOW, PlaySession, Purpose, Stage};
 
 const CREATE_STREAM: f64 = 2.0;
+/// Of `play` or `publish`.
 const PLAY: f64 = 3.0;
-const SUBSCRIBE: f64 = 4.0;
+/// Of `FCSubscribe` or `FCPublish`.
+const ANNOUNCE: f64 = 4.0;
 
 impl PlaySession {
     pub(super) fn handle_command(&mut self, now: Instant, message: Message) -> Result<(), SessionError> {
@@ -36,6 +38,8 @@ impl PlaySession {
                     return Err(SessionError::refused(&command.info, &self.url));
                 }
                 match Status::of(command.info.code) {
+                    Status::PublishStart if self.purpose == Purpose::Publish => self.accept_play(now),
+                    Status::PlayStart if self.purpose == Purpose::Publish => {}
                     Status::PlayStart if self.stage == Stage::Playing => self.published(),
                     Status::PlayStart => self.accept_play(now),
                     Status::PublishNotify => self.published(),
@@ -44,7 +48,7 @@ impl PlaySession {
                         self.moved_to = moved_target(command.info.tc_url, &self.url);
                         self.events.extend(self.moved_to.is_some().then_some(SessionEvent::Moved));
                     }
-                    Status::ReconnectRequest | Status::Other => {}
+                    Status::ReconnectRequest | Status::PublishStart | Status::Other => {}
                 }
                 Ok(())
             }
@@ -93,13 +97,21 @@ impl PlaySession {
                 }
                 self.outbound.create_stream(CREATE_STREAM)?;
                 // Nobody waits for its answer: some servers never give one (sergey-dryabzhinsky/nginx-rtmp-module#193).
-                if self.url.key().is_empty() { Ok(()) } else { self.outbound.subscribe(SUBSCRIBE, self.url.key()) }
+                match self.purpose {
+                    _ if self.url.key().is_empty() => Ok(()),
+                    Purpose::Play => self.outbound.announce("FCSubscribe", ANNOUNCE, self.url.key()),
+                    Purpose::Publish => self.outbound.announce("FCPublish", ANNOUNCE, self.url.key()),
+                }
             }
             Stage::CreateStream => {
                 let id = number.filter(|id| (0.0..=f64::from(u32::MAX)).contains(id)).ok_or(SessionError::Answer)?;
                 // The phase's time runs on from createStream.
                 self.stage = Stage::Play;
-                self.outbound.play(PLAY, id as u32, self.url.key())?;
+                self.stream_id = id as u32;
+                match self.purpose {
+                    Purpose::Play => self.outbound.play(PLAY, self.stream_id, self.url.key())?,
+                    Purpose::Publish => self.outbound.publish(PLAY, self.stream_id, self.url.key())?,
+                }
                 self.answered_ping = false;
                 self.send_ping(now);
                 Ok(())

@@ -69,10 +69,11 @@ impl Outbound {
         self.command(0, body.finish())
     }
 
-    /// What origins of some delivery networks (Akamai, Edgecast, Limelight: videojs/video.js#1846) want before the play of a live stream.
-    /// FFmpeg and librtmp send it for live streams like this; servers that do not know it ignore it or answer with an error.
-    pub(super) fn subscribe(&mut self, transaction: f64, key: &str) -> Result<(), SessionError> {
-        let body = Writer::default().text("FCSubscribe").number(transaction).null().text(key);
+    /// `FCSubscribe`, `FCPublish`: what origins of some delivery networks (Akamai, Edgecast, Limelight: videojs/video.js#1846) want before
+    /// the play, or the publication, of a live stream. FFmpeg and librtmp send them like this; servers that do not know them ignore them or
+    /// answer with an error.
+    pub(super) fn announce(&mut self, name: &str, transaction: f64, key: &str) -> Result<(), SessionError> {
+        let body = Writer::default().text(name).number(transaction).null().text(key);
         self.command(0, body.finish())
     }
 
@@ -83,6 +84,12 @@ impl Outbound {
         event.extend(BUFFER_LENGTH.to_be_bytes());
         self.message(kind::USER_CONTROL, 0, event)?;
         let body = Writer::default().text("play").number(transaction).null().text(key).number(-2000.0);
+        self.command(stream_id, body.finish())
+    }
+
+    /// `publish` of a live stream (RTMP 1.0, 7.2.2.6).
+    pub(super) fn publish(&mut self, transaction: f64, stream_id: u32, key: &str) -> Result<(), SessionError> {
+        let body = Writer::default().text("publish").number(transaction).null().text(key).text("live");
         self.command(stream_id, body.finish())
     }
 
@@ -109,8 +116,19 @@ impl Outbound {
     }
 
     fn message(&mut self, type_id: u8, stream_id: u32, body: Vec<u8>) -> Result<(), SessionError> {
+        self.timed_message(type_id, stream_id, 0, body)
+    }
+
+    /// A message at a moment of the stream's own time, in milliseconds.
+    pub(super) fn timed_message(
+        &mut self,
+        type_id: u8,
+        stream_id: u32,
+        time: u32,
+        body: Vec<u8>,
+    ) -> Result<(), SessionError> {
         let message = MessagePayload {
-            timestamp: RtmpTimestamp::new(0),
+            timestamp: RtmpTimestamp::new(time),
             type_id,
             message_stream_id: stream_id,
             data: body.into(),

@@ -1,4 +1,4 @@
-//! The session's course: handshake, connect, createStream, play, media.
+//! The session's course: handshake, connect, createStream, play or publish, media.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -49,6 +49,13 @@ pub(super) enum Stage {
     Playing,
 }
 
+/// What the session is for. The course is the same: [`Stage::Play`] waits for the publication to be accepted just as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Play,
+    Publish,
+}
+
 /// What the server has said about the publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Publication {
@@ -57,7 +64,7 @@ pub(super) enum Publication {
     Ended,
 }
 
-/// One RTMP connection that plays one stream. Sans-IO:
+/// One RTMP connection that plays one stream, or [publishes](Self::publishing) one. Sans-IO:
 ///
 /// - bytes from the transport go to [`advance`](Self::advance), again and again until it gives `Ok(None)`;
 /// - bytes of [`transmit`](Self::transmit) go to the transport after every call that may have added some;
@@ -65,6 +72,7 @@ pub(super) enum Publication {
 ///
 /// An error ends the session: drop it. What was given before the error counts.
 pub struct PlaySession {
+    pub(super) purpose: Purpose,
     pub(super) url: StreamUrl,
     pub(super) timeouts: PhaseTimeouts,
     pub(super) introduction: Introduction,
@@ -78,6 +86,8 @@ pub struct PlaySession {
     /// Of the present stage; of the first media while playing.
     deadline: Option<Instant>,
     pub(super) stage: Stage,
+    /// The message stream that the server has made for us.
+    pub(super) stream_id: u32,
     /// Boxed and dropped when done: it takes 3 KiB.
     handshake: Option<Box<Handshake>>,
     pub(super) reader: ChunkReader,
@@ -112,10 +122,26 @@ impl PlaySession {
     /// Starts a session on a transport that is connected. `total_deadline` bounds everything until play is accepted, each phase has its own
     /// bound besides.
     pub fn new(now: Instant, config: PlayConfig, total_deadline: Instant) -> Result<Self, SessionError> {
+        Self::start(Purpose::Play, now, config, total_deadline)
+    }
+
+    /// The same, to publish: [`Phase::Play`] is done when the server has accepted the publication. Then give it media with
+    /// [`Self::send_media`].
+    pub fn publishing(now: Instant, config: PlayConfig, total_deadline: Instant) -> Result<Self, SessionError> {
+        Self::start(Purpose::Publish, now, config, total_deadline)
+    }
+
+    fn start(
+        purpose: Purpose,
+        now: Instant,
+        config: PlayConfig,
+        total_deadline: Instant,
+    ) -> Result<Self, SessionError> {
         let mut handshake = Box::new(Handshake::new(PeerType::Client));
         let first = handshake.generate_outbound_p0_and_p1().map_err(|_| SessionError::Unsendable)?;
         Ok(Self {
             deadline: Some(now + config.timeouts.handshake),
+            purpose,
             url: config.url,
             timeouts: config.timeouts,
             introduction: config.introduction,
@@ -125,6 +151,7 @@ impl PlaySession {
             started: now,
             total_deadline,
             stage: Stage::Handshake,
+            stream_id: 0,
             handshake: Some(handshake),
             reader: ChunkReader::new(Keep::Heads),
             outbound: Outbound::new(first),
@@ -236,6 +263,20 @@ impl PlaySession {
         let timestamp = now.saturating_duration_since(self.started).as_millis() as u32;
         if connected && self.outbound.ping_request(timestamp).is_ok() {
             self.ping = Some(now);
+        }
+    }
+
+    /// Sends one message of what is published, whole and at once: `body` as in an FLV tag, for data an AMF0 body. Does nothing before the
+    /// publication is accepted. An error says that the server does not read.
+    pub fn send_media(&mut self, kind: PacketKind, timestamp: u32, body: Vec<u8>) -> Result<(), SessionError> {
+        let type_id = match kind {
+            PacketKind::Audio => kind::AUDIO,
+            PacketKind::Video => kind::VIDEO,
+            PacketKind::Data => kind::DATA,
+        };
+        match (self.purpose, self.stage) {
+            (Purpose::Publish, Stage::Playing) => self.outbound.timed_message(type_id, self.stream_id, timestamp, body),
+            _ => Ok(()),
         }
     }
 

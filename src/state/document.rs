@@ -78,6 +78,9 @@ struct DecisionMemory {
     reason: String,
     #[serde(default)]
     suspects: BTreeMap<String, SuspicionMemory>,
+    /// Candidates that did not serve since one last did, and the streams that each of them missed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    trials: BTreeMap<String, BTreeSet<u64>>,
     /// Candidates that answered healthy.
     #[serde(default)]
     healthy: BTreeSet<String>,
@@ -350,6 +353,7 @@ impl DecisionMemory {
             since_ms: to_ms(decision.since),
             reason: decision.reason.to_string(),
             suspects: decision.suspects.iter().map(|(name, s)| (name.to_string(), suspicion(s))).collect(),
+            trials: decision.trials.iter().map(|(name, missed)| (name.to_string(), missed.clone())).collect(),
             healthy: decision.healthy.iter().map(ToString::to_string).collect(),
         }
     }
@@ -361,12 +365,14 @@ impl DecisionMemory {
             not_serving: memory.not_serving,
         };
         let suspects = self.suspects.iter().filter_map(|(name, m)| Some((Name::new(name).ok()?, suspect(m))));
+        let trials = self.trials.iter().filter_map(|(name, missed)| Some((Name::new(name).ok()?, missed.clone())));
         Some(FailoverMemory {
             active: self.active.as_deref().and_then(|name| Name::new(name).ok()),
             epoch: self.epoch,
             since: from_ms(self.since_ms),
             reason: SwitchReason::from_text(&self.reason)?,
             suspects: suspects.collect(),
+            trials: trials.collect(),
             healthy: self.healthy.iter().filter_map(|name| Name::new(name).ok()).collect(),
         })
     }

@@ -1,9 +1,10 @@
 //! Layer 2: what survives a restart. Verdicts, last answers and decisions, streams added by the API, operator's silences.
 //!
 //! One JSON file, replaced atomically (write, sync, rename, sync the directory), readable by its owner alone, because added streams hold
-//! their URLs. A file that cannot be read back is put aside, not overwritten: the monitor must start.
+//! their URLs, and one beside it (`NAME.learned`) of what is usual for each stream. A file that cannot be read back is put aside, not overwritten: the monitor must start.
 
 mod document;
+mod learned;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::health::anomaly::LearnedSignals;
 use crate::health::{FailoverMemory, Remembered};
 use crate::model::Name;
 use crate::model::event::Subject;
@@ -173,6 +175,27 @@ impl StateFile {
         self.save().inspect_err(|_| drop(self.document().set_pin(failover, before)))
     }
 
+    /// What was usual for each stream.
+    pub fn learned(&self) -> Result<Vec<(Name, LearnedSignals)>, StateError> {
+        let Some(path) = self.learned_path() else { return Ok(Vec::new()) };
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(StateError::Read { path, source }),
+        };
+        learned::from_json(&text).or_else(|error| put_aside(&path, &error).map(|()| Vec::new()))
+    }
+
+    /// Keeps what is usual for each stream, and nothing of others; on disk when this returns.
+    pub fn keep_learned(&self, streams: &[(Name, LearnedSignals)]) -> Result<(), StateError> {
+        let Some(path) = self.learned_path() else { return Ok(()) };
+        replace(&path, &learned::to_json(streams)).map_err(|source| StateError::Write { path, source })
+    }
+
+    fn learned_path(&self) -> Option<PathBuf> {
+        self.path.as_ref().map(|path| path.with_extension("learned"))
+    }
+
     /// Writes the present content.
     pub fn save(&self) -> Result<(), StateError> {
         let Some(path) = &self.path else { return Ok(()) };
@@ -218,21 +241,31 @@ fn read(path: &Path) -> Result<Document, StateError> {
     };
     match Document::from_json(&text) {
         Ok(document) => Ok(document),
-        Err(error) => {
-            let stamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            let aside = path.with_extension(format!("damaged-{stamp}"));
-            fs::rename(path, &aside).map_err(|source| StateError::Write { path: aside.clone(), source })?;
-            tracing::error!(%error, path = %path.display(), aside = %aside.display(),
-                "the state file is damaged; it was put aside, and the monitor starts without it");
-            Ok(Document::default())
-        }
+        Err(error) => put_aside(path, &error).map(|()| Document::default()),
     }
+}
+
+/// Makes room for a file in the place of a damaged one, which stays for whoever wants to look at it.
+fn put_aside(path: &Path, error: &str) -> Result<(), StateError> {
+    let stamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let aside = with_ending(path, &format!(".damaged-{stamp}"));
+    fs::rename(path, &aside).map_err(|source| StateError::Write { path: aside.clone(), source })?;
+    tracing::error!(%error, path = %path.display(), aside = %aside.display(),
+        "a file of the monitor's state is damaged; it was put aside, and the monitor starts without it");
+    Ok(())
+}
+
+/// The same path with more at its end: names that differ in their extension alone stay different.
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
 }
 
 /// Makes `text` the content of the file at `path`, readable by its owner alone: all of it or, whatever happens, nothing.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = path.with_extension("new");
+    let temporary = with_ending(path, ".new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text)?;
     file.sync_all()?;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agenda::Agenda;
+use super::anomaly::{Hints, Shelf};
 use super::groups::Groups;
 use super::judged::{Departed, Outcome, change_is_lasting};
 use super::listing::{self, Contradiction, Listing};
 use super::paths::{Known, Paths};
 use super::targets::Targets;
-use crate::health::{Evaluator, FailoverMemory, Remembered, Rules, Situation};
+use crate::health::anomaly::LearnedSignals;
+use crate::health::{Evaluator, Evidence, FailoverMemory, Remembered, Rules, Situation};
 use crate::model::event::{EventKind, Subject, SubjectClass};
 use crate::model::health::Health;
 use crate::model::snapshot::{ServerView, Silence, Snapshot, StreamView, TargetView};
@@ -26,6 +28,8 @@ use crate::probe::Reports;
 pub struct Fold {
     entries: BTreeMap<Name, Entry>,
     departed: Departed<Name, StreamView>,
+    /// What is usual for streams that are not wanted.
+    shelf: Shelf,
     due: Agenda<Name>,
     targets: Targets,
     paths: Paths,
@@ -47,6 +51,7 @@ struct Entry {
     /// When the service has last been heard, whether or not it said anything new.
     listed: Option<Instant>,
     contradiction: Contradiction,
+    hints: Hints,
     added: Instant,
     view: Arc<StreamView>,
 }
@@ -88,7 +93,8 @@ impl Fold {
                 camera: None,
                 source: SpecSource::Discovery,
             };
-            let entry = Entry::new(now, Arc::new(spec), None, Evaluator::new(wall, Some(judgement)));
+            let evaluator = Evaluator::new(wall, Some(judgement));
+            let entry = Entry::new(now, Arc::new(spec), None, evaluator, Hints::default());
             self.departed.keep(now, name, entry.evaluator, entry.view);
         }
     }
@@ -96,6 +102,19 @@ impl Fold {
     /// What an earlier process decided, until the failovers are wanted.
     pub fn recall_decisions(&mut self, memories: Vec<(Name, FailoverMemory)>) {
         self.groups.recall(memories);
+    }
+
+    /// What an earlier process has learnt of streams, until they are wanted.
+    pub fn recall_learned(&mut self, now: Instant, learned: Vec<(Name, LearnedSignals)>) {
+        for (name, learned) in learned {
+            self.shelf.put(now, name, learned);
+        }
+    }
+
+    /// What is usual for each stream, to be kept over a restart.
+    pub fn learned(&self) -> Vec<(Name, LearnedSignals)> {
+        let wanted = self.entries.iter().filter_map(|(name, entry)| Some((name.clone(), entry.hints.learned()?)));
+        wanted.chain(self.shelf.all().map(|(name, learned)| (name.clone(), learned.clone()))).collect()
     }
 
     /// This host's addresses: what is there needs no network.
@@ -122,6 +141,9 @@ impl Fold {
             let Some(entry) = self.entries.remove(&name) else { continue };
             self.due.set(now, &name, None);
             outcome.note(wall, Subject::stream(&name), EventKind::Removed, "no longer configured");
+            if let Some(learned) = entry.hints.learned() {
+                self.shelf.put(now, name.clone(), learned);
+            }
             self.departed.keep(now, name, entry.evaluator, without_content(entry.view));
         }
         self.listed_by.clear();
@@ -139,7 +161,8 @@ impl Fold {
                 // A list that is empty for a moment must not make dead streams healthy ones.
                 let departed = self.departed.take(&spec.name);
                 let evaluator = departed.unwrap_or_else(|| Evaluator::new(wall, remembered(&subject)));
-                self.entries.insert(spec.name.clone(), Entry::new(now, Arc::clone(spec), silence, evaluator));
+                let hints = Hints::new(self.shelf.take(&spec.name));
+                self.entries.insert(spec.name.clone(), Entry::new(now, Arc::clone(spec), silence, evaluator, hints));
                 if announce {
                     outcome.note(wall, subject, EventKind::Added, format!("source: {}", spec.source));
                 }
@@ -177,6 +200,7 @@ impl Fold {
             self.evaluate(now, wall, &name, outcome);
         }
         self.departed.expire(now, |name| outcome.forget.push(Subject::stream(name)));
+        self.shelf.expire(now);
         let known = Judged { streams: &self.entries, targets: &self.targets };
         self.paths.evaluate(now, wall, &known, outcome);
         // Nothing is decided before a first picture has been published: the first answers are those of an earlier process.
@@ -251,7 +275,13 @@ impl Fold {
 }
 
 impl Entry {
-    fn new(now: Instant, spec: Arc<StreamSpec>, silence: Option<Arc<Silence>>, mut evaluator: Evaluator) -> Self {
+    fn new(
+        now: Instant,
+        spec: Arc<StreamSpec>,
+        silence: Option<Arc<Silence>>,
+        mut evaluator: Evaluator,
+        hints: Hints,
+    ) -> Self {
         let view = StreamView {
             spec: Arc::clone(&spec),
             verdict: evaluator.verdict().clone(),
@@ -259,6 +289,7 @@ impl Entry {
             report: None,
             server: None,
             silence: silence.clone(),
+            hints: hints.readings(),
             answer: evaluator.answer(&Rules::from(&*spec.policy)),
         };
         Self {
@@ -270,6 +301,7 @@ impl Entry {
             server: None,
             listed: None,
             contradiction: Contradiction::default(),
+            hints,
             added: now,
             view: Arc::new(view),
         }
@@ -279,6 +311,7 @@ impl Entry {
         let silenced = self.silence.as_ref().is_some_and(|s| s.until.is_none_or(|until| wall < until));
         let mut situation = Situation::of_stream(now, wall, self.report.as_deref(), &self.spec.policy, silenced);
         situation.standby = standby;
+        let is_live = matches!(situation.evidence, Evidence::Live { .. });
         let change = self.evaluator.evaluate(situation);
         if let Some(change) = change {
             outcome.note_change(wall, Subject::stream(&self.spec.name), &change, self.evaluator.verdict());
@@ -292,6 +325,10 @@ impl Entry {
             self.parameter_changes = changes;
         }
         self.note_contradiction(now, wall, outcome);
+        // After the judgement, which it has no part in.
+        let is_well = is_live && matches!(self.evaluator.verdict().health, Health::Up | Health::Degraded);
+        let report = self.report.as_deref().filter(|_| is_well);
+        self.hints.look(now, wall, &self.spec.name, report, self.spec.policy.anomaly, outcome);
         let answer = self.evaluator.answer(&Rules::from(&*self.spec.policy));
         if change_is_lasting(&self.view.verdict, self.evaluator.verdict()) || answer != self.view.answer {
             outcome.remember.push((Subject::stream(&self.spec.name), self.evaluator.remember()));
@@ -303,6 +340,7 @@ impl Entry {
             report: self.report.clone(),
             server: self.server.clone(),
             silence: self.silence.clone().filter(|_| silenced),
+            hints: self.hints.readings(),
             answer,
         });
     }

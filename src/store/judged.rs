@@ -26,6 +26,8 @@ pub struct Outcome {
     pub must_be_kept: bool,
     /// Targets to look at at once.
     pub look_at: Vec<TargetId>,
+    /// More is known of what is usual for a stream.
+    pub learned: bool,
 }
 
 impl Outcome {

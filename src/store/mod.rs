@@ -4,6 +4,7 @@
 //! [`MIN_INTERVAL`], and publishes the result with one pointer swap.
 
 mod agenda;
+mod anomaly;
 pub mod events;
 mod fold;
 mod groups;
@@ -49,6 +50,8 @@ const MAX_INTERVAL: Duration = Duration::from_secs(1);
 const EVENT_BUDGET: usize = 4 * 1024 * 1024;
 /// Most time that a decision waits for the disk.
 const SYNC: Duration = Duration::from_millis(250);
+/// Least time between two writes of what is usual for each stream. It changes once an hour.
+const KEEP_LEARNED: Duration = Duration::from_secs(300);
 /// How often this host's addresses are read: virtual ones move.
 const ADDRESSES: Duration = Duration::from_secs(5);
 
@@ -69,6 +72,11 @@ pub struct Store {
     addresses_read: Option<Instant>,
     /// A write of the state file that takes too long.
     saving: Option<JoinHandle<Result<(), StateError>>>,
+    /// More has been learnt than is on disk.
+    has_learned: bool,
+    /// When what has been learnt was written, and the write.
+    learned_kept: Option<Instant>,
+    keeping_learned: Option<JoinHandle<()>>,
 }
 
 impl Store {
@@ -85,6 +93,10 @@ impl Store {
         let mut fold = Fold::default();
         fold.recall(clock.now(), SystemTime::now(), state.all_remembered());
         fold.recall_decisions(state.decisions());
+        match state.learned() {
+            Ok(learned) => fold.recall_learned(clock.now(), learned),
+            Err(error) => tracing::error!(%error, "what is usual for the streams is learnt anew"),
+        }
         let (history, journal) = (Arc::clone(&reader.history), Journal::default());
         let (addresses_read, saving) = (None, None);
         let mut store = Self {
@@ -100,6 +112,9 @@ impl Store {
             journal,
             addresses_read,
             saving,
+            has_learned: false,
+            learned_kept: None,
+            keeping_learned: None,
         };
         // The first answers come from what is remembered.
         let (snapshot, outcome) = store.fold_once(true);
@@ -138,6 +153,7 @@ impl Store {
                 self.keep_decisions().await;
             }
             self.publish(snapshot, outcome.events);
+            self.keep_learned(outcome.learned);
             tokio::time::sleep(MIN_INTERVAL).await;
         }
     }
@@ -191,6 +207,24 @@ impl Store {
             self.journal.note(now, &event, &snapshot);
         }
         self.journal.flush(now);
+    }
+
+    /// Puts what is usual for each stream on disk now and then. Nobody waits for it.
+    fn keep_learned(&mut self, has_learned: bool) {
+        self.has_learned |= has_learned;
+        let now = self.clock.now();
+        let is_due = self.learned_kept.is_none_or(|at| now.saturating_duration_since(at) >= KEEP_LEARNED);
+        let is_free = self.keeping_learned.as_ref().is_none_or(JoinHandle::is_finished);
+        if !(self.has_learned && is_due && is_free) {
+            return;
+        }
+        (self.has_learned, self.learned_kept) = (false, Some(now));
+        let (state, learned) = (Arc::clone(&self.state), self.fold.learned());
+        self.keeping_learned = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = state.keep_learned(&learned) {
+                tracing::error!(%error, "what is usual for the streams would not survive a restart");
+            }
+        }));
     }
 
     /// Puts decisions on disk before anybody is told of them. A disk that hangs is not waited for: not to decide would be worse.

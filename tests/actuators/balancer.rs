@@ -187,12 +187,15 @@ fn ask(socket: &Path, line: &str) -> Option<String> {
     Some(answer.trim_start_matches("# ").to_owned())
 }
 
+/// Backend `any` takes sessions while no server of `slaves` is up, without a check.
 fn write(directory: &Path, traffic: u16, servers: &str) {
+    let place = |line: &str| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    let any: String = servers.lines().map(|line| format!("  {}\n", place(line))).collect();
     let config = format!(
         "global\n  stats socket {} mode 600 level admin expose-fd listeners\n\
          defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n\
-         frontend in\n  bind 127.0.0.1:{traffic}\n  default_backend slaves\n\
-         backend slaves\n  balance first\n{servers}",
+         frontend in\n  bind 127.0.0.1:{traffic}\n  use_backend any if {{ nbsrv(slaves) eq 0 }}\n  default_backend slaves\n\
+         backend slaves\n  balance first\n{servers}backend any\n  balance first\n{any}",
         directory.join("stats.sock").display()
     );
     std::fs::write(directory.join("haproxy.cfg"), config).unwrap();

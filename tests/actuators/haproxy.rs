@@ -22,6 +22,7 @@ pub fn push(balancers: &[&Balancer], shape: impl Fn(&mut HaproxyPush)) -> Action
         server: ServerId::parse(id).unwrap(),
         decider: candidate("ingest", group),
         weight: false,
+        fallback: None,
     };
     let of = |(at, balancer): (usize, &&Balancer)| {
         let mut push = HaproxyPush {
@@ -213,7 +214,12 @@ fn a_server_that_cannot_follow_is_named_and_the_others_follow() {
     let mut balancer = Balancer::start(&first_without);
     let shape = |push: &mut HaproxyPush| {
         let server = ServerId::parse("slaves/s9").unwrap();
-        push.servers.push(PushedServer { server, decider: candidate("ingest", "slave-2"), weight: false });
+        push.servers.push(PushedServer {
+            server,
+            decider: candidate("ingest", "slave-2"),
+            weight: false,
+            fallback: None,
+        });
     };
     let acting = Acting::start(push(&[&balancer], shape), &world());
     eventually("s2 follows", SOON, || (balancer.column("s2", "agent_health")? == "0").then_some(()));
@@ -228,6 +234,38 @@ fn a_server_that_cannot_follow_is_named_and_the_others_follow() {
     acting.decide(&switched("slave-2"));
     balancer.wait_agents(false, true);
     eventually("one is left", SOON, || (acting.pending(ActionKind::Haproxy) == 1).then_some(()));
+}
+
+#[test]
+fn sessions_of_the_fallback_end_once_they_have_somewhere_to_go() {
+    let slaves = Slaves::new();
+    let balancer = Balancer::start(&slaves.lines());
+    let mut world = world();
+    world.set("slave-1", Health::Down, 0.0);
+    world.set("slave-2", Health::Down, 0.0);
+    let shape = |push: &mut HaproxyPush| {
+        for (at, server) in push.servers.iter_mut().enumerate() {
+            server.decider = alone(&format!("slave-{}", at + 1));
+            server.fallback = ServerId::parse(&format!("any/s{}", at + 1));
+        }
+    };
+    let acting = Acting::start(push(&[&balancer], shape), &world);
+    balancer.wait_agents(false, false);
+    let mut session = balancer.connect();
+    // Two looks of the actuator long: nobody else would take it.
+    let end = Instant::now() + RIGHT_AGAIN;
+    while Instant::now() < end {
+        assert!(!is_cut(&mut session), "{:?}", acting.told());
+    }
+    world.set("slave-2", Health::Up, 1.0);
+    acting.decide(&world);
+    eventually("the session is cut", SOON, || is_cut(&mut session).then_some(()));
+    let mut new = balancer.connect();
+    eventually("a new session goes to s2", SOON, || (balancer.column("s2", "scur")? == "1").then_some(()));
+    world.set("slave-1", Health::Up, 1.0);
+    acting.decide(&world);
+    balancer.wait_agents(true, true);
+    assert!(!is_cut(&mut new));
 }
 
 #[test]

@@ -98,10 +98,10 @@ async fn every_reply_says_all_that_is_ours_and_nothing_else() {
             maintained(up("maint"), Maint),
             maintained(up("ready"), Ready),
         ];
-        let mut mixed = failover("mixed", &["down", "up", "owned-drain", "drain", "maint"], now);
+        let mut mixed = failover("mixed", &["down", "up", "owned-drain", "drain", "maint", "down-drain"], now);
         mixed.active = Some(1);
         // Whatever the failover says of those in maintenance, an operator has said it first.
-        let answers = [false, false, false, true, true];
+        let answers = [false, false, false, true, true, false];
         mixed.candidates = mixed
             .candidates
             .iter()
@@ -126,13 +126,14 @@ async fn every_reply_says_all_that_is_ours_and_nothing_else() {
         ("down-drain", "down 0% #maintenance"),
         ("maint", "down 100% #maintenance"),
         ("ready", "up 100%"),
-        ("ingest/up", "up"),
-        ("ingest/down", "down #stalled closed"),
-        ("mixed/down", "down #stalled closed"),
-        ("mixed/up", "down #standby"),
-        ("mixed/owned-drain", "up drain"),
-        ("mixed/drain", "down #maintenance"),
-        ("mixed/maint", "down #maintenance"),
+        ("ingest/up", "up 100%"),
+        ("ingest/down", "down 100% #stalled closed"),
+        ("mixed/down", "down 100% #stalled closed"),
+        ("mixed/up", "down 100% #standby"),
+        ("mixed/owned-drain", "up drain 100%"),
+        ("mixed/drain", "up 0%"),
+        ("mixed/down-drain", "down 0% #maintenance"),
+        ("mixed/maint", "down 100% #maintenance"),
     ] {
         assert_eq!(agent.asked(format!("{question}\n").as_bytes()).await, format!("{reply}\n"), "{question}");
     }
@@ -251,7 +252,7 @@ async fn many_load_balancers_are_answered_at_once() {
         let agent = Arc::clone(&agent);
         clients.spawn(async move {
             for _ in 0..100 {
-                let (question, reply) = if client % 2 == 0 { ("a\n", "up 100%\n") } else { ("f/a\n", "up\n") };
+                let (question, reply) = if client % 2 == 0 { ("a\n", "up 100%\n") } else { ("f/a\n", "up 100%\n") };
                 assert_eq!(agent.asked(question.as_bytes()).await, reply);
             }
         });

@@ -126,8 +126,8 @@ impl Case {
             (Some(Maint), true) => ("MAINT", None),
             (Some(Maint), false) => ("DOWN", None),
             (Some(Drain), true) if self.healthy => ("DRAIN", None),
-            // By its weight of zero: no new sessions. A candidate's weight is not ours.
-            (Some(Drain), false) if self.healthy && !self.candidate => ("UP", Some(0)),
+            // By its weight of zero: no new sessions, and those that there are go on.
+            (Some(Drain), false) if self.healthy => ("UP", Some(0)),
             (Some(Drain), _) => ("DOWN", None),
             _ if self.healthy => ("UP", Some(weight)),
             _ => ("DOWN", None),

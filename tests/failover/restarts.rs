@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rtmp_hmonitor::model::event::EventKind;
-use rtmp_hmonitor::model::failover::SwitchReason;
+use rtmp_hmonitor::model::failover::{SuppressReason, SwitchReason};
 use rtmp_hmonitor::model::snapshot::AnswerBasis;
 
 use crate::site::{Plan, Site, Slave};
@@ -53,6 +53,21 @@ fn hold_and_suspicion_outlast_a_restart() {
     site.slaves = vec![Slave::Well, Slave::Gone];
     site.run_until(60.0, |s| s.active() == Some(0)).expect("left");
     assert!(site.awake - switched >= 29.9, "{}", site.awake - switched);
+}
+
+#[test]
+fn streams_that_were_missing_before_a_restart_are_still_the_sites() {
+    let mut site = settled(Plan { slaves: 3, ..Plan::default() });
+    site.uplink_cut = true;
+    // In the middle of it: another one is tried, and has yet to settle.
+    site.run_until(60.0, |s| s.active() == Some(1)).expect("it does not serve");
+    site.without_monitor(2.0);
+    site.run(300.0);
+    assert_eq!(site.moves.len(), 2, "nobody else is tried");
+    assert_eq!((site.active(), site.view().suppressed), (Some(1), Some(SuppressReason::Site)));
+    site.uplink_cut = false;
+    site.run(60.0);
+    assert_eq!((site.active(), site.view().suppressed), (Some(1), None));
 }
 
 #[test]

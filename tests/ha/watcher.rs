@@ -216,7 +216,9 @@ fn configuration(bed: &Bed, plan: Plan, own: Ipv4Addr) -> String {
                  servers:"
             ));
             for candidate in &candidates {
-                line(format!("        - {{ server: ingest/{candidate}, group: {candidate}, failover: ingest }}"));
+                line(format!(
+                    "        - {{ server: ingest/{candidate}, group: {candidate}, failover: ingest, fallback: ingest_any/{candidate} }}"
+                ));
             }
         }
         line(format!("  ghosts:\n    notify_file: {}\n    clear:", bed.path().join(MOVED).display()));

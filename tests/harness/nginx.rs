@@ -122,7 +122,8 @@ impl<'n> Nginx<'n> {
         self.log().matches(text).count()
     }
 
-    fn log(&self) -> String {
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default()
     }
 }

@@ -7,6 +7,7 @@ mod harness;
 #[path = "../rtmp_support/mod.rs"]
 mod rtmp_support;
 
+mod canary;
 mod dns;
 mod door;
 mod download;

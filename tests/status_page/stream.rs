@@ -1,12 +1,14 @@
 //! One stream's page.
 
+use rtmp_hmonitor::model::Name;
 use rtmp_hmonitor::sim::Fault;
+use rtmp_hmonitor::state::StateFile;
 use serde_json::Value;
 
 use crate::browser::{Browser, DESKTOP};
 use crate::harness::eventually;
 use crate::process::{Origin, SOON};
-use crate::{CAMERAS, KEY, url, watched};
+use crate::{CAMERAS, KEY, support, url, watched};
 
 const LAST: &str = "document.querySelector('.plot').chart.data[0].at(-1)";
 
@@ -88,6 +90,26 @@ fn how_it_connected_and_what_was_declared_are_told() {
     assert_eq!(row("Picture")[2], "640 × 360");
     assert_eq!(row("Video codec")[2], "h264 main");
     assert!(browser.text(".labels").contains("yard"));
+    browser.assert_quiet();
+}
+
+#[test]
+fn what_is_unusual_is_said() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    // An earlier process knows a stream of a hundred times the rate.
+    let state = StateFile::open(Some(monitor.path().join("state.json"))).unwrap();
+    state.keep_learned(&[(Name::new("gate-2").unwrap(), support::known([100e6, 25.0, 0.2]))]).unwrap();
+    let monitor = monitor.restart_after_kill();
+    eventually("it is unusual", SOON * 12, || {
+        monitor.stream("gate-2")["anomaly"]["bitrate_bps"]["unusual_since"].is_string().then_some(())
+    });
+    let mut browser = Browser::start();
+    browser.open(&url(&monitor, "#/streams/gate-2"), &DESKTOP);
+    browser.until("document.querySelector('.stream-body > .note:not([hidden])')?.innerText.includes('bit rate')");
+    let said = browser.text(".stream-body > .note");
+    assert!(said.starts_with("Unusual for this stream at this time of day: bit rate "), "{said}");
+    assert!(said.contains("Mbit/s, usually 6"), "{said}");
     browser.assert_quiet();
 }
 

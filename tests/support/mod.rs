@@ -14,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use rtmp_hmonitor::control::handle::Command;
 use rtmp_hmonitor::control::{ControlHandle, ControlStatus};
+use rtmp_hmonitor::health::anomaly::{HOURS, Learned, LearnedSignals, Span};
+use rtmp_hmonitor::model::anomaly::{AnomalyReading, AnomalyReadings, Signal};
 use rtmp_hmonitor::model::clock::Clock;
 use rtmp_hmonitor::model::content_report::{
     ContentIssue, ContentReport, Finding, PictureFacts, SoundFacts, ThumbnailBudget,
@@ -77,6 +79,7 @@ pub fn stream(name: &str, health: Health) -> StreamView {
         report: None,
         server: None,
         silence: None,
+        hints: Default::default(),
         answer: HealthAnswer {
             healthy: !matches!(health, Health::Down),
             basis: if health == Health::Unknown { AnswerBasis::Held } else { AnswerBasis::Verdict },
@@ -176,6 +179,30 @@ pub fn content(now: Instant) -> ContentReport {
         findings: [Some(Finding { at: now, since: None }); ContentIssue::ALL.len()],
         thumbnail: ThumbnailBudget::new(1024).hold(now, jpeg),
     }
+}
+
+/// What is shown of a stream of which a week is known and whose bit rate is lower than ever.
+pub fn hints() -> AnomalyReadings {
+    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let reading =
+        |value, low, high, ratio, unusual_since| Some(AnomalyReading { value, low, high, ratio, unusual_since });
+    [
+        reading(100_000.0, 200_000.0, 400_000.0, -3.0, Some(since)),
+        reading(25.0, 22.5, 27.75, 0.0, None),
+        reading(0.041, 0.0125, 0.25, -0.25, None),
+    ]
+}
+
+/// Ten days on which all figures were these at all hours: bytes a second, frames a second, seconds.
+pub fn known(figures: [f64; Signal::ALL.len()]) -> LearnedSignals {
+    let every_hour = |middle: f64| {
+        let mut learned = Learned::default();
+        for hour in 0..HOURS {
+            (0..10).for_each(|_| learned.add(hour, Span { middle: middle as i16, below: 2, above: 2 }));
+        }
+        learned
+    };
+    LearnedSignals { signals: figures.map(|figure| every_hour(figure.ln() * 1e3)), sudden: every_hour(0.0) }
 }
 
 /// A stream that plays and is inspected.

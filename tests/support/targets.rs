@@ -13,15 +13,15 @@ use rtmp_hmonitor::model::snapshot::{
 };
 use rtmp_hmonitor::model::spec::{Labels, TlsSpec};
 use rtmp_hmonitor::model::target::{
-    Check, CheckSpec, DeviceTransport, DnsCheck, DownloadCheck, Family, HaproxyCheck, HttpCheck, IcmpCheck, RecordType,
-    ReplicaRole, RtmpServerCheck, ServerFlavor, StoreCheck, StoreTls, TargetPolicy, TlsCheck, VimeoCheck, VimeoTarget,
-    WebPresenterCheck,
+    CanaryCheck, Check, CheckSpec, DeviceTransport, DnsCheck, DownloadCheck, Family, HaproxyCheck, HttpCheck,
+    IcmpCheck, RecordType, ReplicaRole, RtmpServerCheck, ServerFlavor, StoreCheck, StoreTls, TargetPolicy, TlsCheck,
+    VimeoCheck, VimeoTarget, WebPresenterCheck,
 };
 use rtmp_hmonitor::model::target_report::{
     BlindCause, CheckPhase, Facts, HaproxyFacts, HaproxyProxy, HaproxyServer, LiveState, PingFacts, PingWindow,
     RateLimit, ReplicaFacts, RtmpServerFacts, ServerStream, VimeoFacts, VimeoIngest, WebPresenterFacts,
 };
-use rtmp_hmonitor::model::{DegradedCause, DownCause, Health, Name, TargetId, TargetReport, TargetSpec};
+use rtmp_hmonitor::model::{DegradedCause, DownCause, Health, Name, StreamUrl, TargetId, TargetReport, TargetSpec};
 
 use super::SECRET_KEY;
 
@@ -52,6 +52,12 @@ pub fn icmp() -> Check {
 pub fn http() -> Check {
     let (tls, status) = (TlsSpec::default(), vec![200..=299]);
     Check::Http(HttpCheck { url: url(), tls, head: false, status, body: None, token: Some(secret()) })
+}
+
+pub fn canary() -> Check {
+    let text = format!("rtmp://user:{SECRET_TOKEN}@10.0.0.11/{SECRET_APP}/{SECRET_KEY}?path={SECRET_PATH}");
+    let url = StreamUrl::parse(&text).unwrap();
+    Check::Canary(CanaryCheck { play: url.clone(), url, tls: TlsSpec::default() })
 }
 
 pub fn certificate() -> Check {
@@ -335,6 +341,7 @@ pub fn one_of_each(now: Instant) -> Vec<TargetView> {
         certificate,
         found("names", dns(), now, Facts::Dns { answers: Arc::new(["192.0.2.1".into(), "192.0.2.2".into()]) }),
         found("link", download(), now, Facts::Download { bytes_per_second: 5e6 }),
+        found("relay", canary(), now, Facts::Canary { delay: Duration::from_millis(250) }),
         found("db", postgres(), now, replica()),
         found("presenter", web_presenter(), now, Facts::WebPresenter(Arc::new(device()))),
         found("sunday", vimeo(), now, Facts::Vimeo(Arc::new(vimeo_facts()))),

@@ -4,6 +4,9 @@
 //! after a reload, a restart or a word of somebody else they are as decided again within two seconds. What is set is what an agent check
 //! sets (`agent up|down`, the weight) and nothing else, so that an operator's own drain or maintenance stays; `state` is set only where a
 //! group's maintenance is ours. A server needs an agent check that asks this monitor: it is what keeps the server so when we are gone.
+//!
+//! A backend that serves while no server of the first is up (`use_backend … if { nbsrv(…) eq 0 }`) keeps the sessions it was given then, and
+//! nothing of what is decided reaches them. Named as a server's `fallback` they end with the server's own.
 
 pub mod answers;
 pub mod plan;
@@ -21,7 +24,7 @@ use crate::model::action::{ActionKind, ActionOutcome, HaproxyPush, PushedServer,
 use crate::model::failover::Decisions;
 use crate::probe::haproxy::statistics::{self, StatisticsError};
 use answers::AnswerError;
-use plan::{Obstacle, Step, plan, present};
+use plan::{Obstacle, Step, outlived, plan, present};
 use socket::{SocketError, ask};
 
 /// How often servers are looked at.
@@ -185,7 +188,8 @@ impl<'a> Pusher<'a> {
             let follows = self.servers.get(&server.server).is_some_and(|memory| memory.obstacle.is_none());
             follows && super::decided::Decided::find(decisions, &server.decider).is_some_and(|decided| !decided.healthy)
         });
-        let down: BTreeSet<_> = down.map(|server| &server.server).collect();
+        let ending = |server: &'a PushedServer| [Some(&server.server), outlived(self.push, decisions, server)];
+        let down: BTreeSet<_> = down.flat_map(ending).flatten().collect();
         if down.is_empty() {
             return true;
         }

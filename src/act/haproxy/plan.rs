@@ -31,6 +31,8 @@ pub struct Step<'s> {
 pub enum Obstacle {
     #[error("HAProxy has no such server")]
     NoSuchServer,
+    #[error("HAProxy has no such fallback")]
+    NoSuchFallback,
     #[error(
         "it has no agent-check that is enabled, and HAProxy takes no word on it: add agent-check with this monitor's agent, or enable it"
     )]
@@ -62,14 +64,31 @@ pub fn plan<'s>(
 ) -> Vec<(&'s PushedServer, Result<Step<'s>, Obstacle>)> {
     let steps = push.servers.iter().filter_map(|server| {
         let decided = Decided::find(decisions, &server.decider)?;
-        let found = present.get(&server.server).ok_or(Obstacle::NoSuchServer);
-        let step = found.and_then(|present| match present.state.has_agent() {
-            true => Ok(Step { server, decided, orders: orders(push, server, &decided, present) }),
-            false => Err(Obstacle::NoAgent),
-        });
-        Some((server, step))
+        let step = || {
+            let found = present.get(&server.server).ok_or(Obstacle::NoSuchServer)?;
+            if !found.state.has_agent() {
+                return Err(Obstacle::NoAgent);
+            }
+            let mut orders = orders(push, server, &decided, found);
+            if let Some(fallback) = &server.fallback {
+                let held = present.get(fallback).ok_or(Obstacle::NoSuchFallback)?.sessions;
+                if held > 0 && outlived(push, decisions, server).is_some() {
+                    orders.push(format!("shutdown sessions server {fallback}"));
+                }
+            }
+            Ok(Step { server, decided, orders })
+        };
+        Some((server, step()))
     });
     steps.collect()
+}
+
+/// A server's fallback, if its sessions have outlived their need: the server is down, and another of its backend takes them.
+pub fn outlived<'s>(push: &HaproxyPush, decisions: &Decisions, server: &'s PushedServer) -> Option<&'s ServerId> {
+    let is_up = |s: &PushedServer| Decided::find(decisions, &s.decider).map(|decided| decided.healthy);
+    let mut others = push.servers.iter().filter(|other| other.server.backend() == server.server.backend());
+    let gone = push.shutdown_sessions && is_up(server) == Some(false) && others.any(|other| is_up(other) == Some(true));
+    server.fallback.as_ref().filter(|_| gone)
 }
 
 fn orders(push: &HaproxyPush, server: &PushedServer, decided: &Decided, present: &Present) -> Vec<String> {

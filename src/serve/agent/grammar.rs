@@ -60,8 +60,8 @@ pub struct Reply {
     pub healthy: bool,
     /// Only where it is ours to say.
     pub state: Option<MaintenanceState>,
-    /// Percent of the configured weight. `None`: not ours to say.
-    pub weight: Option<u8>,
+    /// Percent of the configured weight.
+    pub weight: u8,
     /// Why it is not healthy: words of closed sets.
     pub why: Vec<&'static str>,
 }
@@ -73,9 +73,7 @@ impl fmt::Display for Reply {
         if let Some(state) = self.state {
             write!(f, " {state}")?;
         }
-        if let Some(weight) = self.weight {
-            write!(f, " {weight}%")?;
-        }
+        write!(f, " {}%", self.weight)?;
         for (i, why) in self.why.iter().enumerate() {
             f.write_str(if i == 0 { " #" } else { " " })?;
             f.write_str(why)?;
@@ -104,14 +102,20 @@ fn reply(told: &Told<'_>, healthy: bool, fresh: bool) -> Reply {
     let state = told.owns_maintenance.then(|| told.maintenance.unwrap_or(MaintenanceState::Ready));
     let drains = told.maintenance == Some(MaintenanceState::Drain);
     let healthy = match told.maintenance {
-        // It goes on with the sessions it has, where there is a word for that: the state, or a weight of zero.
-        Some(MaintenanceState::Drain) if state.is_some() || told.weight.is_some() => told.fit,
-        Some(MaintenanceState::Drain | MaintenanceState::Maint) => false,
+        // It goes on with the sessions it has: `down` would cut them.
+        Some(MaintenanceState::Drain) => told.fit,
+        Some(MaintenanceState::Maint) => false,
         Some(MaintenanceState::Ready) | None => healthy,
     };
     // Who is told to go on keeps a little, whatever its members do.
     let percent = |share: f64| if share.is_finite() { (share * 100.0).round().clamp(1.0, 100.0) as u8 } else { 100 };
-    let weight = told.weight.map(|share| if drains && state.is_none() { 0 } else { percent(share) });
+    let weight = match told.weight {
+        // Where the state is not ours to set, this is what keeps new sessions away.
+        _ if drains && state.is_none() => 0,
+        Some(share) => percent(share),
+        // All of what is configured, said every time: nothing else would lift a drain's zero.
+        None => 100,
+    };
     Reply { healthy, state, weight, why: if healthy { Vec::new() } else { why(told, fresh) } }
 }
 
@@ -163,9 +167,9 @@ mod tests {
 
     #[test]
     fn replies_read_as_haproxy_wants_them() {
-        let reply = Reply { healthy: true, state: Some(MaintenanceState::Ready), weight: Some(100), why: vec![] };
+        let reply = Reply { healthy: true, state: Some(MaintenanceState::Ready), weight: 100, why: vec![] };
         assert_eq!(reply.to_string(), "up ready 100%\n");
         let why = vec!["stalled", "closed"];
-        assert_eq!(Reply { healthy: false, state: None, weight: None, why }.to_string(), "down #stalled closed\n");
+        assert_eq!(Reply { healthy: false, state: None, weight: 100, why }.to_string(), "down 100% #stalled closed\n");
     }
 }

@@ -118,6 +118,7 @@ fn picture(outcome: OneShot, url: StreamUrl, module: &ProbeModule, moment: &Mome
         report: Some(Arc::new(outcome.report)),
         server: None,
         silence: None,
+        hints: Default::default(),
     };
     Ok(Snapshot { streams: Arc::new([Arc::new(view)]), complete: true, ..Snapshot::empty(moment.now) })
 }

@@ -28,8 +28,8 @@ pub struct EventDocument<'s> {
     pub group: Option<&'s str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<&'s str>,
-    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding`, `fault`, `switched`,
-    /// `suppressed`, `intent`, `isolation` or `action`.
+    /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding`, `unusual`, `usual`,
+    /// `fault`, `switched`, `suppressed`, `intent`, `isolation` or `action`.
     pub kind: &'static str,
     pub from: Option<&'static str>,
     pub to: Option<&'static str>,

@@ -19,6 +19,7 @@ pub enum FactsDocument<'s> {
     Http(HttpDocument),
     Dns(DnsDocument<'s>),
     Download(DownloadDocument),
+    Canary(CanaryDocument),
     Replica(ReplicaDocument<'s>),
     WebPresenter(Box<WebPresenterDocument<'s>>),
     Vimeo(Box<VimeoDocument<'s>>),
@@ -36,6 +37,7 @@ impl<'s> FactsDocument<'s> {
             Facts::Download { bytes_per_second } => {
                 Self::Download(DownloadDocument { bitrate_bps: bytes_per_second * 8.0 })
             }
+            Facts::Canary { delay } => Self::Canary(CanaryDocument { delay_seconds: delay.as_secs_f64() }),
             Facts::Replica(f) => Self::Replica(ReplicaDocument::new(f)),
             Facts::WebPresenter(f) => Self::WebPresenter(Box::new(WebPresenterDocument::new(f))),
             Facts::Vimeo(f) => Self::Vimeo(Box::new(VimeoDocument::new(f))),
@@ -102,6 +104,13 @@ pub struct DnsDocument<'s> {
 #[schemars(rename = "Download")]
 pub struct DownloadDocument {
     pub bitrate_bps: f64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Canary")]
+pub struct CanaryDocument {
+    /// From a frame published to the same frame played back.
+    pub delay_seconds: f64,
 }
 
 /// A replicated store's place in its set.

@@ -12,6 +12,7 @@ pub fn figure(facts: &Facts, duration: Option<Duration>) -> Option<String> {
         Facts::Http { status } => Some(with(format!("HTTP {status}"), duration.map(millis))),
         Facts::Dns { answers } => Some(with(number(answers.len() as u64, "answer"), duration.map(millis))),
         Facts::Download { bytes_per_second } => Some(megabits(bytes_per_second * 8.0)),
+        Facts::Canary { delay } => Some(with("relayed".to_owned(), Some(millis(*delay)))),
         Facts::Replica(replica) => Some(self::replica(replica)),
         Facts::WebPresenter(device) => {
             Some(with(device.status.to_string(), device.bitrate.map(|bits| megabits(bits as f64))))

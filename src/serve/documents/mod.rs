@@ -2,6 +2,7 @@
 //! what is not known is `null`; URLs are redacted; times are RFC 3339 in UTC, to the millisecond.
 
 mod actions;
+mod anomaly;
 mod content;
 mod controllers;
 mod events;

@@ -12,6 +12,7 @@ use crate::model::{DownCause, Health};
 use crate::serve::judged::Judged;
 use crate::serve::moment::Moment;
 
+use super::anomaly::AnomalyDocument;
 use super::content::ContentDocument;
 use super::{Counts, FaultDocument, JudgementDocument, counts, rfc3339, secs};
 
@@ -73,6 +74,8 @@ pub struct StreamDocument<'s> {
     pub media: Option<MediaDocument<'s>>,
     /// Where the content is inspected.
     pub content: Option<ContentDocument>,
+    /// What is unusual for it, once that is known: after a week.
+    pub anomaly: Option<AnomalyDocument>,
     /// What its media server's statistics say of it, when they are watched and fresh.
     pub server: Option<ServerDocument<'s>>,
 }
@@ -89,6 +92,7 @@ impl<'s> StreamDocument<'s> {
             fault: report.and_then(|r| r.fault.as_ref()).map(|f| FaultDocument::new(f, moment)),
             media: report.map(|r| MediaDocument::new(r, moment)),
             content: report.and_then(|r| r.content.as_ref()).map(|c| ContentDocument::new(c, moment)),
+            anomaly: AnomalyDocument::new(&view.hints).filter(|_| moment.is_fresh(snapshot)),
             server: view.server.as_deref().filter(|_| moment.is_fresh(snapshot)).map(ServerDocument::new),
         }
     }

@@ -100,6 +100,7 @@ fn place(check: &Check) -> String {
         Check::Icmp(c) => c.host.to_string(),
         Check::Tcp(c) => c.address.to_string(),
         Check::Rtmp(c) => c.address.to_string(),
+        Check::Canary(c) => c.url.origin(),
         Check::Http(c) => c.url.to_string(),
         Check::Tls(c) => c.address.to_string(),
         Check::Dns(c) => format!("{} {}", c.record, c.name),

@@ -4,6 +4,7 @@
 //! in the order of use to somebody on call, until the limit is reached. Every breakdown has a total in the core, so
 //! nothing that is left out goes uncounted.
 
+use crate::model::anomaly::Signal;
 use crate::model::report::{Phase, StreamReport};
 use crate::model::snapshot::StreamView;
 use crate::model::spec::enabled_causes;
@@ -69,6 +70,8 @@ pub struct Extras {
     /// Video in the low positions, audio above: three each.
     pub anomalies: Positions,
     pub parse_errors: Positions,
+    /// By [`Signal`].
+    pub hints: Positions,
     /// Frame rate, video and audio byte rate.
     pub declared: Positions,
     /// Round trip, retransmits, segments out of order.
@@ -148,6 +151,8 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     extras.phases = Positions::of(phases).granted(&mut left);
     extras.anomalies = Positions::nonzero(&anomalies).granted(&mut left);
     extras.parse_errors = Positions::nonzero(&report.media.parse_errors).granted(&mut left);
+    let hints = view.hints.iter().enumerate().filter(|(_, reading)| judged && reading.is_some()).map(|(i, _)| i);
+    extras.hints = Positions::of(hints).granted(&mut left);
     let tracks = [video.medium.tracks, audio.medium.tracks].map(|tracks| u64::from(tracks > 1));
     extras.tracks = Positions::nonzero(&tracks).granted(&mut left);
     let declared = declared.iter().enumerate().filter(|(_, there)| **there).map(|(i, _)| i);
@@ -160,4 +165,4 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
 }
 
 const _: () = assert!(DownCause::OF_STREAMS.len() + DegradedCause::OF_STREAMS.len() <= 32);
-const _: () = assert!(Health::ALL.len() <= 32 && Phase::ALL.len() <= 32);
+const _: () = assert!(Health::ALL.len() <= 32 && Phase::ALL.len() <= 32 && Signal::ALL.len() <= 32);

@@ -53,6 +53,11 @@ pub fn facts<'r>(page: &mut Page<'r, '_, TargetRow<'r>>) {
         _ => None,
     });
 
+    page.single("hmonitor_canary_delay_seconds", |r| match r.facts_now {
+        Facts::Canary { delay } => Some(delay.as_secs_f64()),
+        _ => None,
+    });
+
     let roles = ReplicaRole::ALL.iter().map(|role| role.as_str());
     page.one_hot("hmonitor_replication_role", roles, |r| replica(r.facts_now).map(|f| f.role.as_str()));
     page.single("hmonitor_replication_lag_bytes", |r| replica(r.facts_now)?.lag_bytes);

@@ -1,5 +1,6 @@
 //! The per-stream families, written as text straight from a snapshot.
 
+use crate::model::anomaly::Signal;
 use crate::model::content_report::{ContentIssue, ContentReport};
 use crate::model::report::{MediaReport, MediumReport, ParseErrorKind, Phase, StreamReport, TimestampAnomaly};
 use crate::model::snapshot::{ServerView, Snapshot, StreamView};
@@ -100,6 +101,7 @@ pub fn render(snapshot: &Snapshot, moment: &Moment, out: &mut String) {
     media(&mut page, moment);
     picture_and_sound(&mut page);
     content(&mut page, moment);
+    hints(&mut page);
     server_side(&mut page);
 }
 
@@ -268,6 +270,17 @@ fn content(page: &mut Page, moment: &Moment) {
     page.single("hmonitor_stream_decode_errors_total", |r| {
         let granted = r.extras.content.contains(ContentFigure::DecodeErrors as usize);
         r.report?.content.as_ref().filter(|_| granted).map(|c| c.decode_errors)
+    });
+}
+
+/// At most one series of each signal; those that have room.
+fn hints(page: &mut Page) {
+    page.family("hmonitor_stream_anomaly_ratio", |r, w| {
+        for (i, (signal, reading)) in Signal::ALL.iter().zip(&r.view.hints).enumerate() {
+            if let Some(reading) = reading.as_ref().filter(|_| r.extras.hints.contains(i)) {
+                w.series(&r.labels, &[signal.as_str()], reading.ratio);
+            }
+        }
     });
 }
 

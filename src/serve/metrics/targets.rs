@@ -65,6 +65,7 @@ impl<'s> TargetRow<'s> {
             Cause::Down(DownCause::Role) if expect.role.is_some() => true,
             Cause::Down(DownCause::Lag) if expect.lag_max.is_some() || expect.lag_bytes_max.is_some() => true,
             Cause::Down(DownCause::NotLive) if expect.live => true,
+            Cause::Down(DownCause::CanaryFailed) if self.kind() == CheckKind::Canary => true,
             Cause::Down(cause) => totals.down_causes_seen.get(cause as usize).copied().unwrap_or(false),
             Cause::Degraded(cause) => totals.causes_seen.union(enabled_causes(self.kind(), policy)).contains(cause),
         }

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use super::report;
 use super::roster::Roster;
-use super::standing::{Review, Witnesses};
+use super::standing::{Review, Turn, Witnesses};
 use crate::health::{
     CandidateEvidence, FailoverEvaluator, FailoverMemory, FailoverSituation, GroupEvaluator, GroupSituation,
     SightEvaluator,
@@ -23,8 +23,8 @@ pub struct GroupEntry {
     pub roster: Roster,
     pub evaluator: GroupEvaluator,
     pub maintenance: Option<Arc<Maintenance>>,
-    /// Whether its streams were judged.
-    pub serves: bool,
+    /// As it was judged.
+    pub turn: Turn,
     pub review: Option<Review>,
     /// When the newest evidence came.
     pub observed_at: Option<Instant>,
@@ -88,7 +88,7 @@ impl GroupEntry {
             roster,
             evaluator,
             maintenance: None,
-            serves: false,
+            turn: Turn::No,
             review: None,
             observed_at: None,
             answer,
@@ -113,7 +113,7 @@ impl GroupEntry {
         known: &impl Known,
         outcome: &mut Outcome,
     ) {
-        let review = Review::new(&self.roster, self.serves, witnesses, known);
+        let review = Review::new(&self.roster, self.turn, witnesses, known);
         let before = self.evaluator.evaluate(&GroupSituation {
             now: moment.now,
             wall: moment.wall,

@@ -23,7 +23,7 @@ use crate::model::{Name, TargetClass, TargetId};
 
 use entries::{FailoverEntry, GroupEntry, Moment};
 use roster::{Index, Roster};
-use standing::Witnesses;
+use standing::{Turn, Witnesses};
 
 /// A switch changes whose turn it is, which may ask for another look, but never for many.
 const MOST_ROUNDS: usize = 3;
@@ -273,18 +273,20 @@ impl Groups {
     fn judge(&mut self, moment: Moment, known: &impl Known, outcome: &mut Outcome) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for (name, entry) in &mut self.groups {
-            let mut turns = entry.roster.failovers.iter().filter_map(|name| self.failovers.get(name));
-            let serves = turns.any(|failover| {
-                let settled = failover.evaluator.settles(moment.now, &failover.spec).is_none();
-                failover.evaluator.active() == Some(name) && settled
+            let failovers = entry.roster.failovers.iter().filter_map(|name| self.failovers.get(name));
+            let turns = failovers.filter(|failover| failover.evaluator.active() == Some(name));
+            let turns = turns.map(|failover| match failover.evaluator.settles(moment.now, &failover.spec) {
+                Some(_) => Turn::Settling,
+                None => Turn::Settled,
             });
+            let turn = turns.max().unwrap_or_default();
             let due = entry.evaluator.poll_timeout().is_some_and(|at| at <= moment.now);
             // What is held for want of sight is looked at whenever something is seen.
             let waits = entry.evaluator.wants_look() || entry.evaluator.is_held();
-            if !dirty.remove(name) && !due && !waits && serves == entry.serves && entry.review.is_some() {
+            if !dirty.remove(name) && !due && !waits && turn == entry.turn && entry.review.is_some() {
                 continue;
             }
-            entry.serves = serves;
+            entry.turn = turn;
             entry.evaluate(moment, &self.witnesses, &self.sight, known, outcome);
         }
     }

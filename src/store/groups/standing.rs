@@ -17,6 +17,7 @@ use crate::model::group::{MemberCounts, Quorum};
 use crate::model::health::{Cause, Health};
 use crate::model::snapshot::{StreamView, TargetView, Verdict};
 use crate::model::spec::{EvidenceSource, ProbeSpec, Watch};
+use crate::model::target::CheckKind;
 use crate::model::{DownCause, Name, StreamReport, TargetClass, TargetId};
 
 /// How often a stream that is played shows itself.
@@ -186,6 +187,49 @@ fn last_frame(view: &StreamView) -> Option<Instant> {
     media.video.medium.last_frame.max(media.audio.medium.last_frame)
 }
 
+/// Whether it is a group's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Turn {
+    /// Not, or it is no candidate.
+    #[default]
+    No,
+    /// Its streams have time to arrive.
+    Settling,
+    Settled,
+}
+
+/// The canaries of a candidate that have failed, but for those that are proved wrong by what plays.
+struct Canaries {
+    failed: BTreeSet<Subject>,
+    disproved: BTreeSet<Subject>,
+}
+
+impl Canaries {
+    fn read(roster: &Roster, turn: Turn, witnesses: &Witnesses, known: &impl Known) -> Self {
+        let members = || roster.eligible.iter().chain(&roster.serving).flat_map(|listed| &listed.members);
+        let failing = members().filter_map(|subject| Some((subject.clone(), failing_canary(subject, known)?)));
+        let failing: BTreeMap<_, _> = failing.collect();
+        // It is asked for only where it matters: there may be a thousand streams.
+        let played = (turn != Turn::No && !failing.is_empty()).then(|| {
+            let streams = members().filter(|subject| subject.class == SubjectClass::Stream);
+            streams.filter_map(|subject| witnesses.member(subject, known).seen_well).max()
+        });
+        let played = played.flatten();
+        let (disproved, failed): (Vec<_>, Vec<_>) =
+            failing.into_iter().partition(|(_, since)| played.is_some_and(|at| at > *since));
+        let names = |list: Vec<(Subject, Instant)>| list.into_iter().map(|(subject, _)| subject).collect();
+        Self { failed: names(failed), disproved: names(disproved) }
+    }
+}
+
+/// Since when a canary fails, if it is one that does.
+fn failing_canary(subject: &Subject, known: &impl Known) -> Option<Instant> {
+    let view = target(subject.class, &subject.name, known)?;
+    let is_canary = view.spec.check.check.kind() == CheckKind::Canary;
+    let fault = view.report.as_ref()?.fault.as_ref()?;
+    (is_canary && view.verdict.health == Health::Down).then_some(fault.since)
+}
+
 /// A group's members at one moment.
 #[derive(Debug)]
 pub struct Review {
@@ -201,16 +245,23 @@ pub struct Review {
 }
 
 impl Review {
-    /// `serves`: it is the group's turn, and it has settled.
-    pub fn new(roster: &Roster, serves: bool, witnesses: &Witnesses, known: &impl Known) -> Self {
+    /// Of a candidate whose turn it is not, no stream is judged. What plays at one whose turn it is shows better than any canary that it
+    /// relays: a canary that fails meanwhile (a password that has changed, a name that is taken) counts as well, until it has succeeded
+    /// again.
+    pub fn new(roster: &Roster, turn: Turn, witnesses: &Witnesses, known: &impl Known) -> Self {
         let mut all = BTreeMap::new();
+        let canaries = Canaries::read(roster, turn, witnesses, known);
         let accounting = match roster.is_candidate() {
-            true => Accounting::Blaming { canary_failed: false },
+            true => Accounting::Blaming { canary_failed: !canaries.failed.is_empty() },
             false => Accounting::Plain,
+        };
+        let member = |subject: &Subject| {
+            let found = witnesses.member(subject, known);
+            if canaries.disproved.contains(subject) { Member { standing: Standing::Well, ..found } } else { found }
         };
         let mut count = |clauses: &[Listed]| -> Vec<_> {
             let tally = |listed: &Listed| {
-                let members: Vec<Member> = listed.members.iter().map(|s| witnesses.member(s, known)).collect();
+                let members: Vec<Member> = listed.members.iter().map(member).collect();
                 all.extend(listed.members.iter().cloned().zip(members.iter().copied()));
                 (Tally::of(&members, accounting), listed.need)
             };
@@ -219,7 +270,7 @@ impl Review {
         let eligible = count(&roster.eligible);
         let mut missing = None;
         let role = if roster.is_candidate() {
-            let serving = serves.then(|| count(&roster.serving));
+            let serving = (turn == Turn::Settled).then(|| count(&roster.serving));
             missing = serving.as_ref().and_then(|serving| missing_streams(&roster.serving, serving, known));
             Role::Candidate { eligible: Showing::of(&eligible), serving: serving.as_deref().map(Showing::of) }
         } else {

@@ -41,6 +41,7 @@ export class StreamPage {
     this.serverHead = h("th", { scope: "col" });
     this.row = new Keyed(this.table, () => h("tr", null, h("th", { scope: "row" }), h("td"), h("td"), h("td"), h("td")), tableRow, (row) => row[0]);
     this.finding = h("p", { class: "note bad", hidden: true });
+    this.unusual = h("p", { class: "note bad", hidden: true });
     this.commands = h("div");
     this.events = h("ol", { class: "changes long", tabindex: "0", "aria-label": "Events of " + name });
     this.eventRows = new Keyed(this.events, eventRow, () => {}, (event) => event.id + event.at);
@@ -54,6 +55,7 @@ export class StreamPage {
     };
     this.body = h("div", { class: "stream-body" },
       h("div", { class: "top" }, this.shot, this.facts),
+      this.unusual,
       h("section", { class: "charts", "aria-label": "The last five minutes" }, ...Object.values(this.charts).map((chart) => chart.node)),
       h("div", { class: "halves" },
         section("Connection", this.phases, this.transport),
@@ -132,6 +134,9 @@ export class StreamPage {
     if (hasThumbnail(stream)) showThumbnail(this.shot, this.name);
     else if (!this.shot.hidden) dropThumbnail(this.shot);
     this.fact.show(facts(stream));
+    const strange = unusual(stream.anomaly);
+    setText(this.unusual, strange);
+    setHidden(this.unusual, !strange);
     this.showCharts(stream);
     this.showPhases(connection);
     this.row.show(comparison(media, server));
@@ -188,13 +193,13 @@ function facts(stream) {
   const { video, audio } = media || {};
   const last = [video?.last_frame, audio?.last_frame].filter(Boolean).sort().at(-1);
   return [
-    ["Bit rate", bitrate(stream.bitrate_bps), "Video and audio over the last 10 s"],
-    ["Frame rate", rate(stream.frames_per_second), "Over the last 10 s"],
+    ["Bit rate", bitrate(stream.bitrate_bps), "Video and audio over the last 10 s" + usually(stream.anomaly, "bitrate_bps")],
+    ["Frame rate", rate(stream.frames_per_second), "Over the last 10 s" + usually(stream.anomaly, "frames_per_second")],
     ["Picture", video?.width_pixels ? `${video.width_pixels} × ${video.height_pixels}` : "–"],
     ["Video", [video?.codec, video?.profile, video?.level].filter(Boolean).join(" ") || "–"],
     ["Sound", [audio?.codec, audio?.sample_rate_hz ? audio.sample_rate_hz / 1000 + " kHz" : null, audio?.channels ? audio.channels + " ch" : null].filter(Boolean).join(" ") || "–"],
     ["Keyframes", video?.keyframe_interval_seconds ? `every ${short(video.keyframe_interval_seconds)}${video.gop_frames ? `, ${video.gop_frames} frames` : ""}` : "–"],
-    ["Longest gap", short(video?.frame_gap_max_seconds), "Between frames of video"],
+    ["Longest gap", short(video?.frame_gap_max_seconds), "Between frames of video" + usually(stream.anomaly, "frame_gap_max_seconds")],
     ["Jitter", short(media?.jitter_seconds), "Arrival against media time"],
     ["Sound to picture", short(media?.av_skew_seconds), "Positive: sound is ahead"],
     ["Last frame", last ? Math.max(0, (now() - Date.parse(last)) / 1000).toFixed(1) + " s ago" : "–"],
@@ -203,6 +208,25 @@ function facts(stream) {
     ["Stalls", media?.stalls ? `${media.stalls}, ${span(media.stall_seconds)}` : "none"],
     ...content(stream.content),
   ];
+}
+
+/** Figures that have a band of their own: title, and the band for people. */
+const USUAL = {
+  bitrate_bps: ["bit rate", ({ low, high }) => `${bitrate(low)} to ${bitrate(high)}`, bitrate],
+  frames_per_second: ["frame rate", ({ low, high }) => `${rate(low)} to ${rate(high)}`, rate],
+  frame_gap_max_seconds: ["longest gap", ({ high }) => `up to ${short(high)}`, short],
+};
+
+function usually(anomaly, name) {
+  const found = anomaly?.[name];
+  return found ? `; usually ${USUAL[name][1](found)} at this time of day` : "";
+}
+
+/** What is unusual for the stream, as a sentence; nothing where nothing is. */
+function unusual(anomaly) {
+  const found = Object.entries(USUAL).filter(([name]) => anomaly?.[name]?.unusual_since);
+  const parts = found.map(([name, [title, band, format]]) => `${title} ${format(anomaly[name].value)}, usually ${band(anomaly[name])}, for ${ago(anomaly[name].unusual_since)}`);
+  return parts.length ? `Unusual for this stream at this time of day: ${parts.join("; ")}.` : "";
 }
 
 /** What looking into the picture and the sound has found, as far as the document has plain figures of it. */
