@@ -81,7 +81,8 @@ fn the_full_file_loads_as_written() {
             "roof-1", "roof-2", "tower", "yard"
         ]
     );
-    assert_eq!(config.warnings, [""; 0]);
+    let [worker] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(worker.contains("have content checks need /usr/lib/rtmp-hmonitor/rtmp-hmonitor-libav, which is not there"));
 
     let gate = stream(&config, "gate-1");
     let video = &gate.policy.expect.video;
@@ -222,6 +223,25 @@ fn a_shared_url_is_warned_about_without_showing_it() {
     let text = "streams: [{ name: a, url: rtmp://h/live/PLANTED }, { name: b, url: rtmp://h:1935/live/PLANTED }]\n";
     let config = load_text(text, &[]).unwrap();
     assert_eq!(config.warnings, ["the streams a, b have the same URL; the origin sends it to each"]);
+}
+
+#[test]
+fn content_checks_that_would_see_nothing_are_warned_about() {
+    let text = |own: &str| {
+        format!(
+            "libav: {{ worker: /bin/sh }}\ndefaults: {{ content: {{ black: true }} }}\n\
+             services: [{{ name: origin, rtmp_server: {{ kind: nginx_rtmp, url: \"http://h/stat\", origin: 10.0.0.1 }} }}]\n\
+             streams:\n  - {{ name: a, url: rtmp://h/live/a, server: origin, source: server{own} }}\n  \
+             - {{ name: b, url: rtsp://h/b }}\n  - {{ name: c, url: rtmp://h/live/c }}\n"
+        )
+    };
+    assert_eq!(
+        load_text(&text(""), &[]).unwrap().warnings,
+        ["no content is checked of what is not played (source: server): a; an empty content: says so"]
+    );
+    assert_eq!(load_text(&text(", content: "), &[]).unwrap().warnings, [""; 0]);
+    let warnings = load_text(&text(", content: ").replace("/bin/sh", "/nowhere/worker"), &[]).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("need /nowhere/worker, which is not there"), "{warnings:?}");
 }
 
 #[test]

@@ -19,6 +19,9 @@ const START: Duration = Duration::from_secs(10);
 /// A process that has closed its pipes is gone by then, or killed.
 const LEAVE: Duration = Duration::from_secs(1);
 
+/// Room for answers that is kept from one to the next.
+const KEPT: usize = 64 * 1024;
+
 /// A running process, which dies with this.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -107,7 +110,11 @@ impl Worker {
                 let length = message_length(*prefix, MAX_ANSWER)?;
                 if self.buffer.len() >= LENGTH + length {
                     let message = self.buffer.split_to(LENGTH + length);
-                    return Ok(Answer::decode(message.get(LENGTH..).unwrap_or_default())?);
+                    let answer = Answer::decode(message.get(LENGTH..).unwrap_or_default());
+                    if self.buffer.is_empty() && message.len() > KEPT {
+                        self.buffer = BytesMut::new();
+                    }
+                    return Ok(answer?);
                 }
             }
             if self.answers.read_buf(&mut self.buffer).await? == 0 {

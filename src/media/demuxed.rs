@@ -59,10 +59,15 @@ const CODECS: &[&str] = &[
     "pcm_u8",
 ];
 
+/// The name that is shown of a codec.
+pub(super) fn codec_name(name: &str) -> &'static str {
+    CODECS.iter().copied().find(|codec| *codec == name).unwrap_or("unknown")
+}
+
 impl StreamAnalyzer {
     /// Takes what the stream is made of, or is made of from now on.
     pub fn handle_track(&mut self, track: &DemuxedTrack) {
-        let codec = CODECS.iter().copied().find(|codec| *codec == track.codec).unwrap_or("unknown");
+        let codec = codec_name(&track.codec);
         let known = |number: u32| Some(number).filter(|number| *number > 0);
         let (record, given) = (&*track.configuration, !track.configuration.is_empty());
         self.headers_came();
