@@ -56,7 +56,7 @@ use self::targets::Targets;
 use crate::model::action::ActionSpecs;
 use crate::model::libav::LibavSpec;
 use crate::model::server::ServerSpec;
-use crate::model::spec::{EvidenceSource, SpecSource, StreamSpec};
+use crate::model::spec::{SpecSource, StreamSpec};
 use crate::model::target::{TargetClass, TargetSpec};
 use crate::model::{FailoverSpec, GroupSpec, Name, PathSpec, closed_enum};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::LibavPool;
-use super::worker::{Lost, Worker};
+use super::worker::{Lost, Work, Worker};
 use crate::libav_protocol::{Answer, DemuxRequest, Request};
 use crate::model::libav::WorkerEnd;
 
@@ -28,7 +28,7 @@ impl LibavPool {
     /// No worker could be started: nothing that says something about the stream.
     pub async fn demux(&self, request: DemuxRequest) -> Result<DemuxSession<'_>, WorkerEnd> {
         let started = async {
-            let mut worker = Worker::start(&self.program).await?;
+            let mut worker = Worker::start(&self.program, Work::Demux).await?;
             match worker.send(&Request::Demux(request).encode()).await {
                 Ok(()) => Ok(worker),
                 Err(lost) => Err(worker.end(lost).await),
