@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rtmp_hmonitor::config::{self, Config, DiscoverSource, Loaded, LogFormat};
 use rtmp_hmonitor::model::BitRate;
-use rtmp_hmonitor::model::content_policy::{BlackLimits, FrozenLimits, UndecodableLimits};
+use rtmp_hmonitor::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, UndecodableLimits};
 use rtmp_hmonitor::model::server::{ReadAccess, Role};
 use rtmp_hmonitor::model::spec::{
     DegradedAnswer, Presence, SpecSource, StreamPolicy, StreamSpec, UnknownAnswer, Watch,
@@ -237,11 +237,28 @@ fn content_checks_that_would_see_nothing_are_warned_about() {
     };
     assert_eq!(
         load_text(&text(""), &[]).unwrap().warnings,
-        ["no content is checked of what is not played (source: server): a; an empty content: says so"]
+        ["no content is checked of what is not played (source: server): a; content: false says so"]
     );
-    assert_eq!(load_text(&text(", content: "), &[]).unwrap().warnings, [""; 0]);
-    let warnings = load_text(&text(", content: ").replace("/bin/sh", "/nowhere/worker"), &[]).unwrap().warnings;
+    assert_eq!(load_text(&text(", content: false"), &[]).unwrap().warnings, [""; 0]);
+    let warnings = load_text(&text(", content: false").replace("/bin/sh", "/nowhere/worker"), &[]).unwrap().warnings;
     assert!(warnings.len() == 1 && warnings[0].contains("need /nowhere/worker, which is not there"), "{warnings:?}");
+}
+
+#[test]
+fn content_is_all_checks_or_none_in_a_word() {
+    let text = "defaults: { content: true }\nstreams:\n  - { name: a, url: rtmp://h/live/a }\n  \
+                - { name: b, url: rtmp://h/live/b, content: false }\n";
+    let config = load_text(text, &[]).unwrap();
+    let everything = ContentPolicy {
+        black: Some(Default::default()),
+        frozen: Some(Default::default()),
+        silent: Some(Default::default()),
+        undecodable: Some(Default::default()),
+        thumbnail: true,
+        ..ContentPolicy::default()
+    };
+    assert_eq!(stream(&config, "a").policy.content, everything);
+    assert_eq!(stream(&config, "b").policy.content, ContentPolicy::default());
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn resident_kib(pid: u32) -> Option<u64> {
 
 #[test]
 fn a_worker_that_is_killed_or_stopped_costs_no_stream_a_number() {
-    let origin = Origin::start("gate-1..gate-3");
+    let origin = Origin::start("gate-{1..3}");
     let monitor = watched(&origin, HEALTHY);
     inspected_again(&monitor);
     let before = HEALTHY.map(|name| frames(&monitor, &origin, name));
@@ -115,7 +115,7 @@ fn a_worker_that_is_killed_or_stopped_costs_no_stream_a_number() {
 
 #[test]
 fn nonsense_is_fed_to_workers_and_harms_nobody() {
-    let origin = Origin::start("gate-1..gate-3");
+    let origin = Origin::start("gate-{1..3}");
     let _publishers = FUZZED.map(|(name, noise)| Film::new(PICTURE, SOUND).damaged(noise).publish(&origin.url(name)));
     for (name, _) in FUZZED {
         eventually("it is on air", SOON * 3, || origin.relayed(&format!("live/{name}")).filter(|r| r.messages > 10));

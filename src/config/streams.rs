@@ -104,7 +104,7 @@ impl Streams {
         let names: Vec<_> = streams.map(|stream| stream.name.as_str()).collect();
         (!names.is_empty()).then(|| {
             format!(
-                "no content is checked of what is not played (source: server): {}; an empty content: says so",
+                "no content is checked of what is not played (source: server): {}; content: false says so",
                 names.join(", ")
             )
         })
