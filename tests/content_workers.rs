@@ -21,8 +21,9 @@ const MARGIN: u64 = 250;
 /// Most that the monitor may grow by, and a worker may hold, in KiB.
 const GROWTH: u64 = 32 * 1024;
 const WORKER: u64 = 300 * 1024;
-/// How often a byte is replaced in what each of these sends: every one, few, and at times all of a frame is dropped.
-const FUZZED: [(&str, &str); 3] = [("fuzz-1", "amount=1"), ("fuzz-2", "amount=300"), ("fuzz-3", "amount=40:drop=10")];
+/// How often a byte is replaced in what each of these sends: every third or so, few, and some where a tenth of the packets is missing.
+const FUZZED: [(&str, &str); 3] =
+    [("fuzz-1", "amount=3"), ("fuzz-2", "amount=300"), ("fuzz-3", "amount=40:dropamount=10")];
 
 /// For how long nonsense is fed.
 fn fed() -> Duration {
