@@ -98,14 +98,14 @@ fn watch(input: &mut Input, request: &DemuxRequest, bodies: &Bodies, reporter: &
 /// What the medium is made of from this packet on, if that is something else than before.
 fn changed(track: &DemuxedTrack, packet: &Packet, data: &[u8]) -> Option<DemuxedTrack> {
     let told = packet.side_data().find(|side| side.kind() == side_data::Type::NewExtraData);
-    let preamble = told.as_ref().map(|side| side.data());
+    let preamble = told.as_ref().map(|side| bounded(side.data()));
     let record = match preamble {
         Some(preamble) => Some(configuration(&track.codec, preamble)),
         None if packet.is_key() => in_band_record(&track.codec, data),
         None => None,
     };
     let record = record.filter(|record| *record != *track.configuration)?;
-    let preamble = preamble.map_or_else(|| Arc::clone(&track.preamble), |preamble| bounded(preamble).into());
+    let preamble = preamble.map_or_else(|| Arc::clone(&track.preamble), Into::into);
     // The new record tells the size; what the container had said is that of the old one.
     Some(DemuxedTrack { configuration: record.into(), preamble, width: 0, height: 0, ..track.clone() })
 }
