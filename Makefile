@@ -6,8 +6,8 @@ CARGO ?= cargo
 NOT_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo yes)
 RUN_WITH_SUDO := --config 'target."cfg(unix)".runner=["sudo","-E"]'
 FUZZ_SECONDS ?= 20
-# Most tests wait for programs and the network rather than for a processor.
-TEST_THREADS ?= 4
+# Of each of the test binaries that run side by side.
+TEST_THREADS ?= 3
 FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol
 
 .PHONY: help run test test-compose test-content test-ha lint format bench fuzz build deb
@@ -26,7 +26,7 @@ build: ## build the release binary
 
 test: ## install what is missing and run all tests
 	@.ci/install test
-	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --no-fail-fast
+	CARGO="$(CARGO)" RUST_TEST_THREADS=$(TEST_THREADS) .ci/test
 
 test-ha: ## judge 10,000 random sites, then measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
 	@.ci/install test

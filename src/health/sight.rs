@@ -217,10 +217,9 @@ mod tests {
         let gateway = Name::new("gateway").unwrap();
         let mut sight = SightEvaluator::default();
         sight.evaluate(start);
-        for second in [0.0, 1.0, 2.0, 5.0] {
+        for second in [0.0, 1.0, 2.0, 5.0, 5.5] {
             sight.note_vantage(&gateway, at(second), Duration::from_secs(1));
         }
-        sight.note_vantage(&gateway, at(6.0), Duration::from_secs(1));
         let suspicion = |last_good| Suspicion { since: at(5.2), last_good: Some(at(last_good)), local: false };
         let clearing = Trust::Clearing { until: at(8.0) };
         assert_eq!(sight.trust(at(6.1), &suspicion(2.0)), clearing, "seen well before the spell alone");

@@ -122,7 +122,7 @@ impl Balancer {
             "global_defs {{\n  router_id {name}\n  script_user root\n  vrrp_version 3\n  vrrp_garp_master_delay 1\n}}\n\
              vrrp_script haproxy {{\n  script \"{directory}/check\"\n  interval 1\n  timeout 1\n  fall 2\n  rise 2\n}}\n\
              vrrp_instance ingest {{\n  state BACKUP\n  nopreempt\n  interface eth0\n  virtual_router_id 51\n  \
-             priority {priority}\n  advert_int 0.2\n  unicast_src_ip {address}\n  unicast_peer {{\n    {peer}\n  }}\n  \
+             priority {priority}\n  advert_int 0.15\n  unicast_src_ip {address}\n  unicast_peer {{\n    {peer}\n  }}\n  \
              virtual_ipaddress {{\n    {vip}/32 dev eth0\n  }}\n  track_script {{\n    haproxy\n  }}\n  \
              notify \"{directory}/notify\"\n}}\n",
             name = self.machine.name,
