@@ -1,4 +1,5 @@
 //! Pictures and sound that ffmpeg makes and publishes as it goes.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::process::{Child, Stdio};
 
