@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 20
 TEST_THREADS ?= 3
 FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol haproxy_answers
 
-.PHONY: help run test test-compose test-ha lint format bench fuzz build deb
+.PHONY: help run test test-compose test-content test-ha lint format bench fuzz build deb
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ test-ha: ## judge 10,000 random sites, then measure failovers: every fault with 
 	@.ci/install test
 	HMONITOR_SCENARIOS=10000 $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --release --test failover
 	HMONITOR_HA_LONG=1 $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --release --test ha -- --test-threads=1 --nocapture
+
+test-content: ## play a minute of each fault of picture and sound, HMONITOR_CONTENT_RUNS (default 5) times, then feed decoders with nonsense for five minutes (about 15 minutes)
+	@.ci/install test
+	HMONITOR_CONTENT_LONG=1 $(CARGO) $(if $(NOT_ROOT),$(RUN_WITH_SUDO)) test --locked --release --test content_checks --test content_workers -- --test-threads=1 --nocapture
 
 test-compose: ## build the images and run the stack of compose/ with a Docker daemon of its own (as root, about 15 minutes)
 	.ci/test-compose

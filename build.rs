@@ -3,8 +3,13 @@
 use std::process::Command;
 
 fn main() {
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/refs/heads");
+    // Where the commit is noted; in a linked work tree that is elsewhere.
+    for place in ["HEAD", "refs/heads"] {
+        if let Some(path) = output("git", &["rev-parse", "--git-path", place]) {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    println!("cargo:rerun-if-changed=build.rs");
     let revision = output("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let compiler = output(&rustc, &["--version"]).unwrap_or_else(|| "unknown".into());

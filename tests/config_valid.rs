@@ -7,7 +7,7 @@ use std::time::Duration;
 use rtmp_hmonitor::config::{self, Config, DiscoverSource, Loaded, LogFormat};
 use rtmp_hmonitor::model::BitRate;
 use rtmp_hmonitor::model::anomaly::Sensitivity;
-use rtmp_hmonitor::model::content_policy::{BlackLimits, FrozenLimits, UndecodableLimits};
+use rtmp_hmonitor::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, UndecodableLimits};
 use rtmp_hmonitor::model::server::{ReadAccess, Role};
 use rtmp_hmonitor::model::spec::{
     DegradedAnswer, Presence, SpecSource, StreamPolicy, StreamSpec, UnknownAnswer, Watch,
@@ -82,7 +82,8 @@ fn the_full_file_loads_as_written() {
             "roof-1", "roof-2", "tower", "yard"
         ]
     );
-    assert_eq!(config.warnings, [""; 0]);
+    let [worker] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(worker.contains("have content checks need /usr/lib/rtmp-hmonitor/rtmp-hmonitor-libav, which is not there"));
 
     let gate = stream(&config, "gate-1");
     let video = &gate.policy.expect.video;
@@ -224,6 +225,42 @@ fn a_shared_url_is_warned_about_without_showing_it() {
     let text = "streams: [{ name: a, url: rtmp://h/live/PLANTED }, { name: b, url: rtmp://h:1935/live/PLANTED }]\n";
     let config = load_text(text, &[]).unwrap();
     assert_eq!(config.warnings, ["the streams a, b have the same URL; the origin sends it to each"]);
+}
+
+#[test]
+fn content_checks_that_would_see_nothing_are_warned_about() {
+    let text = |own: &str| {
+        format!(
+            "libav: {{ worker: /bin/sh }}\ndefaults: {{ content: {{ black: true }} }}\n\
+             services: [{{ name: origin, rtmp_server: {{ kind: nginx_rtmp, url: \"http://h/stat\", origin: 10.0.0.1 }} }}]\n\
+             streams:\n  - {{ name: a, url: rtmp://h/live/a, server: origin, source: server{own} }}\n  \
+             - {{ name: b, url: rtsp://h/b }}\n  - {{ name: c, url: rtmp://h/live/c }}\n"
+        )
+    };
+    assert_eq!(
+        load_text(&text(""), &[]).unwrap().warnings,
+        ["no content is checked of what is not played (source: server): a; content: false says so"]
+    );
+    assert_eq!(load_text(&text(", content: false"), &[]).unwrap().warnings, [""; 0]);
+    let warnings = load_text(&text(", content: false").replace("/bin/sh", "/nowhere/worker"), &[]).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("need /nowhere/worker, which is not there"), "{warnings:?}");
+}
+
+#[test]
+fn content_is_all_checks_or_none_in_a_word() {
+    let text = "defaults: { content: true }\nstreams:\n  - { name: a, url: rtmp://h/live/a }\n  \
+                - { name: b, url: rtmp://h/live/b, content: false }\n";
+    let config = load_text(text, &[]).unwrap();
+    let everything = ContentPolicy {
+        black: Some(Default::default()),
+        frozen: Some(Default::default()),
+        silent: Some(Default::default()),
+        undecodable: Some(Default::default()),
+        thumbnail: true,
+        ..ContentPolicy::default()
+    };
+    assert_eq!(stream(&config, "a").policy.content, everything);
+    assert_eq!(stream(&config, "b").policy.content, ContentPolicy::default());
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn request() -> impl Strategy<Value = Request> {
         let transport = if udp { Transport::Udp } else { Transport::Tcp };
         Request::Demux(DemuxRequest { url, transport, open_limit })
     });
-    prop_oneof![inspect, demux]
+    prop_oneof![inspect, demux, any::<u32>().prop_map(Request::KeepBodies)]
 }
 
 fn media() -> impl Strategy<Value = MediaKind> {
@@ -62,16 +62,22 @@ prop_compose! {
 
 prop_compose! {
     fn demuxed_track()(
-        media in media(), codec in ".{0,9}", configuration in vec(any::<u8>(), 0..30), numbers in any::<[u32; 4]>(),
+        media in media(), codec in ".{0,9}", records in [vec(any::<u8>(), 0..30), vec(any::<u8>(), 0..30)],
+        numbers in any::<[u32; 4]>(),
     ) -> DemuxedTrack {
         let [width, height, sample_rate, channels] = numbers;
-        DemuxedTrack { media, codec: codec.into(), configuration: configuration.into(), width, height, sample_rate, channels }
+        let [configuration, preamble] = records.map(Into::into);
+        DemuxedTrack { media, codec: codec.into(), configuration, preamble, width, height, sample_rate, channels }
     }
 }
 
 prop_compose! {
-    fn demuxed_frame()(media in media(), keyframe in any::<bool>(), dts in any::<i64>(), size in any::<u32>()) -> DemuxedFrame {
-        DemuxedFrame { media, keyframe, dts, size }
+    fn demuxed_frame()(
+        media in media(), keyframe in any::<bool>(), times in any::<[i64; 2]>(), size in any::<u32>(),
+        body in vec(any::<u8>(), 0..30),
+    ) -> DemuxedFrame {
+        let [dts, pts] = times;
+        DemuxedFrame { media, keyframe, dts, pts, size, body }
     }
 }
 

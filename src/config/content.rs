@@ -6,8 +6,11 @@ use super::shape::Shape::{Choice, Either, Number, Share, Table};
 use super::shape::{FLAG, Key, key};
 use crate::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, SilentLimits, UndecodableLimits};
 
-pub(super) const CONTENT: &[Key] =
-    &[key("content", Table(&[CHECKS]), "Checks of the decoded picture and sound. Default: none.")];
+pub(super) const CONTENT: &[Key] = &[key(
+    "content",
+    Either(FLAG, &Table(&[CHECKS])),
+    "Checks of the decoded picture and sound; true is all. Default: none.",
+)];
 
 const CHECKS: &[Key] = &[
     key("interval", ms(SECOND, HOUR), "From one look to the next, when nothing asks for an earlier one.")
@@ -89,6 +92,7 @@ pub(super) fn policy(node: &Node) -> ContentPolicy {
 
 /// The check at `key` if it is on: `true`, or a mapping.
 fn check<'n>(content: &'n Node, key: &str) -> Option<&'n Node> {
-    let check = content.get(key)?;
+    // All of them where there is no word on each.
+    let check = if matches!(content.kind, Kind::Table(_)) { content.get(key)? } else { content };
     (matches!(check.kind, Kind::Table(_)) || check.plain().as_deref() == Some("true")).then_some(check)
 }

@@ -57,7 +57,7 @@ use self::targets::Targets;
 use crate::model::action::ActionSpecs;
 use crate::model::libav::LibavSpec;
 use crate::model::server::ServerSpec;
-use crate::model::spec::{EvidenceSource, SpecSource, StreamSpec};
+use crate::model::spec::{SpecSource, StreamSpec};
 use crate::model::target::{TargetClass, TargetSpec};
 use crate::model::{FailoverSpec, GroupSpec, Name, PathSpec, closed_enum};
 
@@ -255,16 +255,8 @@ fn build(reader: &mut Reader<'_>, root: &Node, base: &Path) -> Config {
         );
     }
     let libav = libav(root.get("libav").unwrap_or(&nothing));
-    let demuxed = |stream: &&StreamSpec| matches!(stream.probe.evidence, EvidenceSource::Demux(_));
-    if let Some(stream) = streams.found.iter().find(demuxed)
-        && !libav.program().is_file()
-    {
-        let (name, program) = (&stream.name, libav.program());
-        warnings.push(format!(
-            "the stream {name} and others that are no RTMP need {}, which is not there: build with the feature libav, or set libav.worker",
-            program.display()
-        ));
-    }
+    warnings.extend(streams.without_worker(&libav.program()));
+    warnings.extend(streams.not_inspected());
     Config {
         server,
         streams: streams.found,

@@ -1,6 +1,7 @@
 //! `streams:` and templates of streams → stream specs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::Place;
@@ -10,7 +11,7 @@ use super::reader::Reader;
 use super::recipe::{Recipe, Values};
 use super::surroundings::Surroundings;
 use crate::model::Name;
-use crate::model::spec::{SpecSource, StreamSpec};
+use crate::model::spec::{EvidenceSource, SpecSource, StreamSpec};
 
 /// The streams found so far and who has which name.
 #[derive(Default)]
@@ -80,6 +81,33 @@ impl Streams {
         shared
             .map(|names| format!("the streams {} have the same URL; the origin sends it to each", names.join(", ")))
             .collect()
+    }
+
+    /// A warning if streams need the worker of libav, and it is not there.
+    pub fn without_worker(&self, program: &Path) -> Option<String> {
+        let demuxed = |stream: &StreamSpec| matches!(stream.probe.evidence, EvidenceSource::Demux(_));
+        let inspected = |stream: &StreamSpec| stream.policy.content.is_on();
+        let stream = self.found.iter().find(|stream| demuxed(stream) || inspected(stream))?;
+        if program.is_file() {
+            return None;
+        }
+        let (name, program) = (&stream.name, program.display());
+        Some(format!(
+            "the stream {name} and others that are no RTMP or have content checks need {program}, which is not there: build with the feature libav, or set libav.worker"
+        ))
+    }
+
+    /// A warning if content is to be checked of streams that are not played.
+    pub fn not_inspected(&self) -> Option<String> {
+        let served = |stream: &&StreamSpec| matches!(stream.probe.evidence, EvidenceSource::Server(_));
+        let streams = self.found.iter().filter(served).filter(|stream| stream.policy.content.is_on());
+        let names: Vec<_> = streams.map(|stream| stream.name.as_str()).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "no content is checked of what is not played (source: server): {}; content: false says so",
+                names.join(", ")
+            )
+        })
     }
 }
 

@@ -141,6 +141,10 @@ impl DemuxedSession for DemuxSession<'_> {
     async fn next(&mut self) -> Result<Answer, WorkerEnd> {
         DemuxSession::next(self).await
     }
+
+    async fn keep_bodies(&mut self, most: Option<u32>) -> Result<(), WorkerEnd> {
+        DemuxSession::keep_bodies(self, most).await
+    }
 }
 
 /// Reports what the statistics of `service` say of a stream that is not played.

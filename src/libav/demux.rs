@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ffmpeg_next::error::EAGAIN;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::media::Type;
+use ffmpeg_next::packet::side_data;
 use ffmpeg_next::{Dictionary, Discard, Error, Packet, Rational, Rescale, format};
 use rtmp_hmonitor::libav_protocol::{Answer, DemuxEnd, DemuxRequest};
 use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
@@ -15,7 +16,8 @@ use rtmp_hmonitor::model::health::DownCause;
 use rtmp_hmonitor::model::media_url::Scheme;
 use rtmp_hmonitor::model::packet::MediaKind;
 
-use crate::parameters::{in_band_record, track};
+use crate::bodies::Bodies;
+use crate::parameters::{bounded, configuration, in_band_record, track};
 use crate::reporter::Reporter;
 
 const MILLISECONDS: Rational = Rational(1, 1000);
@@ -23,9 +25,9 @@ const MILLISECONDS: Rational = Rational(1, 1000);
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// Runs the session to its end, which is the last thing said.
-pub fn demux(request: &DemuxRequest, reporter: &mut Reporter) {
+pub fn demux(request: &DemuxRequest, bodies: &Bodies, reporter: &mut Reporter) {
     let end = match open(request) {
-        Ok(mut input) => watch(&mut input, request, reporter),
+        Ok(mut input) => watch(&mut input, request, bodies, reporter),
         Err(end) => end,
     };
     reporter.say(Answer::Ended(end));
@@ -40,7 +42,7 @@ struct Played {
     last: i64,
 }
 
-fn watch(input: &mut Input, request: &DemuxRequest, reporter: &mut Reporter) -> DemuxEnd {
+fn watch(input: &mut Input, request: &DemuxRequest, bodies: &Bodies, reporter: &mut Reporter) -> DemuxEnd {
     let mut played: Vec<Played> = [(Type::Video, MediaKind::Video), (Type::Audio, MediaKind::Audio)]
         .into_iter()
         .filter_map(|(kind, media)| {
@@ -71,27 +73,41 @@ fn watch(input: &mut Input, request: &DemuxRequest, reporter: &mut Reporter) -> 
         }
         let Some(at) = played.iter().position(|played| played.index == packet.stream()) else { continue };
         let Some(medium) = played.get_mut(at) else { continue };
-        let time = packet.dts().or(packet.pts()).map(|time| time.rescale(medium.time_base, MILLISECONDS));
-        medium.last = time.unwrap_or(medium.last);
+        let milliseconds = |time: i64| time.rescale(medium.time_base, MILLISECONDS);
+        medium.last = packet.dts().or(packet.pts()).map_or(medium.last, milliseconds);
+        let data = packet.data().unwrap_or_default();
         let frame = DemuxedFrame {
             media: medium.track.media,
             keyframe: packet.is_key(),
             dts: medium.last,
+            pts: packet.pts().map_or(medium.last, milliseconds),
             size: u32::try_from(packet.size()).unwrap_or(u32::MAX),
+            body: bodies.of(data),
         };
         if let Some(pace) = &mut pace {
             pace.wait(frame.dts);
         }
-        let record =
-            packet.data().filter(|_| frame.keyframe).and_then(|data| in_band_record(&medium.track.codec, data));
-        let changed = record.filter(|record| *record != *medium.track.configuration);
-        if let Some(record) = changed {
-            // The new record tells the size; what the container had said is that of the old one.
-            medium.track = DemuxedTrack { configuration: record.into(), width: 0, height: 0, ..medium.track.clone() };
+        if let Some(track) = changed(&medium.track, &packet, data) {
+            medium.track = track;
             reporter.say(Answer::Tracks(vec![medium.track.clone()]));
         }
         reporter.frame(frame);
     }
+}
+
+/// What the medium is made of from this packet on, if that is something else than before.
+fn changed(track: &DemuxedTrack, packet: &Packet, data: &[u8]) -> Option<DemuxedTrack> {
+    let told = packet.side_data().find(|side| side.kind() == side_data::Type::NewExtraData);
+    let preamble = told.as_ref().map(|side| bounded(side.data()));
+    let record = match preamble {
+        Some(preamble) => Some(configuration(&track.codec, preamble)),
+        None if packet.is_key() => in_band_record(&track.codec, data),
+        None => None,
+    };
+    let record = record.filter(|record| *record != *track.configuration)?;
+    let preamble = preamble.map_or_else(|| Arc::clone(&track.preamble), Into::into);
+    // The new record tells the size; what the container had said is that of the old one.
+    Some(DemuxedTrack { configuration: record.into(), preamble, width: 0, height: 0, ..track.clone() })
 }
 
 /// Has no more fetched than what is told of: the other variants of a playlist would cost as much again each.

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod bodies;
 mod confine;
 mod decoder;
 mod demux;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use rtmp_hmonitor::libav_protocol::{Answer, EXIT_MEMORY, Request, VERSION};
 
+use crate::bodies::Bodies;
 use crate::pipe::Pipe;
 use crate::reporter::Reporter;
 
@@ -36,14 +38,14 @@ fn main() -> ExitCode {
     }
     // What libav logs has URLs in it.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
-    match serve(&mut Pipe::standard()) {
+    match serve(Pipe::standard()) {
         Ok(code) => code,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
 /// Obeys requests until there are no more.
-fn serve(pipe: &mut Pipe) -> Result<ExitCode, pipe::PipeError> {
+fn serve(mut pipe: Pipe) -> Result<ExitCode, pipe::PipeError> {
     pipe.send(&Answer::Hello { version: VERSION })?;
     while let Some(request) = pipe.receive()? {
         match request {
@@ -57,10 +59,16 @@ fn serve(pipe: &mut Pipe) -> Result<ExitCode, pipe::PipeError> {
                 pipe.send(&answer)?;
             }
             Request::Demux(request) => {
+                // What is asked meanwhile is heard by a thread of its own.
+                drop(pipe);
+                let bodies = Bodies::listen()?;
                 let mut reporter = Reporter::start()?;
-                demux::demux(&request, &mut reporter);
+                demux::demux(&request, &bodies, &mut reporter);
                 reporter.finish();
+                return Ok(ExitCode::SUCCESS);
             }
+            // Nothing is demuxed: there are none.
+            Request::KeepBodies(_) => return Ok(ExitCode::FAILURE),
         }
         if confine::has_grown() {
             return Ok(ExitCode::from(EXIT_MEMORY));

@@ -11,6 +11,8 @@ use rtmp_hmonitor::model::packet::MediaKind;
 const RATES: [i32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
+/// Longest preamble: Vorbis has some kilobytes.
+const MAX_PREAMBLE: usize = 64 * 1024;
 /// Bytes of a frame in which its parameter sets are looked for.
 const SEARCHED: usize = 4096;
 
@@ -28,23 +30,36 @@ pub fn track(media: MediaKind, parameters: &Parameters) -> DemuxedTrack {
         };
         (parameters, extradata)
     };
-    let codec = name(parameters.codec_id);
+    let (codec, preamble) = (name(parameters.codec_id), bounded(extradata));
     let configuration = match &*codec {
-        // A byte stream's parameter sets, or a record already.
-        "h264" | "hevc" => in_band_record(&codec, extradata).unwrap_or_else(|| extradata.to_vec()),
-        "aac" if extradata.is_empty() => audio_specific_config(parameters).unwrap_or_default(),
-        "aac" | "av1" | "vp9" | "opus" => extradata.to_vec(),
-        _ => Vec::new(),
+        "aac" if preamble.is_empty() => audio_specific_config(parameters).unwrap_or_default(),
+        _ => configuration(&codec, preamble),
     };
     let number = |number: i32| u32::try_from(number).unwrap_or(0);
     DemuxedTrack {
         media,
         codec: Cow::Owned(codec),
         configuration: configuration.into(),
+        preamble: preamble.into(),
         width: number(parameters.width),
         height: number(parameters.height),
         sample_rate: number(parameters.sample_rate),
         channels: number(parameters.ch_layout.nb_channels),
+    }
+}
+
+/// What a demuxer gives for a decoder, or nothing where it is longer than any codec's.
+pub fn bounded(preamble: &[u8]) -> &[u8] {
+    if preamble.len() <= MAX_PREAMBLE { preamble } else { &[] }
+}
+
+/// The configuration record in it, where the codec is one whose record FLV carries.
+pub fn configuration(codec: &str, preamble: &[u8]) -> Vec<u8> {
+    match codec {
+        // A byte stream's parameter sets, or a record already.
+        "h264" | "hevc" => in_band_record(codec, preamble).unwrap_or_else(|| preamble.to_vec()),
+        "aac" | "av1" | "vp9" | "opus" => preamble.to_vec(),
+        _ => Vec::new(),
     }
 }
 

@@ -6,11 +6,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rtmp_hmonitor::libav_protocol::{Answer, MAX_FRAMES};
+use rtmp_hmonitor::libav_protocol::{Answer, MAX_BODIES, MAX_FRAMES};
 use rtmp_hmonitor::model::demuxed::DemuxedFrame;
 
 use crate::confine;
 
+/// Messages that may wait to be sent.
+const MAX_WAITING: usize = 64;
 /// Between two batches. It is the resolution of arrival times, the same as that of the monitor's own reading.
 const PERIOD: Duration = Duration::from_millis(38);
 /// Periods without a frame after which a sign of life is given.
@@ -35,7 +37,18 @@ struct Shared {
 struct Waiting {
     answers: Vec<Answer>,
     frames: Vec<DemuxedFrame>,
+    /// Bytes of all bodies in both.
+    bodies: usize,
     over: bool,
+}
+
+impl Waiting {
+    /// Whether so many more bytes of bodies are too much.
+    fn is_full(&self, more: usize) -> bool {
+        self.frames.len() >= MAX_FRAMES
+            || self.answers.len() >= MAX_WAITING
+            || self.bodies > 0 && self.bodies + more > MAX_BODIES
+    }
 }
 
 impl Shared {
@@ -57,23 +70,27 @@ impl Reporter {
         Ok(Self { shared, sender: Some(sender) })
     }
 
-    /// Tells of a frame with the next batch. Waits while the monitor takes nothing and the batch is full.
+    /// Tells of a frame with the next batch. Waits while the batch is full, as it is when the monitor takes nothing.
     pub fn frame(&mut self, frame: DemuxedFrame) {
-        let mut waiting = self.shared.lock();
-        while waiting.frames.len() >= MAX_FRAMES {
-            waiting = self.shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut waiting = self.room(frame.body.len());
+        waiting.bodies += frame.body.len();
         waiting.frames.push(frame);
     }
 
-    /// Says something between frames.
+    /// Says something between frames. Waits likewise.
     pub fn say(&mut self, answer: Answer) {
-        let mut waiting = self.shared.lock();
+        let mut waiting = self.room(0);
         let frames = mem::take(&mut waiting.frames);
         if !frames.is_empty() {
             waiting.answers.push(Answer::Frames(frames));
         }
         waiting.answers.push(answer);
+    }
+
+    fn room(&self, body: usize) -> MutexGuard<'_, Waiting> {
+        let waiting = self.shared.lock();
+        let room = self.shared.changed.wait_while(waiting, |waiting| waiting.is_full(body));
+        room.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends when all has been sent.
@@ -94,6 +111,7 @@ fn send(shared: &Shared, out: &mut impl Write) -> io::Result<()> {
         }
         let (answers, frames, over) = {
             let mut waiting = shared.lock();
+            waiting.bodies = 0;
             (mem::take(&mut waiting.answers), mem::take(&mut waiting.frames), waiting.over)
         };
         shared.changed.notify_all();

@@ -24,7 +24,7 @@ use crate::model::content::{InspectFailure, Inspection, Sample};
 use crate::model::inspector::{Inspecting, Inspector};
 use crate::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
 pub use session::DemuxSession;
-use worker::Worker;
+use worker::{Work, Worker};
 
 /// Inspections that may wait for each process.
 const QUEUE: usize = 16;
@@ -147,7 +147,7 @@ impl LibavPool {
             }
             sleep_until(at).await;
         }
-        Worker::start(&self.program).await.map_err(|end| {
+        Worker::start(&self.program, Work::Inspect).await.map_err(|end| {
             self.note(end);
             InspectFailure::WorkerLost
         })

@@ -19,6 +19,29 @@ const START: Duration = Duration::from_secs(10);
 /// A process that has closed its pipes is gone by then, or killed.
 const LEAVE: Duration = Duration::from_secs(1);
 
+/// Room for answers that is kept from one to the next.
+const KEPT: usize = 64 * 1024;
+
+/// What a worker is started for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    Inspect,
+    Demux,
+}
+
+impl Work {
+    /// Bytes from which on the C library maps an allocation, and of free memory that it keeps.
+    ///
+    /// The few that inspect need the same memory for the next pictures: giving it back and faulting it in again takes a third of an
+    /// inspection's time. Those that demux are many, and need little for long.
+    fn memory(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Inspect => ("33554432", "67108864"),
+            Self::Demux => ("131072", "131072"),
+        }
+    }
+}
+
 /// A running process, which dies with this.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -50,9 +73,9 @@ impl From<ProtocolError> for Lost {
 }
 
 impl Worker {
-    /// Starts one and waits for its first word.
-    pub(super) async fn start(program: &Path) -> Result<Self, WorkerEnd> {
-        let mut worker = Self::spawn(program).map_err(|error| {
+    /// Starts one for this work and waits for its first word.
+    pub(super) async fn start(program: &Path, work: Work) -> Result<Self, WorkerEnd> {
+        let mut worker = Self::spawn(program, work).map_err(|error| {
             tracing::error!(%error, program = %program.display(), "cannot start the libav worker");
             WorkerEnd::Start
         })?;
@@ -68,15 +91,16 @@ impl Worker {
         }
     }
 
-    fn spawn(program: &Path) -> io::Result<Self> {
+    fn spawn(program: &Path, work: Work) -> io::Result<Self> {
         let mut command = Command::new(program);
+        let (mapped, kept) = work.memory();
         command
             // What is secret in our environment is none of its business.
             .env_clear()
             .envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)))
-            // Memory of pictures goes back to the system as soon as it is free.
             .env("MALLOC_ARENA_MAX", "1")
-            .env("MALLOC_MMAP_THRESHOLD_", "131072")
+            .env("MALLOC_MMAP_THRESHOLD_", mapped)
+            .env("MALLOC_TRIM_THRESHOLD_", kept)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -107,7 +131,11 @@ impl Worker {
                 let length = message_length(*prefix, MAX_ANSWER)?;
                 if self.buffer.len() >= LENGTH + length {
                     let message = self.buffer.split_to(LENGTH + length);
-                    return Ok(Answer::decode(message.get(LENGTH..).unwrap_or_default())?);
+                    let answer = Answer::decode(message.get(LENGTH..).unwrap_or_default());
+                    if self.buffer.is_empty() && message.len() > KEPT {
+                        self.buffer = BytesMut::new();
+                    }
+                    return Ok(answer?);
                 }
             }
             if self.answers.read_buf(&mut self.buffer).await? == 0 {

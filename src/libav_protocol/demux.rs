@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::ProtocolError;
 use super::wire::{Reader, Wire, get_list, wire_enum, wire_list, wire_struct};
+use crate::model::content::Sample;
 use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use crate::model::health::DownCause;
 use crate::model::packet::MediaKind;
@@ -11,6 +12,8 @@ use crate::model::spec::Transport;
 
 /// Most frames in one message.
 pub const MAX_FRAMES: usize = 4096;
+/// Most bytes of all their bodies: a single frame may have as many.
+pub const MAX_BODIES: usize = Sample::MAX_FRAME as usize;
 /// Video and audio.
 const MAX_TRACKS: usize = 2;
 
@@ -42,9 +45,9 @@ wire_struct!(DemuxRequest { url, transport, open_limit });
 wire_enum!(Transport);
 wire_enum!(MediaKind);
 wire_list!(DemuxedTrack, MAX_TRACKS);
-wire_struct!(DemuxedTrack { media, codec, configuration, width, height, sample_rate, channels });
+wire_struct!(DemuxedTrack { media, codec, configuration, preamble, width, height, sample_rate, channels });
 wire_list!(DemuxedFrame, MAX_FRAMES);
-wire_struct!(DemuxedFrame { media, keyframe, dts, size });
+wire_struct!(DemuxedFrame { media, keyframe, dts, pts, size, body });
 
 impl Wire for DemuxEnd {
     fn put(&self, out: &mut Vec<u8>) {

@@ -10,7 +10,7 @@ mod error;
 mod inspect;
 mod wire;
 
-pub use demux::{DemuxEnd, DemuxRequest, MAX_FRAMES};
+pub use demux::{DemuxEnd, DemuxRequest, MAX_BODIES, MAX_FRAMES};
 pub use error::ProtocolError;
 
 use crate::model::content::{InspectFailure, Inspection, Sample};
@@ -18,11 +18,11 @@ use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use wire::{Reader, Wire, message};
 
 /// Changes with every change of the format. The two programs are built together; this tells when they were not installed together.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest request, without its length.
 pub const MAX_REQUEST: usize = Sample::MAX_BYTES + 1024 * 1024;
 /// Longest answer, without its length.
-pub const MAX_ANSWER: usize = 1024 * 1024;
+pub const MAX_ANSWER: usize = MAX_BODIES + 1024 * 1024;
 /// The exit code of a worker that ends because it holds too much memory.
 pub const EXIT_MEMORY: u8 = 12;
 /// Bytes of a message's length.
@@ -38,8 +38,10 @@ pub enum Request {
         thumbnail: bool,
         sample: Sample,
     },
-    /// Open this and tell of its frames until it ends. Answered by any number of `Frames` and `Tracks`, then `Ended`.
+    /// Open this and tell of its frames until it ends. Answered by any number of `Frames` and `Tracks`, then `Ended`. The last request of its worker but for `KeepBodies`.
     Demux(DemuxRequest),
+    /// Bring along the bodies of frames of at most so many bytes from now on; 0: of none. While demuxing, which begins with none.
+    KeepBodies(u32),
 }
 
 /// What a worker says.
@@ -74,6 +76,7 @@ pub fn message_length(prefix: [u8; LENGTH], max: usize) -> Result<usize, Protoco
 impl Request {
     const INSPECT: u8 = 1;
     const DEMUX: u8 = 2;
+    const KEEP_BODIES: u8 = 3;
 
     /// The whole message of an inspection, without a copy of the sample in between.
     pub fn inspect(sample: &Sample, thumbnail: bool, limit: u32) -> Vec<u8> {
@@ -89,6 +92,7 @@ impl Request {
         match self {
             Self::Inspect { limit, thumbnail, sample } => Self::inspect(sample, *thumbnail, *limit),
             Self::Demux(request) => message(Self::DEMUX, |out| request.put(out)),
+            Self::KeepBodies(most) => message(Self::KEEP_BODIES, |out| most.put(out)),
         }
     }
 
@@ -102,6 +106,7 @@ impl Request {
                 sample: Wire::get(&mut reader)?,
             },
             Self::DEMUX => Self::Demux(Wire::get(&mut reader)?),
+            Self::KEEP_BODIES => Self::KeepBodies(Wire::get(&mut reader)?),
             _ => return Err(ProtocolError::Kind),
         };
         reader.finish(request)

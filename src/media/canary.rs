@@ -80,8 +80,9 @@ mod tests {
 
     #[test]
     fn the_configuration_is_what_our_own_reader_reads() {
-        let tag = crate::media::AudioTag::parse(&sequence_header(), 4).unwrap();
+        let header = sequence_header();
+        let tag = crate::media::AudioTag::parse(&header, 4).unwrap();
         assert_eq!(tag.content, crate::media::Content::Config(&CONFIGURATION));
-        assert!(!is_sound(&sequence_header()) && is_sound(&CanaryFrame { id: 1, number: 0 }.body()));
+        assert!(!is_sound(&header) && is_sound(&CanaryFrame { id: 1, number: 0 }.body()));
     }
 }

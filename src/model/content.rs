@@ -18,6 +18,8 @@ impl Sample {
     pub const MAX_BYTES: usize = 16 * 1024 * 1024;
     /// Most frames of one track.
     pub const MAX_FRAMES: usize = 4096;
+    /// Most bytes of a frame that is taken as part of one: a keyframe of 4K at a high rate.
+    pub const MAX_FRAME: u32 = 2 * 1024 * 1024;
 
     /// Bytes of coded media and configurations.
     pub fn bytes(&self) -> usize {

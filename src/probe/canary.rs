@@ -63,7 +63,7 @@ impl CanaryChecker {
         let (mut player, accepted) = self.connect(look, &self.check.play, PlaySession::new).await?;
         let heard = async {
             accepted?;
-            player.until(|output| is_media(output)).await
+            player.until(is_media).await
         };
         match tokio::time::timeout(LISTEN, heard).await {
             Ok(Ok(())) => {

@@ -3,10 +3,11 @@
 //! Silence counts only up to the newest word of the worker, which speaks several times a second whether or not there is media: one that
 //! is stopped or stuck is no silent stream.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::inspecting::Inspector;
 use super::rtmp::{End, NO_MEDIA, ProbeContext, ProbeExit, REPORT_PERIOD, conclude, phase};
 use super::tally::StreamTally;
 use crate::libav_protocol::{Answer, DemuxRequest};
@@ -33,6 +34,9 @@ pub trait Demuxer: Sync {
 pub trait DemuxedSession: Send {
     /// What it says next. Loses nothing when it is dropped before it is ready.
     fn next(&mut self) -> impl Future<Output = Result<Answer, WorkerEnd>> + Send;
+
+    /// Has it bring along the bodies of frames of at most so many bytes; `None`: of none, as at the beginning.
+    fn keep_bodies(&mut self, most: Option<u32>) -> impl Future<Output = Result<(), WorkerEnd>> + Send;
 }
 
 /// Watches until the session ends. Counts into `tally`, publishes as it goes and once at the end.
@@ -77,6 +81,8 @@ async fn attempt(
     let start = env.clock.now();
     let mut watching = Watching {
         session,
+        inspector: Inspector::new(Arc::clone(&env.inspections)),
+        bodies: None,
         tally,
         opening: start,
         deadline: start + limit + GRACE,
@@ -88,8 +94,23 @@ async fn attempt(
     watching.run(ctx).await
 }
 
+/// What a session waits for.
+enum News {
+    Answer(Result<Answer, WorkerEnd>),
+    /// An inspection has ended.
+    Inspected,
+    None,
+}
+
+fn lost(end: WorkerEnd) -> End {
+    End::Hindered(format!("the libav worker was lost: {end}"))
+}
+
 struct Watching<'t, S> {
     session: S,
+    inspector: Inspector,
+    /// Which bodies the worker brings along.
+    bodies: Option<u32>,
     tally: &'t mut StreamTally,
     opening: Instant,
     /// By when it must be open.
@@ -107,10 +128,11 @@ impl<S: DemuxedSession> Watching<'_, S> {
         let env = ctx.env;
         let mut pauses = env.clock.pauses();
         loop {
-            let answer = tokio::select! {
+            let news = tokio::select! {
                 biased;
-                answer = self.session.next() => Some(answer),
-                () = env.sleep_until(self.published + REPORT_PERIOD) => None,
+                answer = self.session.next() => News::Answer(answer),
+                () = poll_fn(|cx| self.inspector.poll(cx)) => News::Inspected,
+                () = env.sleep_until(self.published + REPORT_PERIOD) => News::None,
             };
             match ctx.policy.has_changed() {
                 Ok(false) => {}
@@ -122,16 +144,24 @@ impl<S: DemuxedSession> Watching<'_, S> {
                 pauses = env.clock.pauses();
                 self.tally.analyzer.handle_pause(now);
             }
-            let judged = match answer {
-                Some(Ok(answer)) => self.take(ctx, now, answer).and_then(|()| self.judge(ctx)),
-                Some(Err(end)) => return End::Hindered(format!("the libav worker was lost: {end}")),
-                None => {
+            let judged = match news {
+                News::Answer(Ok(answer)) => self.take(ctx, now, answer).and_then(|()| self.judge(ctx)),
+                News::Answer(Err(end)) => return lost(end),
+                News::Inspected => self.judge(ctx),
+                News::None => {
                     self.publish(ctx, now, false);
                     Ok(())
                 }
             };
             if let Err(end) = judged {
                 return end;
+            }
+            let wanted = self.tally.content.wanted_bodies();
+            if wanted != self.bodies {
+                self.bodies = wanted;
+                if let Err(end) = self.session.keep_bodies(wanted).await {
+                    return lost(end);
+                }
             }
             if self.started.is_none() && now >= self.deadline {
                 return End::Failed(DownCause::NoMedia, "no media was found".into());
@@ -148,15 +178,18 @@ impl<S: DemuxedSession> Watching<'_, S> {
                     self.tally.blind_since = None;
                     self.started = Some(now);
                     self.tally.record_phase(Phase::Play, now.saturating_duration_since(self.opening));
-                    self.tally.transport.session_start = Some(now);
-                    self.tally.analyzer.start_session(now);
+                    self.tally.start_session(now);
                 }
-                tracks.iter().for_each(|track| self.tally.analyzer.handle_track(track));
+                for track in &tracks {
+                    self.tally.analyzer.handle_track(track);
+                    self.tally.content.handle_track(track);
+                }
             }
             Answer::Frames(frames) if self.started.is_some() => {
                 for frame in &frames {
                     self.tally.transport.received_bytes += u64::from(frame.size);
                     self.tally.analyzer.handle_frame(now, frame);
+                    self.tally.content.handle_frame(now, frame);
                 }
             }
             Answer::Frames(_) => {}
@@ -189,7 +222,10 @@ impl<S: DemuxedSession> Watching<'_, S> {
         if self.tally.has_listened(now, ctx.listen, &mut self.live) {
             return Err(End::Listened);
         }
-        let urgent = self.tally.analyzer.take_urgent() || fault_before != self.tally.fault.as_ref().map(|f| f.cause);
+        let flows = self.tally.analyzer.is_live() && !self.tally.analyzer.is_stalled();
+        let inspected = self.inspector.step(now, &mut self.tally.content, flows);
+        let changed = fault_before != self.tally.fault.as_ref().map(|f| f.cause);
+        let urgent = self.tally.analyzer.take_urgent() || inspected || changed;
         self.publish(ctx, now, urgent);
         let policy = Arc::clone(&ctx.policy.borrow());
         self.tally.given_up(now, policy.stall_timeout, ctx.spec.timeouts.first_media).map_or(Ok(()), Err)

@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod content;
 mod engines;
 mod protocols;
 mod servers;

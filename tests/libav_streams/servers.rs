@@ -72,9 +72,14 @@ pub fn rtsp(port: u16, file: &Path, mount: &str) -> Server {
 
 /// ffmpeg that sends the recording, over and over, to where `output` says.
 pub fn ffmpeg(output: &[&str]) -> Server {
+    send(&Recording::of(PLAIN).path, output)
+}
+
+/// The same of another file.
+pub fn send(file: &Path, output: &[&str]) -> Server {
     let mut command = mortal("ffmpeg", "ffmpeg");
     command.args(["-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i"]);
-    command.arg(Recording::of(PLAIN).path).args(["-c", "copy"]).args(output);
+    command.arg(file).args(["-c", "copy"]).args(output);
     Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 

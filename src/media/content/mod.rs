@@ -15,9 +15,10 @@ use crate::model::MediaPacket;
 use crate::model::content::{InspectFailure, Inspection, Sample};
 use crate::model::content_policy::ContentPolicy;
 use crate::model::content_report::{ContentReport, Thumbnail};
+use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
 
 use course::Course;
-use sampler::Sampler;
+use sampler::{FrameSize, Sampler};
 use sizes::Sizes;
 
 /// Least time from one sample to the next.
@@ -103,12 +104,28 @@ impl ContentWatch {
 
     /// How long bodies may be that the next messages should bring whole; `None`: heads will do.
     pub fn wanted_bodies(&self) -> Option<u32> {
-        self.sampler.is_collecting().then_some(sampler::MAX_BODY)
+        self.sampler.is_collecting().then_some(Sample::MAX_FRAME)
     }
 
     /// Takes a media message.
     pub fn handle_packet(&mut self, now: Instant, packet: &MediaPacket<'_>) {
-        let Some(frame) = self.sampler.handle_packet(now, packet) else { return };
+        let frame = self.sampler.handle_packet(now, packet);
+        self.note_size(now, frame);
+    }
+
+    /// Takes what a demuxed medium is made of from now on.
+    pub fn handle_track(&mut self, track: &DemuxedTrack) {
+        self.sampler.handle_track(track);
+    }
+
+    /// Takes a demuxed frame.
+    pub fn handle_frame(&mut self, now: Instant, frame: &DemuxedFrame) {
+        let frame = self.sampler.handle_frame(now, frame);
+        self.note_size(now, frame);
+    }
+
+    fn note_size(&mut self, now: Instant, frame: Option<FrameSize>) {
+        let Some(frame) = frame else { return };
         if self.policy.is_on() && !frame.key && self.sizes.inter_frame(frame.timestamp, frame.bytes) {
             self.look_now(now);
         }

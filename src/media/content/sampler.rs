@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::media::enhanced::Tracks;
 use crate::media::tag::{AudioTag, Content, VideoTag};
+use crate::model::codec;
 use crate::model::content::{CodedFrame, CodedTrack, Sample};
-use crate::model::{MediaPacket, PacketKind};
+use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
+use crate::model::{MediaKind, MediaPacket, PacketKind};
 
-/// Longest message that is taken: a keyframe of 4K at a high rate.
-pub(super) const MAX_BODY: u32 = 2 * 1024 * 1024;
 const MAX_VIDEO_BYTES: usize = 4 * 1024 * 1024;
 const MAX_AUDIO_BYTES: usize = 256 * 1024;
 /// Coded pictures, from the keyframe on: enough to see change, few to decode.
@@ -47,9 +47,9 @@ impl Track {
         tracks.lowest() == self.tracks.lowest()
     }
 
-    fn configure(&mut self, codec: &'static str, record: &[u8]) {
+    fn configure(&mut self, codec: &'static str, record: Arc<[u8]>) {
         self.codec = Some(codec);
-        self.configuration = Some(record.into());
+        self.configuration = Some(record);
         // What was coded before is not decoded with this.
         self.clear();
     }
@@ -64,19 +64,19 @@ impl Track {
         }
     }
 
-    fn push(&mut self, timestamp: u32, composition: i32, keyframe: bool, data: &[u8]) {
+    fn push(&mut self, coded: &Coded<'_>, data: &[u8]) {
         if self.frames.is_empty() {
-            self.origin = timestamp;
+            self.origin = coded.timestamp;
         }
         // The difference of two 32-bit times that wrap.
-        let dts = i64::from(timestamp.wrapping_sub(self.origin) as i32);
-        let pts = dts + i64::from(composition);
+        let dts = i64::from(coded.timestamp.wrapping_sub(self.origin) as i32);
+        let pts = dts + i64::from(coded.composition);
         // Pictures that are shown before the keyframe refer to some that came before it.
         if self.frames.first().is_some_and(|first| pts < first.pts) {
             return;
         }
         self.bytes += data.len();
-        self.frames.push(CodedFrame { dts, pts, keyframe, data: data.to_vec() });
+        self.frames.push(CodedFrame { dts, pts, keyframe: coded.key, data: data.to_vec() });
     }
 
     fn span(&self) -> i64 {
@@ -108,6 +108,18 @@ struct Wish {
     /// No more video is to come: there is enough, or a frame was too long.
     video_done: bool,
     audio_done: bool,
+}
+
+/// A coded frame, however it came.
+struct Coded<'a> {
+    /// When it is decoded, milliseconds that wrap, and how much later it is shown.
+    timestamp: u32,
+    composition: i32,
+    key: bool,
+    /// Bytes that it takes in the stream.
+    length: u32,
+    /// Nothing where it did not come whole.
+    body: Option<&'a [u8]>,
 }
 
 /// A coded video frame's place in the stream.
@@ -144,29 +156,13 @@ impl Sampler {
         let codec = tag.codec.filter(|_| self.video.is_judged(tag.tracks))?;
         match tag.content {
             Content::Config(record) => {
-                self.video.configure(codec, record);
-                if let Some(wish) = &mut self.wish {
-                    (wish.keyframe, wish.video_done) = (None, false);
-                }
+                self.configure_video(codec, record.into());
                 None
             }
             Content::Frame { key, payload } => {
-                self.video.note(codec);
-                let whole = packet.head.len() == packet.length as usize;
-                if let Some(wish) = self.wish.as_mut().filter(|wish| !wish.video_done) {
-                    if whole && (key || wish.keyframe.is_some()) && !payload.is_empty() {
-                        wish.keyframe.get_or_insert(now);
-                        self.video.push(packet.timestamp, tag.composition, key, payload);
-                    } else {
-                        // What would follow a gap cannot be decoded.
-                        wish.video_done = wish.keyframe.is_some();
-                    }
-                    let frames = self.video.frames.len();
-                    wish.video_done |= frames >= ENOUGH_FRAMES
-                        || frames >= FEW_FRAMES && self.video.span() >= VIDEO_SPAN_MS
-                        || self.video.bytes >= MAX_VIDEO_BYTES - MAX_BODY as usize;
-                }
-                Some(FrameSize { timestamp: packet.timestamp, key, bytes: packet.length })
+                let (timestamp, composition, length) = (packet.timestamp, tag.composition, packet.length);
+                let body = is_whole(packet).then_some(payload);
+                Some(self.video_frame(now, codec, &Coded { timestamp, composition, key, length, body }))
             }
             Content::Declaration(_) | Content::Other => None,
         }
@@ -176,20 +172,78 @@ impl Sampler {
         let Ok(tag) = AudioTag::parse(packet.head, packet.length) else { return };
         let Some(codec) = tag.codec.filter(|_| self.audio.is_judged(tag.tracks)) else { return };
         match tag.content {
-            Content::Config(record) => self.audio.configure(codec, record),
+            Content::Config(record) => self.audio.configure(codec, record.into()),
             Content::Frame { payload, .. } => {
-                self.audio.note(codec);
-                let whole = packet.head.len() == packet.length as usize;
-                let Some(wish) = self.wish.as_mut().filter(|wish| whole && !wish.audio_done) else { return };
-                if self.audio.bytes + payload.len() <= MAX_AUDIO_BYTES {
-                    self.audio.push(packet.timestamp, 0, true, payload);
-                }
-                wish.audio_done = self.audio.span() >= AUDIO_SPAN_MS
-                    || self.audio.frames.len() >= MAX_AUDIO_FRAMES
-                    || self.audio.bytes + payload.len() > MAX_AUDIO_BYTES;
+                let (timestamp, length, body) = (packet.timestamp, packet.length, is_whole(packet).then_some(payload));
+                self.audio_frame(codec, &Coded { timestamp, composition: 0, key: true, length, body });
             }
             Content::Declaration(_) | Content::Other => {}
         }
+    }
+
+    /// Takes what a demuxed medium is made of from now on.
+    pub fn handle_track(&mut self, track: &DemuxedTrack) {
+        let (codec, preamble) = (codec::known(&track.codec).unwrap_or("unknown"), Arc::clone(&track.preamble));
+        match track.media {
+            MediaKind::Video => self.configure_video(codec, preamble),
+            MediaKind::Audio => self.audio.configure(codec, preamble),
+        }
+    }
+
+    /// Takes a demuxed frame, with its body if bodies are wanted. Gives the size if it is a coded picture.
+    pub fn handle_frame(&mut self, now: Instant, frame: &DemuxedFrame) -> Option<FrameSize> {
+        let composition = frame.pts.saturating_sub(frame.dts).clamp(0, i64::from(i32::MAX)) as i32;
+        let body = (frame.body.len() == frame.size as usize).then_some(&*frame.body);
+        let (timestamp, length) = (frame.dts as u32, frame.size);
+        match frame.media {
+            MediaKind::Video => {
+                let coded = Coded { timestamp, composition, key: frame.keyframe, length, body };
+                self.video.codec.map(|codec| self.video_frame(now, codec, &coded))
+            }
+            MediaKind::Audio => {
+                let codec = self.audio.codec?;
+                self.audio_frame(codec, &Coded { timestamp, composition: 0, key: true, length, body });
+                None
+            }
+        }
+    }
+
+    fn configure_video(&mut self, codec: &'static str, record: Arc<[u8]>) {
+        self.video.configure(codec, record);
+        if let Some(wish) = &mut self.wish {
+            (wish.keyframe, wish.video_done) = (None, false);
+        }
+    }
+
+    fn video_frame(&mut self, now: Instant, codec: &'static str, coded: &Coded<'_>) -> FrameSize {
+        self.video.note(codec);
+        if let Some(wish) = self.wish.as_mut().filter(|wish| !wish.video_done) {
+            let body = coded.body.filter(|body| !body.is_empty() && (coded.key || wish.keyframe.is_some()));
+            if let Some(body) = body {
+                wish.keyframe.get_or_insert(now);
+                self.video.push(coded, body);
+            } else {
+                // What would follow a gap cannot be decoded.
+                wish.video_done = wish.keyframe.is_some();
+            }
+            let frames = self.video.frames.len();
+            wish.video_done |= frames >= ENOUGH_FRAMES
+                || frames >= FEW_FRAMES && self.video.span() >= VIDEO_SPAN_MS
+                || self.video.bytes >= MAX_VIDEO_BYTES - Sample::MAX_FRAME as usize;
+        }
+        FrameSize { timestamp: coded.timestamp, key: coded.key, bytes: coded.length }
+    }
+
+    fn audio_frame(&mut self, codec: &'static str, coded: &Coded<'_>) {
+        self.audio.note(codec);
+        let wish = self.wish.as_mut().filter(|wish| !wish.audio_done);
+        let Some((wish, body)) = wish.zip(coded.body) else { return };
+        if self.audio.bytes + body.len() <= MAX_AUDIO_BYTES {
+            self.audio.push(coded, body);
+        }
+        wish.audio_done = self.audio.span() >= AUDIO_SPAN_MS
+            || self.audio.frames.len() >= MAX_AUDIO_FRAMES
+            || self.audio.bytes + body.len() > MAX_AUDIO_BYTES;
     }
 
     /// Wants a sample from now on.
@@ -233,4 +287,8 @@ impl Sampler {
         self.video.clear();
         self.audio.clear();
     }
+}
+
+fn is_whole(packet: &MediaPacket<'_>) -> bool {
+    packet.head.len() == packet.length as usize
 }
