@@ -142,6 +142,7 @@ async fn documents_have_the_described_fields() {
         ("endpoints/web", "http", "Http"),
         ("endpoints/names", "dns", "Dns"),
         ("endpoints/link", "download", "Download"),
+        ("endpoints/relay", "canary", "Canary"),
         ("endpoints/db", "replica", "Replica"),
         ("services/presenter", "web_presenter", "WebPresenter"),
         ("services/sunday", "vimeo", "Vimeo"),

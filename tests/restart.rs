@@ -160,7 +160,7 @@ fn a_damaged_state_file_is_put_aside_and_the_monitor_starts() {
         assert_eq!(aside.len(), 1, "{damage:?}: {aside:?}");
         assert_eq!(std::fs::read_to_string(&aside[0]).unwrap(), damage, "nothing is lost");
     }
-    assert!(monitor.log().contains("the state file is damaged"));
+    assert!(monitor.log().contains("a file of the monitor's state is damaged"));
     monitor.wait_for("gate", "up", SOON);
     state(&monitor, "it is written anew", |s| s["streams"]["gate"]["health"] == "up");
 }

@@ -278,7 +278,7 @@ fn an_old_report_gives_no_figures_of_the_present() {
         "endpoint_check_duration",
         "endpoint_http_status",
         "download_",
-        "canary_",
+        "canary_delay",
         "replication_",
         "web_presenter_state",
         "web_presenter_bytes",
