@@ -126,7 +126,7 @@ discover:
     );
     let listed = config.discover.iter().map(|entry| {
         let DiscoverSource::RtmpServer(source) = &entry.source else { panic!("{entry:?}") };
-        streams_from_publications(entry, source, [("live", "gate-1")].into_iter()).streams.remove(0)
+        streams_from_publications(entry, source, [("live", "gate-1")]).streams.remove(0)
     });
     let listed: Vec<_> = listed.collect();
     let places = &listed[0].follow.as_ref().unwrap().served_by;

@@ -151,8 +151,8 @@ async fn the_whole_picture_has_its_parts() {
     let bench = bench().await;
     let status = bench.get("/api/v1/status").await.json();
     let totals = &status["totals"];
-    assert_eq!((&totals["endpoints"], &totals["services"], &totals["paths"]), (&8.into(), &5.into(), &2.into()));
-    assert_eq!(totals["endpoints_by_health"], json!({"unknown": 0, "up": 7, "degraded": 0, "down": 1, "idle": 0}));
+    assert_eq!((&totals["endpoints"], &totals["services"], &totals["paths"]), (&9.into(), &5.into(), &2.into()));
+    assert_eq!(totals["endpoints_by_health"], json!({"unknown": 0, "up": 8, "degraded": 0, "down": 1, "idle": 0}));
     assert_eq!((&totals["services_by_health"]["down"], &totals["paths_with_fault"]), (&1.into(), &1.into()));
     let find = |part: &str, name: &str| {
         let all = status[part].as_array().unwrap();

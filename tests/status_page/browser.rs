@@ -4,14 +4,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{eventually, mortal, program};
+use crate::harness::{mortal, program};
 
 /// Enough for a browser on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// One browser at a time: each is several processes, and some tests look at times.
 static ONE: Mutex<()> = Mutex::new(());
@@ -94,12 +95,18 @@ impl Browser {
 
     /// Waits until `script` gives something true.
     pub fn until(&mut self, script: &str) -> Value {
-        eventually(script, PATIENCE, || {
+        let end = Instant::now() + PATIENCE;
+        loop {
             let value = self.eval(script);
-            let is_true =
-                !matches!(&value, Value::Null | Value::Bool(false)) && value != json!(0) && value != json!("");
-            is_true.then_some(value)
-        })
+            if !matches!(&value, Value::Null | Value::Bool(false)) && value != json!(0) && value != json!("") {
+                return value;
+            }
+            if Instant::now() >= end {
+                let page = self.eval("[document.visibilityState, location.hash, document.body.innerText]");
+                panic!("not within {PATIENCE:?}: {script}\n{page:#}\n{:#}", self.ask(&json!({ "do": "seen" })));
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     pub fn press(&mut self, keys: &[&str]) {

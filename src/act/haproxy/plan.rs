@@ -56,7 +56,7 @@ pub fn present(states: HashMap<ServerId, ServerState>, facts: &HaproxyFacts) -> 
     states.into_iter().map(join).collect()
 }
 
-/// What to do about each server of which something is decided.
+/// What to do about each server of which something is decided. Those that go up come first: whoever is cut off has somewhere to go.
 pub fn plan<'s>(
     push: &'s HaproxyPush,
     decisions: &Decisions,
@@ -80,7 +80,9 @@ pub fn plan<'s>(
         };
         Some((server, step()))
     });
-    steps.collect()
+    let mut steps: Vec<_> = steps.collect();
+    steps.sort_by_key(|(_, step)| !step.as_ref().is_ok_and(|step: &Step<'_>| step.decided.healthy));
+    steps
 }
 
 /// A server's fallback, if its sessions have outlived their need: the server is down, and another of its backend takes them.

@@ -79,8 +79,8 @@ export class Live {
       this.problem = error instanceof Refused ? "The monitor refuses: " + error.message : "No contact with the monitor";
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) this.tell("refused", error);
     }
-    this.tell("trouble", this.problem);
     this.underWay = false;
+    this.tell("trouble", this.problem);
     this.schedule(this.again ? GATHER_MS : this.rarely ? RARELY_MS : EVERY_MS);
     this.again = false;
   }
