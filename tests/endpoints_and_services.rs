@@ -206,7 +206,7 @@ async fn the_whole_picture_has_its_parts() {
     picture.taken_at = bench.clock.now() - Duration::from_secs(6);
     bench.current.store(Arc::new(picture));
     let status = bench.get("/api/v1/status").await.json();
-    assert_eq!(status["totals"]["endpoints_by_health"]["unknown"], 8);
+    assert_eq!(status["totals"]["endpoints_by_health"]["unknown"], 9);
     let host = status["endpoints"].as_array().unwrap().iter().find(|t| t["name"] == "host").unwrap();
     assert_eq!((&host["health"], &host["figure"]), (&"unknown".into(), &json!(null)));
     assert_eq!((&status["paths"][0]["health"], &status["paths"][0]["fault"]), (&"unknown".into(), &json!(null)));

@@ -316,7 +316,7 @@ fn an_old_report_gives_no_figures_of_the_present() {
     for gauge in ["ping_loss_ratio", "vimeo_viewers", "service_up", "path_fault", "link_"] {
         assert!(!text.contains(gauge), "{gauge}");
     }
-    assert_eq!(text.matches(r#",state="unknown"} 1"#).count(), 10);
+    assert_eq!(text.matches(r#",state="unknown"} 1"#).count(), 11);
 }
 
 #[test]

@@ -157,12 +157,12 @@ fn a_failover_passes_over_a_standby_whose_canary_fails() {
     let (a, c) = (first.address().to_string(), last.address().to_string());
     let endpoints = [endpoint("a", &a), endpoint("b", &mute.to_string()), endpoint("c", &c)].concat();
     let monitor = Monitor::start(&format!(
-        "endpoints:\n{endpoints}groups:\n{}failovers:\n  - {{ name: ingest, candidates: [a, b, c], hold: 0s }}\n",
+        "endpoints:\n{endpoints}groups:\n{}failovers:\n  - {{ name: ingest, candidates: [a, b, c], settle: 1s, hold: 0s }}\n",
         ["a", "b", "c"].map(group).concat()
     ));
     let eligible = |group: &str| monitor.document(&format!("groups/{group}"))["eligible"].as_bool();
     let active = || monitor.document("failovers/ingest")["active"].as_str().map(str::to_owned);
-    eventually("the canaries are judged", SOON, || {
+    eventually("the canaries are judged", SOON * 3, || {
         (["a", "b", "c"].map(eligible) == [Some(true), Some(false), Some(true)]).then_some(())
     });
     assert_eq!(active().as_deref(), Some("a"));
@@ -170,7 +170,7 @@ fn a_failover_passes_over_a_standby_whose_canary_fails() {
     assert_eq!(monitor.metric("hmonitor_endpoint_up", &["endpoint=\"b-canary\""]), Some(0.0));
     assert!(monitor.metric("hmonitor_canary_delay_seconds", &["endpoint=\"a-canary\""]).unwrap() < 3.0);
     first.kill();
-    eventually("another takes over", SOON, || active().filter(|name| name != "a"));
+    eventually("another takes over", SOON * 3, || active().filter(|name| name != "a"));
     assert_eq!(active().as_deref(), Some("c"), "b would have been the first");
     assert!(!monitor.log().contains("PLANTED"), "{}", monitor.log());
     drop(monitor);
