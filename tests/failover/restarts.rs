@@ -109,3 +109,14 @@ fn the_picture_stays_the_same_while_nothing_changes() {
     site.run(10.0);
     assert!(!before.tells_the_same(&site.picture.decisions));
 }
+
+#[test]
+fn a_candidate_that_is_dead_when_the_monitor_starts_is_known_to_be() {
+    // Some are found dead before the rest has been looked at, some after it.
+    for seed in 1..=20 {
+        let mut site = Site::new(Plan::default(), seed);
+        site.slaves[1] = Slave::Gone;
+        site.run_until(30.0, |s| s.group(1).eligible == Some(false)).expect("not eligible");
+        assert_eq!(site.active(), Some(0), "{seed}");
+    }
+}

@@ -188,6 +188,10 @@ impl Groups {
         if self.sight.evaluate(now) {
             self.note_isolation(wall, outcome);
         }
+        if complete != self.decisions.complete {
+            // Nothing is found bad before; what was bad already counts from now on.
+            self.dirty.extend(self.groups.keys().cloned());
+        }
         for _ in 0..MOST_ROUNDS {
             self.judge(moment, known, outcome);
             let switched = self.decide(moment, outcome);
