@@ -8,7 +8,7 @@ use crate::cameras::{Camera, DAY, HOUR, Profile, WEEK, Watched};
 
 /// Of each camera. The first is for getting to know it.
 const WEEKS: u64 = 6;
-const CAMERAS: u64 = 3;
+const CAMERAS: u64 = 1;
 const STEP: u64 = 5;
 /// How long a drop of 40 % is waited for.
 const PATIENCE: u64 = 1800;
@@ -126,7 +126,7 @@ fn hints_are_rarely_for_nothing_and_come_within_a_minute() {
         all.add(score);
     }
     all.told("All");
-    assert!(all.weeks >= 100 && all.drops.len() >= 1000, "{} weeks, {} drops", all.weeks, all.drops.len());
+    assert!(all.weeks >= 35 && all.drops.len() >= 700, "{} weeks, {} drops", all.weeks, all.drops.len());
     assert!(all.within_a_minute() >= 0.85);
     assert!(all.drops[all.drops.len() / 2].is_some_and(|seconds| seconds <= 60));
 }
