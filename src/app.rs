@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -71,10 +71,11 @@ pub fn run(options: Options) -> Result<()> {
     let server = loaded.config.server.clone();
 
     let main = Builder::new_multi_thread().worker_threads(MAIN_THREADS).thread_name("main").enable_all().build()?;
+    let entered = main.enter();
+    // Before anything answers: whoever has had an answer may send them.
+    let signals = Signals::catch()?;
     let listeners = Listeners::bind(&main, &server)?;
     let socket = server.unix_listen.clone();
-
-    let entered = main.enter();
     let env = ProbeEnvironment::new(clock.clone());
     if loaded.config.targets.iter().any(|target| matches!(target.check.check, Check::Icmp(_))) {
         // Said at once and not only by endpoints that stay unknown.
@@ -121,6 +122,7 @@ pub fn run(options: Options) -> Result<()> {
         stop_serving,
         health_ended,
         acting: acting.clone(),
+        signals,
         shutdown_timeout,
     };
     let result = main.block_on(supervise(parts));
@@ -147,7 +149,24 @@ struct Parts {
     stop_serving: CancellationToken,
     health_ended: CancellationToken,
     acting: ActThread,
+    signals: Signals,
     shutdown_timeout: Duration,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// Runs all parts. The end of a critical one is the end of the process: a monitor that runs on without its store would lie.
@@ -163,6 +182,7 @@ async fn supervise(parts: Parts) -> Result<()> {
         stop_serving,
         health_ended,
         acting,
+        signals: Signals { mut terminate, mut interrupt, mut hangup },
         shutdown_timeout,
     } = parts;
     let stop_watching = CancellationToken::new();
@@ -205,8 +225,6 @@ async fn supervise(parts: Parts) -> Result<()> {
         "state writer"
     });
 
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut hangup = signal(SignalKind::hangup())?;
     let mut reloads = JoinSet::new();
     loop {
         tokio::select! {

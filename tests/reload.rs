@@ -49,6 +49,16 @@ fn has_label(monitor: &Monitor, name: &str, value: &str) -> bool {
 }
 
 #[test]
+fn a_signal_that_comes_with_the_first_answer_is_heeded() {
+    for _ in 0..20 {
+        let mut monitor = Monitor::start("endpoints: [{ name: here, tcp: { address: \"127.0.0.1:1\" } }]\n");
+        monitor.signal("HUP");
+        eventually("a reload", SOON, || monitor.log().contains("configuration reloaded").then_some(()));
+        assert!(monitor.terminate().success(), "{}", monitor.log());
+    }
+}
+
+#[test]
 fn every_way_to_reload_is_heard() {
     let origin = Origin::start("a,b,c");
     let (monitor, text) = watched(&origin);

@@ -273,11 +273,11 @@ impl Control {
                 Ok(done)
             }
             Err(errors) => {
-                self.status.note_reload(false);
                 for line in errors.lines() {
                     tracing::error!(%reason, "{line}");
                 }
                 tracing::error!(%reason, errors = errors.0.len(), "configuration not reloaded; the running one stays");
+                self.status.note_reload(false);
                 Err(invalid(&errors))
             }
         }
