@@ -43,8 +43,9 @@ pub fn from_json(text: &[u8]) -> Result<Vec<(Name, LearnedSignals)>, String> {
     }
     let streams = document.streams.into_iter().filter_map(|(name, signals)| {
         let of = |signal: &str| signals.get(signal).and_then(|text| unpack(text)).unwrap_or_default();
-        let [bitrate, fps, frame_gap] = [Signal::Bitrate, Signal::Fps, Signal::FrameGap].map(|s| of(s.as_str()));
-        let learned = LearnedSignals { signals: [bitrate, fps, frame_gap], sudden: of(SUDDEN) };
+        let signals =
+            std::array::from_fn(|at| Signal::ALL.get(at).map(|signal| of(signal.as_str())).unwrap_or_default());
+        let learned = LearnedSignals { signals, sudden: of(SUDDEN) };
         Some((Name::new(&name).ok()?, learned))
     });
     Ok(streams.collect())

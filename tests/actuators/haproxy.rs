@@ -269,6 +269,21 @@ fn sessions_of_the_fallback_end_once_they_have_somewhere_to_go() {
 }
 
 #[test]
+fn a_fallback_that_is_not_there_is_named_and_hinders_nothing() {
+    let slaves = Slaves::new();
+    let balancer = Balancer::start(&slaves.lines());
+    let shape = |push: &mut HaproxyPush| push.servers[0].fallback = ServerId::parse("any/s9");
+    let acting = Acting::start(push(&[&balancer], shape), &world());
+    balancer.wait_agents(true, false);
+    let line = acting.wait_told("any/s9 does not follow");
+    assert!(line.contains("no such server"), "{line}");
+    acting.decide(&switched("slave-2"));
+    balancer.wait_agents(false, true);
+    assert_eq!(acting.count(ActionKind::Haproxy, ActionOutcome::Refused), 1, "it is said once");
+    eventually("it is shown", SOON, || (acting.pending(ActionKind::Haproxy) == 1).then_some(()));
+}
+
+#[test]
 fn a_changed_configuration_moves_the_orders_elsewhere() {
     let slaves = Slaves::new();
     let (first, second) = (Balancer::start(&slaves.lines()), Balancer::start(&slaves.lines()));

@@ -116,11 +116,21 @@ impl<'a> Pusher<'a> {
             let fine = match step {
                 Ok(step) => self.take(server, &step).await,
                 Err(obstacle) => {
-                    self.refuse(server, obstacle);
+                    self.refuse(server, &server.server, obstacle);
                     false
                 }
             };
             open += usize::from(!fine);
+        }
+        // One that is not there hinders nothing else.
+        for (server, fallback) in self.push.servers.iter().filter_map(|s| Some((s, s.fallback.as_ref()?))) {
+            match found.contains_key(fallback) {
+                true => self.servers.entry(fallback).or_default().obstacle = None,
+                false => {
+                    self.refuse(server, fallback, Obstacle::NoSuchServer);
+                    open += 1;
+                }
+            }
         }
         self.pending.set(open);
         let masters_work = self.end_old_sessions(decisions).await;
@@ -170,13 +180,13 @@ impl<'a> Pusher<'a> {
         outcome == ActionOutcome::Done && !contested
     }
 
-    /// Says once what stands in the way.
-    fn refuse(&mut self, server: &'a PushedServer, obstacle: Obstacle) {
-        let memory = self.servers.entry(&server.server).or_default();
+    /// Says once what stands in the way of `id`, which is `server` or its fallback.
+    fn refuse(&mut self, server: &'a PushedServer, id: &'a ServerId, obstacle: Obstacle) {
+        let memory = self.servers.entry(id).or_default();
         if memory.obstacle.replace(obstacle) != Some(obstacle) {
             self.inputs.status.count(ActionKind::Haproxy, ActionOutcome::Refused);
-            tracing::error!(haproxy = %self.push.name, server = %server.server, "the server does not follow decisions: {obstacle}");
-            let line = format!("HAProxy {}: server {} does not follow: {obstacle}", self.push.name, server.server);
+            tracing::error!(haproxy = %self.push.name, server = %id, "the server does not follow decisions: {obstacle}");
+            let line = format!("HAProxy {}: server {id} does not follow: {obstacle}", self.push.name);
             self.inputs.note(subject(&server.decider), &line);
         }
     }

@@ -31,8 +31,6 @@ pub struct Step<'s> {
 pub enum Obstacle {
     #[error("HAProxy has no such server")]
     NoSuchServer,
-    #[error("HAProxy has no such fallback")]
-    NoSuchFallback,
     #[error(
         "it has no agent-check that is enabled, and HAProxy takes no word on it: add agent-check with this monitor's agent, or enable it"
     )]
@@ -70,11 +68,9 @@ pub fn plan<'s>(
                 return Err(Obstacle::NoAgent);
             }
             let mut orders = orders(push, server, &decided, found);
-            if let Some(fallback) = &server.fallback {
-                let held = present.get(fallback).ok_or(Obstacle::NoSuchFallback)?.sessions;
-                if held > 0 && outlived(push, decisions, server).is_some() {
-                    orders.push(format!("shutdown sessions server {fallback}"));
-                }
+            let fallback = outlived(push, decisions, server);
+            if let Some(fallback) = fallback.filter(|id| present.get(id).is_some_and(|found| found.sessions > 0)) {
+                orders.push(format!("shutdown sessions server {fallback}"));
             }
             Ok(Step { server, decided, orders })
         };
