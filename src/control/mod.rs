@@ -1,8 +1,8 @@
 //! Layer 3: makes what runs match what is wanted.
 //!
 //! What is wanted is one value, [`Desired`]: the file's streams, those added by the API and those discovered, with the operator's
-//! silences; and the endpoints, services and paths of the file. [`Control::run`] remakes it whenever one of its sources changes, publishes it to the store, and has the supervisor apply
-//! the difference.
+//! silences; and the endpoints, services and paths of the file. [`Control::run`] remakes it whenever one of its sources changes, publishes
+//! it to the store, and has the supervisor apply the difference.
 
 mod allow;
 mod backoff;
@@ -10,6 +10,7 @@ mod discovery;
 mod fingerprint;
 pub mod handle;
 mod intent;
+mod operators;
 mod plan;
 pub mod pool;
 mod publications;
@@ -32,8 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, ConfigErrors, Loaded};
 use crate::libav_pool::LibavPool;
 use crate::model::action::ActionSpecs;
-use crate::model::failover::{Decisions, FailoverPin};
-use crate::model::group::{Maintenance, MaintenanceState};
+use crate::model::failover::Decisions;
 use crate::model::inspector::Inspector;
 use crate::model::server::ServerSpec;
 use crate::model::snapshot::Silence;
@@ -342,85 +342,6 @@ impl Control {
         }
         self.apply();
         Ok(())
-    }
-
-    async fn silence(
-        &mut self,
-        name: Name,
-        reason: String,
-        until: Option<SystemTime>,
-    ) -> Result<Arc<Silence>, ControlError> {
-        if !self.is_wanted(&name) {
-            return Err(ControlError::NotFound(name));
-        }
-        let silence = Arc::new(Silence { reason, until, created: SystemTime::now() });
-        let (kept, of) = (Arc::clone(&silence), name.clone());
-        self.keep(move |state| state.add_silence(&of, &kept)).await?;
-        self.silences.insert(name, Arc::clone(&silence));
-        self.apply();
-        Ok(silence)
-    }
-
-    fn unsilence(&mut self, name: &Name) -> Result<(), ControlError> {
-        if self.silences.remove(name).is_none() {
-            return Err(ControlError::NotFound(name.clone()));
-        }
-        self.state.remove_silence(name);
-        self.apply();
-        Ok(())
-    }
-
-    async fn maintain(
-        &mut self,
-        group: Name,
-        state: MaintenanceState,
-        reason: String,
-        until: Option<SystemTime>,
-    ) -> Result<Arc<Maintenance>, ControlError> {
-        if !self.config.groups.iter().any(|g| g.name == group) {
-            return Err(ControlError::NoGroup(group));
-        }
-        let maintenance = Arc::new(Maintenance { state, reason, until, created: SystemTime::now() });
-        let (kept, of) = (Arc::clone(&maintenance), group.clone());
-        self.keep(move |file| file.set_maintenance(&of, Some(&kept))).await?;
-        self.intents.maintain(group, Arc::clone(&maintenance));
-        self.apply();
-        Ok(maintenance)
-    }
-
-    async fn end_maintenance(&mut self, group: &Name) -> Result<(), ControlError> {
-        self.intents.end_maintenance(group)?;
-        self.apply();
-        let of = group.clone();
-        self.keep(move |file| file.set_maintenance(&of, None)).await
-    }
-
-    async fn pin(
-        &mut self,
-        failover: Name,
-        group: Name,
-        reason: String,
-        until: Option<SystemTime>,
-    ) -> Result<Arc<FailoverPin>, ControlError> {
-        let Some(spec) = self.config.failovers.iter().find(|f| f.name == failover) else {
-            return Err(ControlError::NoFailover(failover));
-        };
-        if !spec.candidates.iter().any(|candidate| candidate.group == group) {
-            return Err(ControlError::NoCandidate(group));
-        }
-        let pin = Arc::new(FailoverPin { group, reason, until, created: SystemTime::now() });
-        let (kept, of) = (Arc::clone(&pin), failover.clone());
-        self.keep(move |file| file.set_pin(&of, Some(&kept))).await?;
-        self.intents.pin(failover, Arc::clone(&pin));
-        self.apply();
-        Ok(pin)
-    }
-
-    async fn unpin(&mut self, failover: &Name) -> Result<(), ControlError> {
-        self.intents.unpin(failover)?;
-        self.apply();
-        let of = failover.clone();
-        self.keep(move |file| file.set_pin(&of, None)).await
     }
 
     /// Writes to the state file, which may be slow.

@@ -38,7 +38,8 @@ pub enum Request {
         thumbnail: bool,
         sample: Sample,
     },
-    /// Open this and tell of its frames until it ends. Answered by any number of `Frames` and `Tracks`, then `Ended`. The last request of its worker but for `KeepBodies`.
+    /// Open this and tell of its frames until it ends. Answered by any number of `Frames` and `Tracks`, then `Ended`. The last request of its
+    /// worker but for `KeepBodies`.
     Demux(DemuxRequest),
     /// Bring along the bodies of frames of at most so many bytes from now on; 0: of none. While demuxing, which begins with none.
     KeepBodies(u32),

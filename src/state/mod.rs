@@ -1,7 +1,8 @@
 //! Layer 2: what survives a restart. Verdicts, last answers and decisions, streams added by the API, operator's silences.
 //!
 //! One JSON file, replaced atomically (write, sync, rename, sync the directory), readable by its owner alone, because added streams hold
-//! their URLs, and one beside it (`NAME.learned`) of what is usual for each stream. A file that cannot be read back is put aside, not overwritten: the monitor must start.
+//! their URLs, and one beside it (`NAME.learned`) of what is usual for each stream. A file that cannot be read back is put aside, not
+//! overwritten: the monitor must start.
 
 mod document;
 mod learned;
