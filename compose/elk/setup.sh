@@ -1,5 +1,5 @@
 #!/bin/bash
-# Puts policy, template, saved objects and the alert in place. May run again.
+# Puts policy, template, saved objects and the rule in place. May run again.
 set -eu
 cd "$(dirname "$0")"
 E=http://elasticsearch:9200 K=http://kibana:5601

@@ -4,7 +4,12 @@
 mod harness;
 #[path = "../process/mod.rs"]
 mod process;
+#[path = "../stores/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of stores")]
+mod server;
 
 mod compose;
 mod elk;
 mod package;
+mod pipeline;
+mod quick_check;
