@@ -1,0 +1,106 @@
+//! `compose/quick-check` on programs that really run: the monitor, Prometheus and Alertmanager at addresses of their own, with the stack's ports.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::compose::{read, root};
+use crate::harness::{eventually, http, mortal};
+use crate::process::{Origin, Ran, finish};
+use crate::server::Server;
+
+/// Prometheus tells an Alertmanager that it finds late once a minute.
+const LIMIT: Duration = Duration::from_secs(240);
+
+fn quick_check(script: &Path, stack: &str, monitor: &str) -> Ran {
+    let mut command = Command::new(script);
+    command.env("STACK_BIND", stack).env("HMONITOR_BIND", monitor);
+    finish(command)
+}
+
+fn copied(directory: &Path) -> std::path::PathBuf {
+    let script = directory.join("quick-check");
+    std::fs::copy(root().join("compose/quick-check"), &script).unwrap();
+    script
+}
+
+#[test]
+fn it_says_in_ten_lines_what_does_not_run() {
+    let directory = tempfile::tempdir().unwrap();
+    // Nothing listens there.
+    let ran = quick_check(&copied(directory.path()), "127.9.35.1", "127.9.35.1");
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert_eq!(ran.stdout.lines().count(), 10, "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("BAD   monitor       no answer on the health port\n"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().filter(|l| l.starts_with("off")).count(), 4, "{}", ran.stdout);
+}
+
+#[test]
+fn it_is_content_with_silenced_streams_and_not_with_messages_that_fail() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let [a, b] = std::process::id().to_be_bytes()[2..] else { unreachable!("four bytes") };
+    let (stack, monitor) = (Ipv4Addr::new(127, 90, a, b), Ipv4Addr::new(127, 91, a, b));
+    let origin = Origin::start("gate-{1..2}");
+
+    let config = format!(
+        "server: {{ listen: \"{monitor}:9935\", health_listen: \"{monitor}:9937\", tokens: [{{ role: operate, token: tokentokentoken1 }}] }}\n\
+         state_file: {}\ndefaults: {{ rise: 0s }}\n\
+         streams: [{{ name: gate-1, url: \"{}\" }}, {{ name: away, url: \"rtmp://127.0.0.1:9/live/away\" }}]\n",
+        at("state.json").display(),
+        origin.url("gate-1")
+    );
+    std::fs::write(at("hmonitor.yml"), config).unwrap();
+    let mut command = mortal("setpriv", "util-linux");
+    command.arg(env!("CARGO_BIN_EXE_rtmp-hmonitor")).arg("run").arg("--config").arg(at("hmonitor.yml"));
+    let _monitor = Server::start(&mut command, &at("monitor.log"));
+    let api = SocketAddr::from((monitor, 9935));
+
+    let rules = format!("[\"{}/alerts/rules/*.yml\"]", root().display());
+    let config = read("compose/prometheus/prometheus.yml")
+        .replace("monitor:9935", &api.to_string())
+        .replace("alertmanager:9093", &format!("{stack}:9093"))
+        .replace("localhost:9090", &format!("{stack}:9090"))
+        .replace("scrape_interval: 15s", "scrape_interval: 1s")
+        .replace("[rules/*.yml]", &rules);
+    std::fs::write(at("prometheus.yml"), config).unwrap();
+    let mut command = mortal("prometheus", "prometheus");
+    command.arg("--config.file").arg(at("prometheus.yml")).arg("--storage.tsdb.path").arg(at("prometheus"));
+    command.arg(format!("--web.listen-address={stack}:9090"));
+    let _prometheus = Server::start(&mut command, &at("prometheus.log"));
+
+    let receiver = "webhook_configs: [{ url: \"http://127.0.0.1:9/\" }]";
+    let told = |who: &str| {
+        let route = format!("{{ receiver: {who}, group_wait: 0s, group_interval: 1s, repeat_interval: 1s }}");
+        let text = format!("route: {route}\nreceivers: [{{ name: nobody }}, {{ name: people, {receiver} }}]\n");
+        std::fs::write(at("alertmanager.yml"), text).unwrap();
+    };
+    told("nobody");
+    let mut command = mortal("prometheus-alertmanager", "prometheus-alertmanager");
+    command.arg("--config.file").arg(at("alertmanager.yml")).arg("--storage.path").arg(at("alertmanager"));
+    command.args([&format!("--web.listen-address={stack}:9093"), "--cluster.listen-address="]);
+    let _alertmanager = Server::start(&mut command, &at("alertmanager.log"));
+
+    let script = copied(directory.path());
+    let (stack_bind, monitor_bind) = (stack.to_string(), monitor.to_string());
+    let line = |name: &str| {
+        let said = quick_check(&script, &stack_bind, &monitor_bind).stdout;
+        said.lines().find(|line| line.get(6..).is_some_and(|rest| rest.starts_with(name))).unwrap().to_owned()
+    };
+    let says = |name: &str, wanted: &str| {
+        eventually(&format!("{name}: {wanted}"), LIMIT, || line(name).starts_with(wanted).then_some(()));
+    };
+    says("streams", "BAD   streams       1 of 2 that are expected are up, 2 are configured");
+    let silence = ["Authorization: Bearer tokentokentoken1", "Content-Type: application/json"];
+    let answer = http(api, "PUT", "/api/v1/streams/away/silence", &silence, r#"{"reason":"repaired"}"#).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    says("streams", "ok    streams       1 of 1 that are expected are up, 2 are configured");
+    for name in ["monitor", "scraping", "rules"] {
+        says(name, "ok    ");
+    }
+    says("alertmanager", "ok    alertmanager  the alert that fires always has arrived, and no message failed");
+    told("people");
+    http(SocketAddr::from((stack, 9093)), "POST", "/-/reload", &[], "").unwrap();
+    says("alertmanager", "BAD   alertmanager  alerts arrive, but people are not told: ");
+}
