@@ -33,7 +33,7 @@ mod log_file;
 mod logging;
 
 pub use log_file::LogFile;
-pub use logging::{LogGuard, log_directives, start_logging};
+pub use logging::{Console, LogGuard, log_directives, start_logging};
 
 /// Threads for the store, control, metrics, API and page. Probes and health answers have their own.
 const MAIN_THREADS: usize = 2;
@@ -55,7 +55,7 @@ pub struct Options {
 pub fn run(options: Options) -> Result<()> {
     let loaded = config::load(&options.config, &options.environment)
         .map_err(|errors| anyhow!("the configuration has errors:\n{errors}"))?;
-    let _log = start_logging(&loaded.config.log)?;
+    let _log = start_logging(&loaded.config.log, Console::Output)?;
     install_crypto_provider();
     for warning in &loaded.config.warnings {
         tracing::warn!("{warning}");

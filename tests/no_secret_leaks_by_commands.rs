@@ -21,8 +21,8 @@ fn panics_in_a_process_of_its_own() {
     rtmp_hmonitor::app::log_panics();
     let log = std::env::var_os(LOGGING).map(|_| {
         let format = rtmp_hmonitor::config::LogFormat::Pretty;
-        rtmp_hmonitor::app::start_logging(&rtmp_hmonitor::config::LogSpec { format, level: "info".into(), file: None })
-            .unwrap()
+        let spec = rtmp_hmonitor::config::LogSpec { format, level: "info".into(), file: None };
+        rtmp_hmonitor::app::start_logging(&spec, rtmp_hmonitor::app::Console::Error).unwrap()
     });
     let (key, end) = (format!("ü{KEY}"), 1);
     let cut = std::thread::spawn(move || key[..end].len());

@@ -104,7 +104,10 @@ fn a_dead_stream_is_blamed_when_its_server_goes_on_answering() {
     assert_eq!(faults(&b.at(1.0, true, &[("gate-1", 0.0)])), [""; 0]);
     let outcome = b.at(1.5, true, &[("gate-1", 0.0)]);
     assert_eq!(faults(&outcome), ["first failing hop: stream/gate-1; 0 after it fail in consequence"]);
-    assert!(outcome.events.iter().any(|e| e.causes.iter().any(|c| c.as_str() == "closed")));
+    let told = outcome.events.iter().find(|e| e.kind == EventKind::Fault).unwrap();
+    assert!(told.causes.iter().any(|c| c.as_str() == "closed"));
+    assert_eq!((&told.from, &told.to), (&Some(Health::Up.into()), &Some(Health::Down.into())));
+    assert_eq!((told.hop.as_ref().unwrap().to_string(), told.epoch), ("stream/gate-1".to_owned(), Some(1)));
     assert_eq!(b.path().fault.map(|f| (f.hop, f.certain)), Some((1, true)));
     assert_eq!(faults(&b.at(3.0, true, &[("gate-1", 1e5)])), ["no hop fails"]);
 }
@@ -133,7 +136,7 @@ fn it_is_not_up_before_every_hop_is() {
     assert_eq!(faults(&b.at(6.0, true, &[("gate-1", 0.0)])), [""; 0]);
     let outcome = b.at(7.0, true, &[("gate-1", 1e5)]);
     assert_eq!(faults(&outcome), ["no hop fails"]);
-    assert!(outcome.events.iter().any(|e| e.kind == EventKind::Fault && e.to == Some(Health::Up)));
+    assert!(outcome.events.iter().any(|e| e.kind == EventKind::Fault && e.to == Some(Health::Up.into())));
     assert_eq!(faults(&b.at(8.0, true, &[("gate-1", 1e5)])), [""; 0], "told once");
 }
 

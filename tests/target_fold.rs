@@ -168,7 +168,7 @@ fn changes_are_events_and_are_remembered() {
     let outcome = b.at(1.0).succeeds(&gate);
     assert!(outcome.events.is_empty() && outcome.remember.is_empty(), "nothing changed");
     let outcome = b.at(2.0).target(&gate, |now| failure(now, DownCause::Connect));
-    assert_eq!(outcome.events[0].to, Some(Health::Down));
+    assert_eq!(outcome.events[0].to, Some(Health::Down.into()));
     let outcome = b.at(3.0).target(&gate, |now| failure(now, DownCause::Timeout));
     assert_eq!(told(&outcome, EventKind::Cause).len(), 1, "one outage, another cause");
     let [(subject, judgement)] = &outcome.remember[..] else { panic!("{outcome:?}") };

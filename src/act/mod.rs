@@ -65,10 +65,7 @@ impl Inputs {
     /// Tells people what has been done about `subject`, or could not be. `detail` holds no secret.
     fn note(&self, subject: Subject, detail: &str) {
         tracing::info!(%subject, "{detail}");
-        let kind = EventKind::Action;
-        let at = SystemTime::now();
-        let event = Event { id: 0, at, subject, kind, from: None, to: None, causes: Vec::new(), detail: detail.into() };
-        (self.events)(event);
+        (self.events)(Event::new(SystemTime::now(), subject, EventKind::Action, detail));
     }
 }
 

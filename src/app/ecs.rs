@@ -3,6 +3,7 @@
 //! What the schema has no place for is under `hmonitor.`; the index template in `compose/elk` lists every field with its type.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -12,6 +13,12 @@ use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 const ECS_VERSION: &str = "8.11.0";
+
+/// This machine's name; a container's is its own.
+static HOST: LazyLock<Option<String>> = LazyLock::new(|| {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+});
 
 /// Formats events as ECS documents.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +40,9 @@ where
         document.set("service.type", "rtmp-hmonitor");
         document.set("service.version", env!("CARGO_PKG_VERSION"));
         document.set("process.pid", std::process::id());
+        if let Some(name) = HOST.as_deref() {
+            document.set("host.name", name);
+        }
         document.set("event.dataset", dataset(metadata.target()));
         // Libraries open spans. Their fields are text by now.
         for span in context.event_scope().into_iter().flatten() {
@@ -70,6 +80,7 @@ fn place(field: &str) -> Option<&'static str> {
         "action" => "event.action",
         "reason" => "event.reason",
         "peer" => "client.address",
+        "at" => "event.created",
         "log.target" => "log.logger",
         "log.file" => "log.origin.file.name",
         "log.line" => "log.origin.file.line",

@@ -47,7 +47,7 @@ impl LogFile {
                 let first = self.failing.is_none();
                 self.failing = Some(now);
                 if first {
-                    // Goes to standard error; the file's own copy of this line is dropped.
+                    // Goes to standard output; the file's own copy of this line is dropped.
                     tracing::error!(%error, "the log file cannot be written; lines are missing there until it can");
                 }
             }

@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, and a file where one is configured.
+//! Where log lines go: standard output or error, and a file where one is configured.
 
 use std::io::IsTerminal;
 use std::time::SystemTime;
@@ -28,15 +28,27 @@ pub fn log_directives(level: &str) -> String {
     format!("rustls_platform_verifier=off,{level},tungstenite=info,tokio_tungstenite=info")
 }
 
-/// Logs to standard error, and to the file that `spec` names. `RUST_LOG` wins over the configured level.
+/// The stream that log lines go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// Of a process whose work is told by its log alone.
+    Output,
+    /// Of a command that writes something else to standard output.
+    Error,
+}
+
+/// Logs to `console`, and to the file that `spec` names. `RUST_LOG` wins over the configured level.
 ///
 /// Threads of their own write, and lines that they cannot keep up with are dropped: a log that blocks or cannot be written must not stop
 /// the monitor.
-pub fn start_logging(spec: &LogSpec) -> Result<LogGuard> {
+pub fn start_logging(spec: &LogSpec, console: Console) -> Result<LogGuard> {
     let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| spec.level.clone());
     let directives = log_directives(&directives);
     let filter = EnvFilter::try_new(&directives).context("the log level is no valid filter")?;
-    let (standard, guard) = in_background(std::io::stderr());
+    let ((standard, guard), is_terminal) = match console {
+        Console::Output => (in_background(std::io::stdout()), std::io::stdout().is_terminal()),
+        Console::Error => (in_background(std::io::stderr()), std::io::stderr().is_terminal()),
+    };
     let mut guards = vec![guard];
     let writer = match &spec.file {
         None => BoxMakeWriter::new(standard),
@@ -49,7 +61,7 @@ pub fn start_logging(spec: &LogSpec) -> Result<LogGuard> {
         }
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
-    let coloured = spec.file.is_none() && std::io::stderr().is_terminal();
+    let coloured = spec.file.is_none() && is_terminal;
     let started = match spec.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Ecs => builder.with_ansi(false).event_format(Ecs).try_init(),

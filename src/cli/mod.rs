@@ -178,7 +178,7 @@ fn print(bytes: &[u8]) -> Result<()> {
 
 fn simulate(arguments: SimArguments) -> Result<()> {
     let log = config::LogSpec { format: config::LogFormat::Pretty, level: "info".into(), file: None };
-    let _log = app::start_logging(&log)?;
+    let _log = app::start_logging(&log, app::Console::Error)?;
     let unknown = if arguments.not_found { UnknownStream::NotFound } else { UnknownStream::Silent };
     let sim = SimConfig {
         listen: arguments.listen,

@@ -38,7 +38,7 @@ pub(super) const ROOT: Shape = Table(&[&[
     key("server", Table(&[SERVER]), "HTTP servers: metrics, API, status page and health answers."),
     key("state_file", Path, "Where decisions and streams added at run time survive a restart. Default: nowhere."),
     key("shutdown_timeout", ms(0, 5 * MINUTE), "Longest graceful stop.").or(|| duration(SHUTDOWN_TIMEOUT)),
-    key("log", Table(&[LOG]), "Logging, to standard error and to a file."),
+    key("log", Table(&[LOG]), "Logging, to standard output and to a file."),
     key("supervisor", Table(&[SUPERVISOR]), "How probes are restarted."),
     key("libav", Table(&[LIBAV]), "The worker processes that decode with FFmpeg's libraries."),
     key("defaults", DEFAULTS, "What every stream inherits."),
@@ -318,7 +318,7 @@ const LOG: &[Key] = &[
         "ecs: documents of the Elastic Common Schema, one a line. Default pretty.",
     ),
     key("level", Text, "error, warn, info (default), debug, trace, or a filter such as info,rtmp_hmonitor=debug."),
-    key("file", Table(&[LOG_FILE]), "A file beside standard error, bounded in size and age. Default: none."),
+    key("file", Table(&[LOG_FILE]), "A file beside standard output, bounded in size and age. Default: none."),
 ];
 
 const LOG_FILE: &[Key] = &[

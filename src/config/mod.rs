@@ -110,7 +110,7 @@ pub struct LogSpec {
     pub format: LogFormat,
     /// A level or a filter in `tracing`'s grammar.
     pub level: String,
-    /// Beside standard error.
+    /// Beside standard output.
     pub file: Option<LogFileSpec>,
 }
 

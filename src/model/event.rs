@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::failover::SuppressReason;
 use super::health::{Cause, Health};
 use super::path::{Hop, HopClass};
 use super::target::{TargetClass, TargetId};
@@ -106,6 +107,39 @@ closed_enum! {
     }
 }
 
+/// What something was before a change, or is after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    Health(Health),
+    /// A failover's active candidate.
+    Candidate(Name),
+    /// What keeps a failover from the switch that evidence asks for. `None`: nothing.
+    Kept(Option<SuppressReason>),
+    /// Whether anything at all is seen from here.
+    Sight {
+        isolated: bool,
+    },
+}
+
+impl Status {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Health(health) => health.as_str(),
+            Self::Candidate(name) => name.as_str(),
+            Self::Kept(Some(reason)) => reason.as_str(),
+            Self::Kept(None) => "free",
+            Self::Sight { isolated: true } => "isolated",
+            Self::Sight { isolated: false } => "seeing",
+        }
+    }
+}
+
+impl From<Health> for Status {
+    fn from(health: Health) -> Self {
+        Self::Health(health)
+    }
+}
+
 /// One entry. Ids grow by one and survive no restart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -113,18 +147,42 @@ pub struct Event {
     pub at: SystemTime,
     pub subject: Subject,
     pub kind: EventKind,
-    /// Before and after, for [`EventKind::State`] and [`EventKind::Cause`].
-    pub from: Option<Health>,
-    pub to: Option<Health>,
+    /// Before and after, of whatever changes state. [`EventKind::Fault`] has no `to` while nothing says which hop is at fault.
+    pub from: Option<Status>,
+    pub to: Option<Status>,
+    /// Of health that changed.
     pub causes: Vec<Cause>,
+    /// Why a failover has switched, or does not: the word of a closed set.
+    pub reason: Option<&'static str>,
+    /// The first failing hop of a path.
+    pub hop: Option<Hop>,
+    /// Number of the verdict or decision. Of a path and of the monitor's sight: of the change, since the start.
+    pub epoch: Option<u64>,
     /// For people. Redacted.
     pub detail: Arc<str>,
 }
 
 impl Event {
+    /// An entry that tells of no change of state. The history gives the id.
+    pub fn new(at: SystemTime, subject: Subject, kind: EventKind, detail: impl Into<Arc<str>>) -> Self {
+        Self {
+            id: 0,
+            at,
+            subject,
+            kind,
+            from: None,
+            to: None,
+            causes: Vec::new(),
+            reason: None,
+            hop: None,
+            epoch: None,
+            detail: detail.into(),
+        }
+    }
+
     /// Whether the event tells of a failure: those are kept longest.
     pub fn is_failure(&self) -> bool {
-        matches!(self.to, Some(Health::Down | Health::Degraded))
+        matches!(self.to, Some(Status::Health(Health::Down | Health::Degraded)))
     }
 
     /// Approximate memory it takes.

@@ -96,14 +96,9 @@ mod tests {
 
     fn event(to: Health) -> Event {
         Event {
-            id: 0,
-            at: SystemTime::UNIX_EPOCH,
-            subject: subject("a"),
-            kind: crate::model::event::EventKind::State,
-            from: Some(Health::Up),
-            to: Some(to),
-            causes: vec![],
-            detail: "x".into(),
+            from: Some(Health::Up.into()),
+            to: Some(to.into()),
+            ..Event::new(SystemTime::UNIX_EPOCH, subject("a"), crate::model::event::EventKind::State, "x")
         }
     }
 

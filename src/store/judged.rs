@@ -33,8 +33,7 @@ pub struct Outcome {
 impl Outcome {
     /// Something happened that is no change of health.
     pub fn note(&mut self, at: SystemTime, subject: Subject, kind: EventKind, detail: impl Into<Arc<str>>) {
-        let detail = detail.into();
-        self.events.push(Event { id: 0, at, subject, kind, from: None, to: None, causes: Vec::new(), detail });
+        self.events.push(Event::new(at, subject, kind, detail));
     }
 
     pub fn note_change(&mut self, at: SystemTime, subject: Subject, change: &Change, verdict: &Verdict) {
@@ -45,7 +44,13 @@ impl Outcome {
             Change::Causes { health } => (EventKind::Cause, health, health),
         };
         let detail = Arc::clone(&verdict.detail);
-        self.events.push(Event { id: 0, at, subject, kind, from: Some(from), to: Some(to), causes, detail });
+        self.events.push(Event {
+            from: Some(from.into()),
+            to: Some(to.into()),
+            causes,
+            epoch: Some(verdict.epoch),
+            ..Event::new(at, subject, kind, detail)
+        });
     }
 }
 

@@ -206,7 +206,7 @@ impl Store {
             let event = self.events.push(event);
             self.journal.note(now, &event, &snapshot);
         }
-        self.journal.flush(now);
+        self.journal.flush(now, &snapshot);
     }
 
     /// Puts what is usual for each stream on disk now and then. Nobody waits for it.

@@ -36,6 +36,8 @@ struct Entry {
     evaluator: PathEvaluator,
     /// A fault has ended, and hops have yet to come back.
     recovering: bool,
+    /// Faults that have been told of.
+    told: u64,
     view: Arc<PathView>,
 }
 
@@ -52,14 +54,15 @@ impl Paths {
             .iter()
             .map(|spec| {
                 let kept = before.remove(&spec.name).filter(|e| e.spec.hops == spec.hops);
-                let (evaluator, recovering) = kept.map(|e| (e.evaluator, e.recovering)).unwrap_or_default();
+                let (evaluator, recovering, told) =
+                    kept.map(|e| (e.evaluator, e.recovering, e.told)).unwrap_or_default();
                 let view = PathView {
                     spec: Arc::clone(spec),
                     hops: Arc::new([]),
                     fault: evaluator.fault(),
                     link: LinkView::default(),
                 };
-                Entry { spec: Arc::clone(spec), evaluator, recovering, view: Arc::new(view) }
+                Entry { spec: Arc::clone(spec), evaluator, recovering, told, view: Arc::new(view) }
             })
             .collect();
         self.added_up = None;
@@ -98,6 +101,7 @@ impl Entry {
             .collect();
         let down = hops.iter().filter(|h| h.health == Health::Down).count();
         if changed || self.recovering && down == 0 {
+            self.told += 1;
             outcome.events.push(self.event(wall, &hops, before.map(|f| f.hop)));
             self.recovering = self.evaluator.fault().is_none() && down > 0;
         }
@@ -125,15 +129,14 @@ impl Entry {
                 down => (None, Vec::new(), self.describe_recovery(hops, before, down)),
             },
         };
+        let failed = before.is_some() || self.recovering;
         Event {
-            id: 0,
-            at,
-            subject: Subject::path(&self.spec.name),
-            kind: EventKind::Fault,
-            from: None,
-            to,
+            from: Some(if failed { Health::Down } else { Health::Up }.into()),
+            to: to.map(Into::into),
             causes,
-            detail: detail.into(),
+            hop: faulty.map(|(_, hop, _)| hop.clone()),
+            epoch: Some(self.told),
+            ..Event::new(at, Subject::path(&self.spec.name), EventKind::Fault, detail)
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtmp_hmonitor::model::event::{Event, EventKind, Subject};
+use rtmp_hmonitor::model::event::{Event, EventKind, Status, Subject};
 use rtmp_hmonitor::model::failover::{CandidateView, FailoverPin, SuppressReason};
 use rtmp_hmonitor::model::group::MaintenanceState;
 use rtmp_hmonitor::model::{Health, Name};
@@ -192,8 +192,10 @@ async fn each_has_its_own_history() {
     let switched = Event {
         subject: Subject::failover(&named("ingest")),
         kind: EventKind::Switched,
-        from: None,
-        to: None,
+        from: Some(Status::Candidate(named("slave-1"))),
+        to: Some(Status::Candidate(named("slave-2"))),
+        reason: Some("not_serving"),
+        epoch: Some(7),
         ..event("x", Health::Up)
     };
     bench.events.push(switched);
@@ -204,6 +206,8 @@ async fn each_has_its_own_history() {
         (&events["events"][0]["kind"], &events["events"][0]["failover"]),
         (&json!("switched"), &json!("ingest"))
     );
+    let told = ["from", "to", "reason", "epoch"].map(|field| events["events"][0][field].clone());
+    assert_eq!(told, [json!("slave-1"), json!("slave-2"), json!("not_serving"), json!(7)]);
     assert_eq!(events["events"].as_array().unwrap().len(), 1);
     let events = bench.get("/api/v1/groups/slave-1/events").await.json();
     assert_eq!((events["events"].as_array().unwrap().len(), &events["events"][0]["group"]), (1, &json!("slave-1")));

@@ -1,7 +1,7 @@
 //! When the monitor cannot see: nothing worsens, nothing moves, and it says so.
 
 use rtmp_hmonitor::health::{SightEvaluator, Suspicion, Trust};
-use rtmp_hmonitor::model::event::{EventKind, Subject};
+use rtmp_hmonitor::model::event::{EventKind, Status, Subject};
 use rtmp_hmonitor::model::spec::UnknownAnswer;
 use rtmp_hmonitor::model::{Health, Name};
 use std::time::{Duration, Instant};
@@ -30,9 +30,15 @@ fn a_network_of_ours_that_is_cut_moves_nothing_and_is_told() {
             assert!(site.picture.sight.isolated_since.is_none());
             assert_eq!(site.moves.len(), 1, "vantage: {vantage}, {length} s");
             assert_eq!(site.group(1).health, Health::Up, "vantage: {vantage}, {length} s");
-            let of_groups = site.events.iter().filter(|e| e.kind == EventKind::State && e.to == Some(Health::Down));
+            let of_groups =
+                site.events.iter().filter(|e| e.kind == EventKind::State && e.to == Some(Health::Down.into()));
             let of_groups = of_groups.filter(|e| e.subject.class == Subject::group(&e.subject.name).class);
             assert_eq!(of_groups.count(), 0, "no group was ever down: vantage {vantage}, {length} s");
+            let told = site.events.iter().filter(|e| e.kind == EventKind::Isolation);
+            let told: Vec<_> = told.map(|e| (e.from.clone(), e.to.clone(), e.epoch)).collect();
+            let [isolated, seeing] = [true, false].map(|isolated| Some(Status::Sight { isolated }));
+            let expected = [(seeing.clone(), isolated.clone(), Some(1)), (isolated, seeing, Some(1))];
+            assert_eq!(told, expected, "vantage: {vantage}, {length} s");
         }
     }
 }

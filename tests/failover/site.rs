@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use rtmp_hmonitor::health::{FailoverMemory, Remembered};
-use rtmp_hmonitor::model::event::{Event, EventKind, Subject};
+use rtmp_hmonitor::model::event::{Event, EventKind, Status, Subject};
 use rtmp_hmonitor::model::failover::{CandidateAnswer, FailoverPin, FailoverView, SwitchReason};
 use rtmp_hmonitor::model::group::{GroupView, Maintenance, MaintenanceState, Quorum, Requirement, Selection};
 use rtmp_hmonitor::model::health::DownCause;
@@ -515,6 +515,10 @@ impl Site {
                 let (time, awake) = (self.time, self.awake);
                 let to = self.active().expect("one is active");
                 let reason = self.view().reason;
+                let view = self.view();
+                let name = |i: usize| Status::Candidate(view.spec.candidates[i].group.clone());
+                assert_eq!((&event.from, &event.to), (&before.map(name), &Some(name(to))), "the event says the same");
+                assert_eq!((event.reason, event.epoch), (Some(reason.as_str()), Some(view.epoch)));
                 self.moves.push(Move { at: time, awake, from: before, to, reason });
             }
             self.events.push(event);

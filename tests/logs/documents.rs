@@ -8,7 +8,7 @@ use rtmp_hmonitor::sim::Fault;
 use serde_json::{Map, Value};
 
 use crate::harness::{Monitor, eventually, http};
-use crate::process::{Origin, QUICK, SOON};
+use crate::process::{Origin, QUICK, SOON, finish};
 
 const TEMPLATE: &str = include_str!("../../compose/elk/elasticsearch/index-template.json");
 
@@ -109,7 +109,7 @@ fn sources(directory: &Path) -> Vec<String> {
 #[test]
 fn every_field_that_the_code_logs_is_in_the_index_template() {
     let mapping = mapping();
-    let elsewhere = ["error", "backtrace", "thread", "action", "reason", "peer", "labels"];
+    let elsewhere = ["error", "backtrace", "thread", "action", "reason", "peer", "labels", "at"];
     let mut seen = 0;
     for source in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         for level in ["error", "warn", "info", "debug", "trace"] {
@@ -144,7 +144,7 @@ fn every_change_is_a_document_with_stream_from_to_cause_epoch_and_labels() {
     monitor.terminate();
 
     let text = std::fs::read_to_string(monitor.path().join("monitor.log")).unwrap();
-    assert_eq!(text, monitor.log(), "the file and standard error say the same");
+    assert_eq!(text, monitor.log(), "the file and standard output say the same");
     let documents = documents(&text);
     let mapping = mapping();
     for document in &documents {
@@ -166,6 +166,87 @@ fn every_change_is_a_document_with_stream_from_to_cause_epoch_and_labels() {
 }
 
 #[test]
+fn switches_and_faults_are_documents_with_from_to_reason_epoch_and_labels() {
+    let (one, two) = (Origin::start("a"), Origin::start("a"));
+    let endpoint = |name: &str, origin: &Origin| {
+        let check = format!(
+            "{{ address: \"{}\", app: live, interval: 500ms, timeout: 500ms, down_after: 1 }}",
+            origin.address()
+        );
+        format!("  - {{ name: {name}, rtmp: {check}, labels: {{ machine: {name} }} }}\n")
+    };
+    let config = format!(
+        "{QUICK}log: {{ format: ecs }}\nstreams: [{{ name: a, url: \"{}\" }}]\nendpoints:\n{}{}\
+         groups:\n  - {{ name: one, eligible_while: {{ endpoints: [one] }}, fall: 0s }}\n  \
+         - {{ name: two, eligible_while: {{ endpoints: [two] }}, fall: 0s }}\n\
+         failovers: [{{ name: ingest, candidates: [one, two], hold: 1s, settle: 1s, labels: {{ site: plant-a }} }}]\n\
+         paths: [{{ name: way, hops: [{{ endpoint: one }}, {{ stream: a }}], labels: {{ site: plant-a }} }}]\nvantage: [two]\n",
+        one.url("a"),
+        endpoint("one", &one),
+        endpoint("two", &two)
+    );
+    let mut monitor = Monitor::start(&config);
+    let active = |name: &str| {
+        eventually(&format!("{name} is active"), Duration::from_secs(60), || {
+            (monitor.document("failovers/ingest")["active"] == name).then_some(())
+        });
+    };
+    active("one");
+    monitor.wait_for("a", "up", SOON);
+    eventually("all hops are up", SOON, || (monitor.document("paths/way")["health"] == "up").then_some(()));
+    drop(one);
+    active("two");
+    eventually("the path has a fault", SOON, || {
+        monitor.document("paths/way")["fault"]["hop"].is_string().then_some(())
+    });
+    monitor.terminate();
+
+    let documents = documents(&monitor.log());
+    let mapping = mapping();
+    for document in &documents {
+        assert_eq!(problems(document, &mapping), Vec::<String>::new(), "{document}");
+        assert!(document["host.name"].is_string(), "{document}");
+    }
+    let told = |action: &str, last: &str| {
+        let mut found = documents.iter().filter(|d| d["event.action"] == action);
+        found.find(|d| d["hmonitor.to"] == last).unwrap_or_else(|| panic!("no {action} to {last}: {documents:#?}"))
+    };
+    let switched = told("switched", "two");
+    assert_eq!((&switched["hmonitor.failover"], &switched["hmonitor.from"]), (&"ingest".into(), &"one".into()));
+    assert_eq!((&switched["event.reason"], &switched["labels"]["site"]), (&"not_eligible".into(), &"plant-a".into()));
+    assert_eq!(switched["hmonitor.epoch"], told("switched", "one")["hmonitor.epoch"].as_u64().unwrap() + 1);
+    let fault = told("fault", "down");
+    assert_eq!((&fault["hmonitor.path"], &fault["hmonitor.from"]), (&"way".into(), &"up".into()));
+    assert_eq!((&fault["hmonitor.hop"], &fault["labels"]["site"]), (&"endpoint/one".into(), &"plant-a".into()));
+    assert!(fault["hmonitor.causes"][0].is_string() && fault["hmonitor.epoch"].is_u64(), "{fault}");
+    let group = documents.iter().find(|d| d["hmonitor.group"] == "one" && d["hmonitor.to"] == "down").unwrap();
+    assert!(group["hmonitor.epoch"].is_u64() && group["hmonitor.from"] == "up", "{group}");
+}
+
+#[test]
+fn the_monitor_s_log_is_on_standard_output_and_a_reason_not_to_start_on_standard_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("hmonitor.yml");
+    std::fs::write(&config, "nonsense: true\n").unwrap();
+    let run = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rtmp-hmonitor"));
+        command.arg("run").arg("--config").arg(&config);
+        command
+    };
+    let refused = finish(run());
+    assert!(refused.code == 1 && refused.stdout.is_empty() && refused.stderr.contains("nonsense"), "{refused:?}");
+
+    std::fs::write(&config, "server: { listen: \"127.0.0.1:0\" }\nlog: { format: ecs }\n").unwrap();
+    let out = |name: &str| std::fs::File::create(directory.path().join(name)).unwrap();
+    let mut child = run().stdout(out("out")).stderr(out("err")).spawn().unwrap();
+    let text = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    eventually("it logs", SOON, || text("out").contains('\n').then_some(()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(text("out").starts_with('{') && text("err").is_empty(), "{}{}", text("out"), text("err"));
+}
+
+#[test]
 fn under_load_files_rotate_within_their_bounds_and_every_line_of_every_library_is_whole() {
     let origin = Origin::start("cam-{1..10}");
     let mut config =
@@ -174,7 +255,7 @@ fn under_load_files_rotate_within_their_bounds_and_every_line_of_every_library_i
         config += &format!("  - {{ name: cam-{number}, url: \"{}\" }}\n", origin.url(&format!("cam-{number}")));
     }
     let mut monitor = Monitor::start_with(&config, "", &[("RUST_LOG", "trace")], |command| command);
-    eventually("all files have been filled, and more", Duration::from_secs(60), || {
+    eventually("all files have been filled, and more", Duration::from_secs(240), || {
         origin.fault("*", &Fault::Drop);
         http(monitor.listen, "GET", "/metrics", &[], "").unwrap();
         (monitor.path().join("monitor.log.5").exists() && monitor.log().len() > 10 * 65536).then_some(())
@@ -213,7 +294,7 @@ fn a_log_that_cannot_be_written_stops_nothing() {
     assert_eq!(monitor.health_code("a"), 503);
     assert!(monitor.terminate().success());
     let said = documents(&monitor.log());
-    assert!(said.iter().any(|d| d["hmonitor.to"] == "down"), "standard error has every line");
+    assert!(said.iter().any(|d| d["hmonitor.to"] == "down"), "standard output has every line");
     let told = said.iter().filter(|d| d["message"].as_str().is_some_and(|m| m.contains("log file cannot be written")));
     assert_eq!(told.count(), 1, "and says once that the file has not");
 }

@@ -223,15 +223,12 @@ pub fn snapshot(taken_at: Instant, mut streams: Vec<StreamView>) -> Snapshot {
 }
 
 pub fn event(name: &str, to: Health) -> Event {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let subject = Subject::stream(&Name::new(name).unwrap());
     Event {
-        id: 0,
-        at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
-        subject: Subject::stream(&Name::new(name).unwrap()),
-        kind: EventKind::State,
-        from: Some(Health::Unknown),
-        to: Some(to),
-        causes: vec![],
-        detail: "said for people".into(),
+        from: Some(Health::Unknown.into()),
+        to: Some(to.into()),
+        ..Event::new(at, subject, EventKind::State, "said for people")
     }
 }
 

@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::Health;
-use crate::model::event::{Event, SubjectClass};
+use crate::model::event::{Event, Status, SubjectClass};
 
 use super::rfc3339;
 
@@ -31,9 +30,19 @@ pub struct EventDocument<'s> {
     /// `state`, `cause`, `parameters`, `added`, `removed`, `silenced`, `unsilenced`, `condition`, `finding`, `unusual`, `usual`,
     /// `fault`, `switched`, `suppressed`, `intent`, `isolation` or `action`.
     pub kind: &'static str,
-    pub from: Option<&'static str>,
-    pub to: Option<&'static str>,
+    /// Healths; of `switched`: candidates; of `suppressed`: what keeps from the switch, or `free`; of `isolation`: `seeing` or `isolated`.
+    pub from: Option<&'s str>,
+    pub to: Option<&'s str>,
     pub causes: Vec<&'static str>,
+    /// Of `switched` and `suppressed`: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Of `fault`: the first failing hop, as `endpoint/gate-1-host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<String>,
+    /// Number of the verdict or decision that this tells of; of `fault` and `isolation`: of the change, since the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     pub detail: &'s str,
 }
 
@@ -50,9 +59,12 @@ impl<'s> EventDocument<'s> {
             group: about(SubjectClass::Group),
             failover: about(SubjectClass::Failover),
             kind: event.kind.as_str(),
-            from: event.from.map(Health::as_str),
-            to: event.to.map(Health::as_str),
+            from: event.from.as_ref().map(Status::as_str),
+            to: event.to.as_ref().map(Status::as_str),
             causes: event.causes.iter().map(|c| c.as_str()).collect(),
+            reason: event.reason,
+            hop: event.hop.as_ref().map(ToString::to_string),
+            epoch: event.epoch,
             detail: &event.detail,
         }
     }

@@ -263,12 +263,8 @@ impl Groups {
         let isolated = self.sight.is_isolated();
         self.told_sight.isolated_since = isolated.then_some(wall);
         self.told_sight.isolations += u64::from(isolated);
-        let detail = match isolated {
-            true => "nothing is seen any more: groups and failovers keep their last answers",
-            false => "the outside is seen again",
-        };
-        if let Ok(name) = Name::new("monitor") {
-            outcome.note(wall, Subject { class: SubjectClass::Monitor, name }, EventKind::Isolation, detail);
+        if let Ok(monitor) = Name::new("monitor") {
+            outcome.events.push(report::isolation(wall, monitor, isolated, self.told_sight.isolations));
         }
         self.dirty.extend(self.groups.keys().cloned());
     }
@@ -316,16 +312,16 @@ impl Groups {
             let situation = moment.situation(&spec, &candidates, pin.as_deref(), &self.sight);
             let before = entry.evaluator.suppressed();
             let switch = entry.evaluator.evaluate(&situation);
-            let subject = Subject::failover(name);
             let made = switch.is_some();
+            let epoch = entry.evaluator.epoch();
             if let Some(switch) = switch {
-                outcome.note(moment.wall, subject.clone(), EventKind::Switched, report::switch(&switch));
+                outcome.events.push(report::switch(moment.wall, name, epoch, &switch));
                 outcome.must_be_kept = true;
                 switched.push((name.clone(), switch.from));
             }
             let suppressed = entry.evaluator.suppressed();
             if suppressed != before && !made {
-                outcome.note(moment.wall, subject, EventKind::Suppressed, report::suppression(suppressed));
+                outcome.events.push(report::suppression(moment.wall, name, epoch, before, suppressed));
             }
         }
         switched

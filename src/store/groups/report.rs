@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::standing::Review;
 use crate::health::{GroupEvaluator, Switch};
 use crate::model::Name;
-use crate::model::event::{Event, EventKind, Subject};
+use crate::model::event::{Event, EventKind, Status, Subject, SubjectClass};
 use crate::model::failover::{FailoverPin, SuppressReason, SwitchReason};
 use crate::model::group::Maintenance;
 use crate::model::health::Health;
@@ -25,14 +25,11 @@ pub fn change(at: SystemTime, name: &Name, from: Health, group: &GroupEvaluator,
         (Health::Up, ..) => String::new(),
     };
     Event {
-        id: 0,
-        at,
-        subject: Subject::group(name),
-        kind: EventKind::State,
-        from: Some(from),
-        to: Some(to),
+        from: Some(from.into()),
+        to: Some(to.into()),
         causes: review.causes.clone(),
-        detail: detail.into(),
+        epoch: Some(group.epoch()),
+        ..Event::new(at, Subject::group(name), EventKind::State, detail)
     }
 }
 
@@ -48,7 +45,7 @@ fn failing(members: &[Subject]) -> String {
     format!(": {}{more} down", named.join(", "))
 }
 
-pub fn switch(switch: &Switch) -> String {
+pub fn switch(at: SystemTime, failover: &Name, epoch: u64, switch: &Switch) -> Event {
     let Switch { from, to, reason } = switch;
     let why = match reason {
         SwitchReason::Initial => "the first decision",
@@ -59,14 +56,28 @@ pub fn switch(switch: &Switch) -> String {
         SwitchReason::Maintenance => "an operator took the one before out of service",
         SwitchReason::Removed => "the one before is configured no more",
     };
-    match from {
+    let detail = match from {
         Some(from) => format!("{from} → {to}: {why}"),
         None => format!("→ {to}: {why}"),
+    };
+    Event {
+        from: from.clone().map(Status::Candidate),
+        to: Some(Status::Candidate(to.clone())),
+        reason: Some(reason.as_str()),
+        epoch: Some(epoch),
+        ..Event::new(at, Subject::failover(failover), EventKind::Switched, detail)
     }
 }
 
-pub fn suppression(reason: Option<SuppressReason>) -> &'static str {
-    match reason {
+/// `before`, `reason`: what has kept the failover from a switch, and does now.
+pub fn suppression(
+    at: SystemTime,
+    failover: &Name,
+    epoch: u64,
+    before: Option<SuppressReason>,
+    reason: Option<SuppressReason>,
+) -> Event {
+    let detail = match reason {
         None => "a switch is not asked for any more, or not kept from any more",
         Some(SuppressReason::Isolated) => "no switch: nothing is seen at all",
         Some(SuppressReason::Vantage) => "no switch: nothing says that the fault is not ours",
@@ -75,6 +86,27 @@ pub fn suppression(reason: Option<SuppressReason>) -> &'static str {
         Some(SuppressReason::Site) => "no switch: the same streams are missing on every candidate tried",
         Some(SuppressReason::Pinned) => "no switch: an operator pinned the active candidate",
         Some(SuppressReason::Blame) => "no switch: streams are missing, and nothing says that the origin is at fault",
+    };
+    Event {
+        from: Some(Status::Kept(before)),
+        to: Some(Status::Kept(reason)),
+        reason: reason.map(SuppressReason::as_str),
+        epoch: Some(epoch),
+        ..Event::new(at, Subject::failover(failover), EventKind::Suppressed, detail)
+    }
+}
+
+pub fn isolation(at: SystemTime, monitor: Name, isolated: bool, number: u64) -> Event {
+    let detail = match isolated {
+        true => "nothing is seen any more: groups and failovers keep their last answers",
+        false => "the outside is seen again",
+    };
+    let subject = Subject { class: SubjectClass::Monitor, name: monitor };
+    Event {
+        from: Some(Status::Sight { isolated: !isolated }),
+        to: Some(Status::Sight { isolated }),
+        epoch: Some(number),
+        ..Event::new(at, subject, EventKind::Isolation, detail)
     }
 }
 

@@ -250,8 +250,10 @@ export function subject(event) {
 function changeRow(event) {
   const { kind, name } = subject(event);
   const { state, text } = told(event);
-  return h("li", { class: "change", "data-health": event.to || "unknown" },
-    h("time", { datetime: event.at, title: moment(event.at) }, clock(event.at)), dot(event.to || "idle"),
+  // Others come from and go to something else than a health.
+  const health = ["state", "cause", "fault"].includes(event.kind) ? event.to : null;
+  return h("li", { class: "change", "data-health": health || "unknown" },
+    h("time", { datetime: event.at, title: moment(event.at) }, clock(event.at)), dot(health || "idle"),
     h("span", { class: "what" }, kind === "stream" ? h("a", { href: ofStream(name) }, name) : h("b", null, name || ""), " ", kind === "stream" ? null : h("small", null, kind + " "), h("span", { class: "state" }, state)),
     text ? h("span", { class: "note", title: text }, text) : null);
 }
