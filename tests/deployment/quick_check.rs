@@ -1,6 +1,7 @@
 //! `compose/quick-check` on programs that really run: the monitor, Prometheus and Alertmanager at addresses of their own, with the stack's ports.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -36,12 +37,51 @@ fn it_says_in_ten_lines_what_does_not_run() {
     assert_eq!(ran.stdout.lines().filter(|l| l.starts_with("off")).count(), 4, "{}", ran.stdout);
 }
 
+/// An address of loopback that no other run of this test has.
+fn own_address(network: u8) -> Ipv4Addr {
+    let [.., a, b] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, network, a, b)
+}
+
+#[test]
+fn it_counts_documents_where_elasticsearch_runs_whichever_compose_started_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let stack = own_address(92);
+    let kibana = TcpListener::bind((stack, 5601)).unwrap();
+    std::thread::spawn(move || {
+        for mut socket in kibana.incoming().flatten() {
+            // The request's head, in one piece.
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"status\":{\"overall\":{\"level\":\"available\"}}}");
+        }
+    });
+    let script = copied(directory.path());
+    let docker = directory.path().join("docker");
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    let logs = |count: usize| {
+        let place = directory.path().canonicalize().unwrap();
+        let text = format!(
+            "#!/bin/sh\ncase \"$*\" in\n\
+             *working_dir={}*service=elasticsearch) echo 0123;;\n\
+             'exec 0123 curl '*) echo '{{\"count\":{count},\"_shards\":{{\"total\":3}}}}';;\nesac\n",
+            place.display()
+        );
+        std::fs::write(&docker, text).unwrap();
+        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(&script);
+        command.env("STACK_BIND", stack.to_string()).env("HMONITOR_BIND", stack.to_string()).env("PATH", &path);
+        finish(command).stdout.lines().skip(8).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(logs(12), ["ok    kibana        available", "ok    logs          12 documents in Elasticsearch"]);
+    assert_eq!(logs(0)[1], "BAD   logs          0 documents in Elasticsearch");
+}
+
 #[test]
 fn it_is_content_with_silenced_streams_and_not_with_messages_that_fail() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let [a, b] = std::process::id().to_be_bytes()[2..] else { unreachable!("four bytes") };
-    let (stack, monitor) = (Ipv4Addr::new(127, 90, a, b), Ipv4Addr::new(127, 91, a, b));
+    let (stack, monitor) = (own_address(90), own_address(91));
     let origin = Origin::start("gate-{1..2}");
 
     let config = format!(
