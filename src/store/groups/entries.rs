@@ -166,6 +166,7 @@ impl FailoverEntry {
         let view = FailoverView {
             spec: Arc::clone(&spec),
             active: None,
+            previous: evaluator.previous().cloned(),
             epoch: evaluator.epoch(),
             since: evaluator.since(),
             reason: evaluator.reason(),
@@ -210,6 +211,7 @@ impl FailoverEntry {
         let view = FailoverView {
             spec: Arc::clone(&self.spec),
             active,
+            previous: evaluator.previous().cloned(),
             epoch: evaluator.epoch(),
             since: evaluator.since(),
             reason: evaluator.reason(),
