@@ -122,7 +122,7 @@ fn the_death_of_a_slave_is_one_alert_where_streams_follow_failovers() {
     config += "vantage: [switch]\nendpoints:\n  - { name: switch, icmp: { host: 127.0.0.1, interval: 500ms } }\n";
     for (slave, host) in [("slave-1", 2), ("slave-2", 3)] {
         config += &format!(
-            "  - name: {slave}-rtmp\n    rtmp: {{ address: \"127.0.0.{host}:{port}\", app: live, interval: 500ms, timeout: 2s }}\n    \
+            "  - name: {slave}-rtmp\n    rtmp: {{ address: \"127.0.0.{host}:{port}\", app: live, interval: 1s, timeout: 1s }}\n    \
              labels: {{ machine: {slave} }}\n"
         );
     }
