@@ -28,7 +28,7 @@ fn held_back(world: &World, alert: &str, subjects: &[&str]) {
     eventually(&format!("Alertmanager holds back {alert} of {subjects:?}"), LIMIT, || {
         let held = world.held_back();
         let is_held = |subject: &&str| held.iter().any(|(name, of)| name == alert && of == *subject);
-        subjects.iter().all(|s| is_held(s)).then_some(())
+        subjects.iter().all(is_held).then_some(())
     });
 }
 

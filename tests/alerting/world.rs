@@ -119,7 +119,7 @@ impl World {
         eventually("Alertmanager answers", LIMIT, || http(alertmanager, "GET", "/-/ready", &[], "").ok());
         eventually("Prometheus sees all cameras up", LIMIT, || {
             let up = world.query("sum(hmonitor_stream_up)")?;
-            (up.first()?["value"][1] == streams.to_string()).then_some(())
+            (text(&up.first()?["value"][1]).parse() == Ok(streams)).then_some(())
         });
         world
     }
