@@ -35,9 +35,10 @@ const READS: [&str; 15] = [
     "/api/v1/history",
     "/plain",
 ];
-const NEVER: [&str; 10] = [
+const NEVER: [&str; 11] = [
     "/",
     "/page/app.js",
+    "/runbook",
     "/health",
     "/health/streams/a",
     "/health/groups/a",

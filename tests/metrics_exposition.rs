@@ -8,15 +8,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use rtmp_hmonitor::model::anomaly::AnomalyReading;
 use rtmp_hmonitor::model::content_report::{ContentIssue, Finding};
 use rtmp_hmonitor::model::group::MaintenanceState;
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::inspector::InspectionOutcome;
 use rtmp_hmonitor::model::report::{ParseErrorKind, Phase, TimestampAnomaly};
 use rtmp_hmonitor::model::snapshot::{Silence, Snapshot, StreamView, TargetView};
-use rtmp_hmonitor::model::spec::{AudioExpect, Expect, Labels, Presence, Range, VideoExpect, enabled_causes};
+use rtmp_hmonitor::model::spec::{AudioExpect, Expect, Follow, Labels, Presence, Range, VideoExpect, enabled_causes};
 use rtmp_hmonitor::model::target_report::Facts;
-use rtmp_hmonitor::model::{BitRate, DegradedCause, DownCause, Health, StreamPolicy};
+use rtmp_hmonitor::model::{BitRate, DegradedCause, DownCause, Health, Name, StreamPolicy};
 use rtmp_hmonitor::serve::metrics::{self, CATALOGUE, Kind, SERIES_LIMIT, Scope};
 use rtmp_hmonitor::serve::moment::Moment;
 use support::{Bench, decisions, report, server_spec, snapshot, stream, targets};
@@ -204,13 +205,30 @@ fn hints_in_numbers() {
     let view = |health| StreamView { hints: support::hints(), ..playing("cam", health, now) };
     let text = render(&snapshot(now, vec![view(Health::Up)]), now);
     let found = series(&text);
-    let ratio = |signal: &str| {
-        let name = format!(r#"hmonitor_stream_anomaly_ratio{{stream="cam",site="plant-a",signal="{signal}"}}"#);
-        found.get(name.as_str()).copied()
+    let of_signals = |family: &str| {
+        ["bitrate", "fps", "frame_gap"].map(|signal| {
+            let name = format!(r#"hmonitor_stream_{family}{{stream="cam",site="plant-a",signal="{signal}"}}"#);
+            found.get(name.as_str()).copied()
+        })
     };
-    assert_eq!(["bitrate", "fps", "frame_gap"].map(ratio), [Some(-3.0), Some(0.0), Some(-0.25)]);
+    assert_eq!(of_signals("anomaly_ratio"), [Some(-3.0), Some(0.0), Some(-0.25)]);
+    assert_eq!(of_signals("unusual"), [Some(1.0), None, None]);
     let text = render(&snapshot(now, vec![view(Health::Unknown)]), now);
-    assert!(!text.contains("hmonitor_stream_anomaly_ratio{"), "nothing fresh is known");
+    assert!(!text.contains("signal="), "nothing fresh is known");
+}
+
+#[test]
+fn a_stream_that_follows_a_failover_says_which() {
+    let now = Instant::now();
+    let mut view = playing("cam", Health::Up, now);
+    let follow = Follow { failover: Name::new("ingest").unwrap(), served_by: Box::new([]) };
+    Arc::make_mut(&mut view.spec).follow = Some(Arc::new(follow));
+    let text = render(&snapshot(now, vec![view, playing("yard", Health::Up, now)]), now);
+    let of_streams = text.lines().filter(|line| line.starts_with("hmonitor_stream_"));
+    let (following, others): (Vec<_>, Vec<_>) = of_streams.partition(|line| line.contains("{stream=\"cam\""));
+    assert!(following.len() > 20 && others.len() > 20, "{text}");
+    assert!(following.iter().all(|line| line.contains(r#"site="plant-a",failover="ingest""#)), "{following:?}");
+    assert!(others.iter().all(|line| !line.contains("failover=")), "{others:?}");
 }
 
 #[test]
@@ -234,9 +252,13 @@ fn a_stream_never_has_more_than_its_series() {
     let now = Instant::now();
     let ordinary = series(&render(&snapshot(now, vec![playing("a", Health::Up, now)]), now)).len();
     assert!(ordinary <= SERIES_LIMIT - 3, "{ordinary}: an ordinary stream has room for its first failures");
-    let known = StreamView { hints: support::hints(), ..playing("a", Health::Up, now) };
-    let with_hints = series(&render(&snapshot(now, vec![known]), now)).len();
+    let known = |hints| StreamView { hints, ..playing("a", Health::Up, now) };
+    let usual = support::hints().map(|reading| reading.map(|r| AnomalyReading { unusual_since: None, ..r }));
+    let with_hints = series(&render(&snapshot(now, vec![known(usual)]), now)).len();
     assert_eq!(with_hints, ordinary + 3, "what is usual for it takes nothing away from an ordinary stream");
+    let text = render(&snapshot(now, vec![known(support::hints())]), now);
+    assert!(series(&text).len() <= SERIES_LIMIT);
+    assert_eq!((text.matches("_unusual{").count(), text.matches("_anomaly_ratio{").count()), (1, 3), "{text}");
     let unlucky = StreamView { hints: support::hints(), ..ill_fated("a", now) };
     let text = render(&snapshot(now, vec![unlucky]), now);
     let found = series(&text);

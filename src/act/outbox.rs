@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::Inputs;
 use super::change::{Change, ChangeKind, Ledger};
@@ -116,21 +117,24 @@ struct NewestText {
     /// The number of the last text that was tried.
     written: watch::Receiver<u64>,
     hangs: bool,
+    /// Of one: it ends with this.
+    _writer: JoinSet<()>,
 }
 
 impl NewestText {
     fn of(path: PathBuf) -> Self {
         let (newest, of) = watch::channel((0, Arc::default()));
         let (tried, written) = watch::channel(0);
-        tokio::spawn(keep(path, of, tried));
-        Self { newest, written, hangs: false }
+        let mut writer = JoinSet::new();
+        writer.spawn(keep(path, of, tried));
+        Self { newest, written, hangs: false, _writer: writer }
     }
 
     async fn write(&mut self, text: Vec<u8>) {
         let number = self.newest.borrow().0 + 1;
         self.newest.send_replace((number, text.into()));
         let written = tokio::time::timeout(SYNC, self.written.wait_for(|written| *written >= number)).await;
-        let hung = std::mem::replace(&mut self.hangs, written.is_err());
+        let hung = std::mem::replace(&mut self.hangs, !written.is_ok_and(|written| written.is_ok()));
         if self.hangs && !hung {
             tracing::error!("the disk takes too long: changes are told before it is noted that they are to be");
         }

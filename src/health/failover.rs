@@ -66,6 +66,8 @@ pub struct FailoverSituation<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FailoverMemory {
     pub active: Option<Name>,
+    /// The one before.
+    pub previous: Option<Name>,
     pub epoch: u64,
     pub since: SystemTime,
     pub reason: SwitchReason,
@@ -141,6 +143,7 @@ impl Suspect {
 #[derive(Debug, Clone)]
 pub struct FailoverEvaluator {
     active: Option<Name>,
+    previous: Option<Name>,
     epoch: u64,
     reserve: u64,
     began: Past,
@@ -166,6 +169,7 @@ impl FailoverEvaluator {
         };
         Self {
             active: memory.and_then(|m| m.active.clone()),
+            previous: memory.and_then(|m| m.previous.clone()),
             epoch: memory.map_or(0, |m| m.epoch),
             reserve: if memory.is_some() { EPOCH_RESERVE } else { 0 },
             began: memory.map_or(Past::now(now, wall), |m| Past::remembered(now, wall, m.since)),
@@ -191,6 +195,7 @@ impl FailoverEvaluator {
             |s: &Suspect| SuspectMemory { lost_at: s.lost.wall, strikes: s.strikes, not_serving: s.not_serving };
         FailoverMemory {
             active: self.active.clone(),
+            previous: self.previous.clone(),
             epoch: self.epoch,
             since: self.began.wall,
             reason: self.reason,
@@ -202,6 +207,11 @@ impl FailoverEvaluator {
 
     pub fn active(&self) -> Option<&Name> {
         self.active.as_ref()
+    }
+
+    /// The one that was active before.
+    pub fn previous(&self) -> Option<&Name> {
+        self.previous.as_ref()
     }
 
     pub fn epoch(&self) -> u64 {
@@ -465,6 +475,7 @@ impl FailoverEvaluator {
     fn switch(&mut self, s: &FailoverSituation<'_>, to: usize, reason: SwitchReason) -> Option<Switch> {
         let to = s.spec.candidates.get(to)?.group.clone();
         let from = self.active.replace(to.clone());
+        self.previous.clone_from(&from);
         let lost = match reason {
             SwitchReason::NotServing => Some(true),
             SwitchReason::NotEligible => Some(false),

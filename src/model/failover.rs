@@ -101,6 +101,8 @@ pub struct FailoverView {
     pub spec: Arc<FailoverSpec>,
     /// Index into the candidates. `None`: nothing has been decided yet.
     pub active: Option<usize>,
+    /// The candidate that was active before; also after a restart.
+    pub previous: Option<Name>,
     /// Monotonic number of decisions; survives restarts.
     pub epoch: u64,
     /// Since when the active candidate has been that.

@@ -335,7 +335,7 @@ pub struct HaproxyServer {
     pub status: Box<str>,
     /// Takes new sessions.
     pub up: bool,
-    /// Neither in maintenance nor draining by intent.
+    /// Neither in maintenance nor draining by intent, nor taken down by its agent.
     pub wanted: bool,
     pub sessions: u64,
     pub sessions_total: u64,

@@ -225,7 +225,7 @@ fn answers(handler: Handler, generator: &mut SchemaGenerator) -> Map<String, Val
         Handler::OpenApi => (&[("200", "OpenAPI 3.1")], as_json(json!({ "type": "object" }))),
         Handler::History => (&[("200", "Bit rates")], as_json(schema::<HistoryList>(generator))),
         Handler::StreamHistory => (&[("200", "Figures")], as_json(schema::<HistoryDocument>(generator))),
-        Handler::Page | Handler::PlainPage => (&[("200", "For people")], text("text/html")),
+        Handler::Page | Handler::PlainPage | Handler::Runbook => (&[("200", "For people")], text("text/html")),
         Handler::PageFile => (&[("200", "The file"), ("404", "No such file")], text("*/*")),
     };
     let response = |about: &str| match &content {

@@ -209,6 +209,7 @@ async fn handle(handler: Handler, call: Call) -> Result<Reply, Problem> {
         Handler::OpenApi => openapi::reply(),
         Handler::Page => page::shell(&call.parts.headers),
         Handler::PageFile => page::file(&call.parts.headers, &call.parameter)?,
+        Handler::Runbook => page::runbook(&call.parts.headers),
         Handler::PlainPage => page::plain(&call)?,
     })
 }

@@ -21,6 +21,7 @@ pub(crate) enum Handler {
     Page,
     PageFile,
     PlainPage,
+    Runbook,
     Metrics,
     Probe,
     MonitorHealth,
@@ -153,6 +154,7 @@ pub static ROUTES: &[Route] = &[
     Route { path: "/api/v1/openapi.json", operations: &[op(Get, Handler::OpenApi, Read, "This description")] },
     Route { path: "/", operations: &[op(Get, Handler::Page, Open, "The page for people; what it shows it reads from the API")] },
     Route { path: "/page/{file}", operations: &[op(Get, Handler::PageFile, Open, "The page's scripts, styles and icons")] },
+    Route { path: "/runbook", operations: &[op(Get, Handler::Runbook, Open, "What to do when an alert comes, one section for each")] },
     Route { path: "/plain", operations: &[op(Get, Handler::PlainPage, Read, "The same as plain tables, for browsers without scripts")] },
 ];
 

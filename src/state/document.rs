@@ -73,6 +73,8 @@ struct Memory {
 struct DecisionMemory {
     #[serde(skip_serializing_if = "Option::is_none")]
     active: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<String>,
     epoch: u64,
     since_ms: u64,
     reason: String,
@@ -349,6 +351,7 @@ impl DecisionMemory {
         };
         Self {
             active: decision.active.as_ref().map(ToString::to_string),
+            previous: decision.previous.as_ref().map(ToString::to_string),
             epoch: decision.epoch,
             since_ms: to_ms(decision.since),
             reason: decision.reason.to_string(),
@@ -368,6 +371,7 @@ impl DecisionMemory {
         let trials = self.trials.iter().filter_map(|(name, missed)| Some((Name::new(name).ok()?, missed.clone())));
         Some(FailoverMemory {
             active: self.active.as_deref().and_then(|name| Name::new(name).ok()),
+            previous: self.previous.as_deref().and_then(|name| Name::new(name).ok()),
             epoch: self.epoch,
             since: from_ms(self.since_ms),
             reason: SwitchReason::from_text(&self.reason)?,

@@ -99,6 +99,7 @@ impl World {
         self.failovers.push(FailoverView {
             spec: Arc::new(spec),
             active: None,
+            previous: None,
             epoch: 0,
             since: SystemTime::now(),
             reason: SwitchReason::Initial,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::harness::eventually;
 use crate::shipped::{Expression, expressions, families};
-use crate::world::{LIMIT, World};
+use crate::world::{LIMIT, two_machines};
 
 /// As Grafana fills its variables in.
 fn filled(expression: &Expression) -> String {
@@ -30,7 +30,7 @@ fn filled(expression: &Expression) -> String {
 
 #[test]
 fn every_expression_runs_and_every_panel_over_what_exists_shows_something() {
-    let world = World::start();
+    let (world, _origin) = two_machines();
     // Rates need several samples, and the objectives' rules run every half minute.
     eventually("the recording rules have run", LIMIT, || {
         let objectives = world.query("site:hmonitor_unavailable:ratio_rate5m")?;

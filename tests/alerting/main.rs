@@ -11,6 +11,8 @@ mod server;
 mod chain;
 mod expressions;
 mod files;
+mod inhibitions;
+mod messages;
 mod receiver;
 mod shipped;
 mod world;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -32,6 +33,11 @@ pub struct Rule {
     pub record: Option<String>,
     pub expr: String,
     pub severity: Option<String>,
+    pub class: Option<String>,
+    /// `for`.
+    pub wait: Duration,
+    /// `keep_firing_for`.
+    pub keep: Duration,
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -48,6 +54,9 @@ pub fn rules() -> Vec<Rule> {
                     record: text("record"),
                     expr: text("expr").unwrap(),
                     severity: rule["labels"]["severity"].as_str().map(str::to_owned),
+                    class: rule["labels"]["class"].as_str().map(str::to_owned),
+                    wait: text("for").map(|text| duration(&text)).unwrap_or_default(),
+                    keep: text("keep_firing_for").map(|text| duration(&text)).unwrap_or_default(),
                     annotations: annotations
                         .map(|(k, v)| (k.as_str().unwrap().to_owned(), v.as_str().unwrap().to_owned()))
                         .collect(),
@@ -56,6 +65,29 @@ pub fn rules() -> Vec<Rule> {
         }
     }
     found
+}
+
+/// Seconds, minutes, hours or days.
+pub fn duration(text: &str) -> Duration {
+    // As promtool's: `1h10m`.
+    let mut total = 0;
+    let mut number = 0;
+    for c in text.chars() {
+        match c.to_digit(10) {
+            Some(digit) => number = number * 10 + u64::from(digit),
+            None => {
+                let unit = match c {
+                    's' => 1,
+                    'm' => 60,
+                    'h' => 3_600,
+                    'd' => 86_400,
+                    _ => panic!("{text:?} is no duration"),
+                };
+                total += std::mem::take(&mut number) * unit;
+            }
+        }
+    }
+    Duration::from_secs(total)
 }
 
 pub fn alert_names() -> BTreeSet<String> {

@@ -14,6 +14,16 @@ use crate::shipped::root;
 /// Enough for a chain of five programs on a machine that does much else.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
+/// How watched things are looked at, quickly, before what a site is made of.
+pub const QUICK: &str = "\
+supervisor: { backoff_max: 300ms, connects_per_second_per_origin: 1000 }
+defaults:
+  connect_timeout: 3s
+  first_media_timeout: 3s
+  stall_timeout: 1s
+  rise: 0s
+";
+
 /// Declared in the order of their ends.
 pub struct World {
     pub receiver: Receiver,
@@ -21,7 +31,6 @@ pub struct World {
     pub alertmanager: SocketAddr,
     _servers: [Server; 2],
     _monitor: Monitor,
-    pub origin: Origin,
     _directory: tempfile::TempDir,
 }
 
@@ -29,38 +38,36 @@ fn local() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
 }
 
+/// Four cameras of one machine, one of another, which has a path.
+pub fn two_machines() -> (World, Origin) {
+    let origin = Origin::start("gate-{1..4},roof");
+    let mut config = format!(
+        "{QUICK}  labels: {{ site: plant-a, machine: slave-1 }}\n  \
+         expect: {{ video: {{ fps: {{ min: 10 }}, bitrate: {{ min: 100kbps }} }}, drift: {{ max: 2s }}, jitter: {{ max: 1s }} }}\n\
+         streams:\n"
+    );
+    for name in ["gate-1", "gate-2", "gate-3", "gate-4"] {
+        config += &format!("  - {{ name: {name}, url: \"{}\" }}\n", origin.url(name));
+    }
+    config += &format!(
+        "  - {{ name: roof, url: \"{}\", labels: {{ machine: slave-2 }} }}\n\
+         endpoints:\n  - name: slave-2-rtmp\n    rtmp: {{ address: \"{}\", app: live, interval: 300ms, timeout: 300ms }}\n    \
+         labels: {{ site: plant-a, machine: slave-2 }}\n  \
+         - {{ name: slave-2-host, icmp: {{ host: 127.0.0.1, interval: 300ms }} }}\n\
+         paths:\n  - {{ name: roof, hops: [{{ endpoint: slave-2-rtmp }}, {{ stream: roof }}] }}\n\
+         groups:\n  - {{ name: slave-1, eligible_while: {{ endpoints: [slave-2-host] }} }}\n  \
+         - {{ name: slave-2, eligible_while: {{ endpoints: [slave-2-host, slave-2-rtmp] }} }}\n\
+         failovers:\n  - {{ name: ingest, candidates: [slave-1, slave-2] }}\nvantage: [slave-2-host]\n",
+        origin.url("roof"),
+        origin.address()
+    );
+    (World::around(&config, 5), origin)
+}
+
 impl World {
-    /// Four cameras of one machine, one of another, which has a path.
-    pub fn start() -> Self {
-        let origin = Origin::start("gate-{1..4},roof");
-        let mut config = "\
-supervisor: { backoff_max: 300ms, connects_per_second_per_origin: 1000 }
-defaults:
-  connect_timeout: 3s
-  first_media_timeout: 3s
-  stall_timeout: 1s
-  rise: 0s
-  labels: { site: plant-a, machine: slave-1 }
-  expect: { video: { fps: { min: 10 }, bitrate: { min: 100kbps } }, drift: { max: 2s }, jitter: { max: 1s } }
-streams:
-"
-        .to_owned();
-        for name in ["gate-1", "gate-2", "gate-3", "gate-4"] {
-            config += &format!("  - {{ name: {name}, url: \"{}\" }}\n", origin.url(name));
-        }
-        config += &format!(
-            "  - {{ name: roof, url: \"{}\", labels: {{ machine: slave-2 }} }}\n\
-             endpoints:\n  - name: slave-2-rtmp\n    rtmp: {{ address: \"{}\", app: live, interval: 300ms, timeout: 300ms }}\n    \
-             labels: {{ site: plant-a, machine: slave-2 }}\n  \
-             - {{ name: slave-2-host, icmp: {{ host: 127.0.0.1, interval: 300ms }} }}\n\
-             paths:\n  - {{ name: roof, hops: [{{ endpoint: slave-2-rtmp }}, {{ stream: roof }}] }}\n\
-             groups:\n  - {{ name: slave-1, eligible_while: {{ endpoints: [slave-2-host] }} }}\n  \
-             - {{ name: slave-2, eligible_while: {{ endpoints: [slave-2-host, slave-2-rtmp] }} }}\n\
-             failovers:\n  - {{ name: ingest, candidates: [slave-1, slave-2] }}\nvantage: [slave-2-host]\n",
-            origin.url("roof"),
-            origin.address()
-        );
-        let monitor = Monitor::start(&config);
+    /// A monitor with this configuration, and what is shipped around it. Returns when Prometheus sees so many streams up.
+    pub fn around(config: &str, streams: usize) -> Self {
+        let monitor = Monitor::start(config);
         let receiver = Receiver::start();
 
         let directory = tempfile::tempdir().unwrap();
@@ -107,13 +114,12 @@ streams:
             alertmanager,
             _servers: [scraping, alerting],
             _monitor: monitor,
-            origin,
             _directory: directory,
         };
         eventually("Alertmanager answers", LIMIT, || http(alertmanager, "GET", "/-/ready", &[], "").ok());
         eventually("Prometheus sees all cameras up", LIMIT, || {
             let up = world.query("sum(hmonitor_stream_up)")?;
-            (up.first()?["value"][1] == "5").then_some(())
+            (text(&up.first()?["value"][1]).parse() == Ok(streams)).then_some(())
         });
         world
     }
@@ -135,15 +141,34 @@ streams:
         })
     }
 
-    /// Names and streams of the alerts that Alertmanager holds back.
+    /// Names and subjects of the alerts that Alertmanager holds back.
     pub fn held_back(&self) -> Vec<(String, String)> {
-        let alerts =
-            http(self.alertmanager, "GET", "/api/v2/alerts?active=false&silenced=false&inhibited=true", &[], "");
-        let alerts = alerts.unwrap().json();
-        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-        let alerts = alerts.as_array().cloned().unwrap_or_default();
-        alerts.iter().map(|a| (text(&a["labels"]["alertname"]), text(&a["labels"]["stream"]))).collect()
+        self.alerts("active=false&inhibited=true").iter().map(named).collect()
     }
+
+    /// Likewise of those that somebody is called or written to about.
+    pub fn told_now(&self) -> Vec<(String, String)> {
+        let told = self.alerts("active=true&inhibited=false");
+        told.iter().filter(|l| ["critical", "warning"].contains(&text(&l["severity"]))).map(named).collect()
+    }
+
+    /// The labels of the alerts that Alertmanager knows.
+    fn alerts(&self, which: &str) -> Vec<Value> {
+        let path = format!("/api/v2/alerts?silenced=false&{which}");
+        let alerts = http(self.alertmanager, "GET", &path, &[], "").unwrap().json();
+        alerts.as_array().unwrap().iter().map(|alert| alert["labels"].clone()).collect()
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
+}
+
+/// An alert's name, and what it is about.
+fn named(labels: &Value) -> (String, String) {
+    let subject = ["stream", "machine", "endpoint", "group"].map(|label| text(&labels[label]));
+    let subject = subject.into_iter().find(|subject| !subject.is_empty()).unwrap_or("");
+    (text(&labels["alertname"]).to_owned(), subject.to_owned())
 }
 
 /// `text` with each replacement made at least once.

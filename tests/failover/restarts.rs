@@ -36,6 +36,7 @@ fn a_restart_keeps_the_decision_its_number_and_its_beginning() {
     assert_eq!(after.candidates[1].answer.basis, AnswerBasis::Held, "not looked at yet");
     site.run(60.0);
     assert_eq!((site.active(), site.view().epoch), (Some(1), before.epoch), "a restart decides nothing");
+    assert_eq!(site.view().previous.as_ref().map(|group| group.as_str()), Some("slave-1"), "where it came from");
     // Numbers of decisions that were not kept in time are not given twice.
     site.slaves[1] = Slave::Gone;
     site.run_until(20.0, |s| s.active() == Some(0)).expect("left");

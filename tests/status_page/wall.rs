@@ -1,5 +1,7 @@
 //! The wall of tiles: changes, filters, keys.
 
+use std::path::Path;
+
 use rtmp_hmonitor::sim::Fault;
 use serde_json::json;
 
@@ -111,6 +113,38 @@ fn a_filter_is_in_the_url_and_a_shared_url_shows_the_same() {
     browser.click(".state-filter[data-health=idle]");
     browser.until("!document.querySelector('#none').hidden");
     assert_eq!(browser.text("#none"), "No stream matches this filter.");
+    browser.assert_quiet();
+}
+
+/// The fragment of the link in `rule`, as Prometheus writes it about `site`.
+fn link_of(rule: &str, site: &str) -> String {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/rules/objectives.yml");
+    let rules = std::fs::read_to_string(rules).unwrap();
+    let (_, rule) = rules.split_once(&format!("alert: {rule}\n")).unwrap();
+    let (_, link) = rule.split_once("page: '").unwrap();
+    let (_, fragment) = link.split_once('\'').unwrap().0.split_once("instance }}/").unwrap();
+    let fragment = fragment.replace("{{ $labels.site | urlquery }}", site);
+    assert!(!fragment.contains("{{"), "{fragment}");
+    fragment
+}
+
+#[test]
+fn the_link_of_an_alert_shows_the_streams_that_it_is_about() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    origin.fault("yard-2", &Fault::Stall);
+    origin.fault("gate-1", &Fault::Stall);
+    let mut browser = Browser::start();
+    browser.open(&url(&monitor, &link_of("HmonitorSiteBudgetBurnsSlowly", "yard")), &DESKTOP);
+    browser.until("document.querySelectorAll('.tile').length === 3");
+    assert!(shown(&mut browser).iter().all(|name| name.starts_with("yard-")));
+    browser.open(&url(&monitor, &link_of("HmonitorSiteBudgetBurnsFast", "yard")), &DESKTOP);
+    browser.until("document.querySelectorAll('.tile').length === 1");
+    assert_eq!(shown(&mut browser), ["yard-2"]);
+    // What to do about it needs no script.
+    browser.open(&url(&monitor, "runbook#hmonitorsitebudgetburnsfast"), &DESKTOP);
+    browser.until("document.querySelector(':target')?.textContent === 'HmonitorSiteBudgetBurnsFast'");
+    browser.picture("runbook");
     browser.assert_quiet();
 }
 

@@ -96,6 +96,7 @@ pub fn failover(name: &str, candidates: &[&str], observed_at: Instant) -> Failov
             labels: Labels(Arc::new([("site".into(), "plant-a".into())])),
         }),
         active: Some(0),
+        previous: candidates.get(1).map(|group| Name::new(group).unwrap()),
         epoch: 3,
         since: since(),
         reason: SwitchReason::NotEligible,

@@ -188,9 +188,10 @@ fn is_up(status: &str) -> bool {
     status.starts_with("UP") || status == "OPEN" || status == "no check"
 }
 
-/// `DRAIN` and `NOLB` (as drained by a check answered with 404) take nobody new. `MAINT (resolution)` is nobody's intent: the server's name does not resolve.
+/// `DRAIN` and `NOLB` (as drained by a check answered with 404) take nobody new, nor does what its agent has taken down: a standby whose turn
+/// it is not. `MAINT (resolution)` is nobody's intent: the server's name does not resolve.
 fn is_wanted(status: &str) -> bool {
-    status == "MAINT (resolution)" || !["MAINT", "DRAIN", "NOLB"].iter().any(|s| status.starts_with(s))
+    status == "MAINT (resolution)" || !["MAINT", "DRAIN", "NOLB", "DOWN (agent)"].iter().any(|s| status.starts_with(s))
 }
 
 #[cfg(test)]
@@ -205,14 +206,19 @@ mod tests {
             "b,s1,UP,5,6,2",
             "b,BACKEND,UP,4,6,1",
             "b,s3,UP,7,8,2",
+            "c,s1,DOWN (agent),0,0,2",
+            "c,s2,DOWN,0,0,2",
+            "c,BACKEND,DOWN,0,0,1",
             "b,BACKEND,DOWN,9,9,1",
         ];
         let answer = format!("# pxname,svname,status,scur,stot,type\n{}\n", rows.join("\n"));
         let facts = read(&answer).unwrap();
-        assert_eq!(facts.proxies.len(), 1);
+        assert_eq!(facts.proxies.len(), 2);
         let proxy = &facts.proxies[0];
         assert_eq!((proxy.up, proxy.sessions), (true, 4));
         let servers: Vec<_> = proxy.servers.iter().map(|s| (&*s.name, s.up, s.wanted, s.sessions)).collect();
         assert_eq!(servers, [("s1", false, false, 1), ("s2", true, true, 3)]);
+        let standby: Vec<_> = facts.proxies[1].servers.iter().map(|s| (&*s.name, s.up, s.wanted)).collect();
+        assert_eq!(standby, [("s1", false, false), ("s2", false, true)]);
     }
 }

@@ -4,7 +4,7 @@
 //! in the order of use to somebody on call, until the limit is reached. Every breakdown has a total in the core, so
 //! nothing that is left out goes uncounted.
 
-use crate::model::anomaly::Signal;
+use crate::model::anomaly::{AnomalyReading, Signal};
 use crate::model::report::{Phase, StreamReport};
 use crate::model::snapshot::StreamView;
 use crate::model::spec::enabled_causes;
@@ -70,7 +70,8 @@ pub struct Extras {
     /// Video in the low positions, audio above: three each.
     pub anomalies: Positions,
     pub parse_errors: Positions,
-    /// By [`Signal`].
+    /// By [`Signal`]: what is unusual, and where each lies in its band.
+    pub unusual: Positions,
     pub hints: Positions,
     /// Frame rate, video and audio byte rate.
     pub declared: Positions,
@@ -151,8 +152,12 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     extras.phases = Positions::of(phases).granted(&mut left);
     extras.anomalies = Positions::nonzero(&anomalies).granted(&mut left);
     extras.parse_errors = Positions::nonzero(&report.media.parse_errors).granted(&mut left);
-    let hints = view.hints.iter().enumerate().filter(|(_, reading)| judged && reading.is_some()).map(|(i, _)| i);
-    extras.hints = Positions::of(hints).granted(&mut left);
+    let hints = |told: fn(&AnomalyReading) -> bool| {
+        let readings = view.hints.iter().enumerate();
+        Positions::of(readings.filter(|(_, r)| judged && r.as_ref().is_some_and(told)).map(|(i, _)| i))
+    };
+    extras.unusual = hints(|reading| reading.unusual_since.is_some()).granted(&mut left);
+    extras.hints = hints(|_| true).granted(&mut left);
     let tracks = [video.medium.tracks, audio.medium.tracks].map(|tracks| u64::from(tracks > 1));
     extras.tracks = Positions::nonzero(&tracks).granted(&mut left);
     let declared = declared.iter().enumerate().filter(|(_, there)| **there).map(|(i, _)| i);

@@ -62,6 +62,11 @@ fn render_groups<'r>(page: &mut Page<'r, '_, Labelled<'r, GroupView>>, fresh: bo
             w.series(&r.labels, &[state], count);
         }
     });
+    page.family("hmonitor_group_issue", |r, w| {
+        for cause in r.view.causes.iter().filter(|_| fresh) {
+            w.series(&r.labels, &[cause.as_str()], true);
+        }
+    });
     page.single("hmonitor_group_held", |r| Some(r.view.held));
     page.single("hmonitor_group_last_change_timestamp_seconds", |r| unix_seconds(r.view.since));
     page.family("hmonitor_group_maintenance", |r, w| {
@@ -93,6 +98,12 @@ fn render_failovers<'r>(page: &mut Page<'r, '_, Labelled<'r, FailoverView>>, fre
     });
     page.single("hmonitor_failover_last_switch_timestamp_seconds", |r| {
         r.view.active.and_then(|_| unix_seconds(r.view.since))
+    });
+    page.family("hmonitor_failover_last_switch_info", |r, w| {
+        if let Some(active) = r.view.active_candidate() {
+            let from = r.view.previous.as_ref().map_or("", |group| group.as_str());
+            w.series(&r.labels, &[from, active.group.as_str(), r.view.reason.as_str()], true);
+        }
     });
     page.family("hmonitor_failover_suppressed", |r, w| {
         for reason in SuppressReason::ALL.iter().filter(|_| fresh) {

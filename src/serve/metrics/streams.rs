@@ -10,7 +10,7 @@ use crate::serve::moment::Moment;
 
 use super::budget::{self, ContentFigure, Extras};
 use super::catalogue::Scope;
-use super::exposition::{Value, base_labels};
+use super::exposition::{Value, base_labels, push_label};
 use super::moments::{unix_seconds, wall_seconds};
 use super::rows::{self, Row};
 
@@ -33,7 +33,12 @@ impl<'s> StreamRow<'s> {
         let health = Judged::from(view).health(snapshot, moment);
         let report = view.report.as_deref();
         let judged = health != Health::Unknown;
-        let labels = base_labels(Scope::Stream, view.spec.name.as_str(), &view.spec.labels);
+        let mut labels = base_labels(Scope::Stream, view.spec.name.as_str(), &view.spec.labels);
+        if let Some(follow) = &view.spec.follow {
+            // What is down with a failover's active candidate can be told from a camera that is down.
+            labels.push(',');
+            push_label(&mut labels, "failover", follow.failover.as_str());
+        }
         let fresh = report.filter(|_| judged);
         let server = view.server.as_deref();
         Self {
@@ -273,13 +278,18 @@ fn content(page: &mut Page, moment: &Moment) {
     });
 }
 
-/// At most one series of each signal; those that have room.
+/// At most two series of each signal; those that have room.
 fn hints(page: &mut Page) {
     page.family("hmonitor_stream_anomaly_ratio", |r, w| {
         for (i, (signal, reading)) in Signal::ALL.iter().zip(&r.view.hints).enumerate() {
             if let Some(reading) = reading.as_ref().filter(|_| r.extras.hints.contains(i)) {
                 w.series(&r.labels, &[signal.as_str()], reading.ratio);
             }
+        }
+    });
+    page.family("hmonitor_stream_unusual", |r, w| {
+        for (_, signal) in Signal::ALL.iter().enumerate().filter(|(i, _)| r.extras.unusual.contains(*i)) {
+            w.series(&r.labels, &[signal.as_str()], true);
         }
     });
 }

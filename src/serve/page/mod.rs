@@ -1,7 +1,8 @@
 //! `/`: the status page. A shell without data and the files it is made of, all within the binary; its scripts read the API. [`plain`]
-//! is for browsers without scripts.
+//! is for browsers without scripts, [`runbook`] for people whom an alert has sent.
 
 mod plain;
+mod runbook;
 
 use std::sync::LazyLock;
 
@@ -15,6 +16,7 @@ use super::compression::{accepts_gzip, compress, declare};
 use super::reply::{Problem, Reply, empty, whole};
 
 pub use plain::plain;
+pub use runbook::runbook;
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame. Thumbnails are fetched, and so shown as blobs.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -81,19 +83,25 @@ static FILES: &[File] = files! {
 
 /// A file as it is sent.
 struct Prepared {
-    file: &'static File,
+    name: &'static str,
+    content_type: &'static str,
+    body: Bytes,
     tag: HeaderValue,
     compressed: Option<Bytes>,
 }
 
 impl Prepared {
-    fn new(file: &'static File) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, file.body);
+    fn file(file: &File) -> Self {
+        Self::new(file.name, file.content_type, Bytes::from_static(file.body))
+    }
+
+    fn new(name: &'static str, content_type: &'static str, body: Bytes) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &body);
         let tag: String = digest.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         // Weak: both codings have the same.
         let tag = HeaderValue::from_str(&format!("W/\"{tag}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
-        let compressed = compress(file.body).ok().filter(|c| c.len() < file.body.len());
-        Self { file, tag, compressed: compressed.map(Bytes::from) }
+        let compressed = compress(&body).ok().filter(|c| c.len() < body.len());
+        Self { name, content_type, body, tag, compressed: compressed.map(Bytes::from) }
     }
 
     /// The file, or 304 for those who have it.
@@ -107,8 +115,8 @@ impl Prepared {
         } else {
             let compressed = self.compressed.clone().filter(|_| accepts_gzip(asked));
             let gzip = compressed.is_some();
-            let body = compressed.unwrap_or(Bytes::from_static(self.file.body));
-            let mut reply = whole(StatusCode::OK, HeaderValue::from_static(self.file.content_type), body);
+            let body = compressed.unwrap_or_else(|| self.body.clone());
+            let mut reply = whole(StatusCode::OK, HeaderValue::from_static(self.content_type), body);
             declare(reply.headers_mut(), gzip);
             reply
         };
@@ -120,7 +128,7 @@ impl Prepared {
 
 /// Answers with the shell: no token is asked for, as it holds nothing.
 pub fn shell(asked: &HeaderMap) -> Reply {
-    static PREPARED: LazyLock<Prepared> = LazyLock::new(|| Prepared::new(&SHELL));
+    static PREPARED: LazyLock<Prepared> = LazyLock::new(|| Prepared::file(&SHELL));
     let mut reply = PREPARED.reply(asked);
     protect(reply.headers_mut());
     reply
@@ -131,8 +139,8 @@ pub fn shell(asked: &HeaderMap) -> Reply {
 /// # Errors
 /// 404: there is none of this name.
 pub fn file(asked: &HeaderMap, name: &str) -> Result<Reply, Problem> {
-    static PREPARED: LazyLock<Vec<Prepared>> = LazyLock::new(|| FILES.iter().map(Prepared::new).collect());
-    let found = PREPARED.iter().find(|p| p.file.name == name);
+    static PREPARED: LazyLock<Vec<Prepared>> = LazyLock::new(|| FILES.iter().map(Prepared::file).collect());
+    let found = PREPARED.iter().find(|p| p.name == name);
     let mut reply = found.ok_or_else(|| Problem::no_such("file"))?.reply(asked);
     protect(reply.headers_mut());
     Ok(reply)

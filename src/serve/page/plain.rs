@@ -149,7 +149,7 @@ fn list<const N: usize>(out: &mut String, said: [Option<String>; N]) -> fmt::Res
 }
 
 /// Text in HTML, also within a quoted attribute.
-struct Escaped<'t>(&'t str);
+pub struct Escaped<'t>(pub &'t str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

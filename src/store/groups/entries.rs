@@ -172,6 +172,7 @@ impl FailoverEntry {
         let view = FailoverView {
             spec: Arc::clone(&spec),
             active: None,
+            previous: evaluator.previous().cloned(),
             epoch: evaluator.epoch(),
             since: evaluator.since(),
             reason: evaluator.reason(),
@@ -216,6 +217,7 @@ impl FailoverEntry {
         let view = FailoverView {
             spec: Arc::clone(&self.spec),
             active,
+            previous: evaluator.previous().cloned(),
             epoch: evaluator.epoch(),
             since: evaluator.since(),
             reason: evaluator.reason(),
