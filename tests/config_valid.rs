@@ -72,6 +72,27 @@ fn an_empty_list_is_valid_and_warned_about() {
 }
 
 #[test]
+fn how_the_defaults_verify_is_for_those_that_do() {
+    let defaults = "defaults: { tls: { server_name: media.example } }\nstreams:\n  - { name: native, url: rtmps://h/live/a }\n  - { name: libav, url: rtmps://h/live/b, engine: libav }\n";
+    let demuxed = [("door", "url: rtsps://h/a"), ("list", "url: https://h/a.m3u8")];
+    let text = |more: &str| {
+        let lines = demuxed.map(|(name, body)| format!("  - {{ name: {name}, {body}{more} }}\n"));
+        format!("{defaults}{}", lines.concat())
+    };
+    for inherits in ["", ", tls: ", ", tls: {}"] {
+        let config = load_text(&text(inherits), &[]).unwrap_or_else(|e| panic!("{inherits}: {e}"));
+        for verified in ["native", "libav"] {
+            assert_eq!(stream(&config, verified).probe.tls.server_name.as_deref(), Some("media.example"));
+        }
+        for (name, _) in demuxed {
+            assert_eq!(stream(&config, name).probe.tls, Default::default(), "{name}");
+        }
+    }
+    let error = load_text(&text(", tls: { server_name: h }"), &[]).unwrap_err().to_string();
+    assert_eq!(error.matches("leave tls out here").count(), demuxed.len(), "{error}");
+}
+
+#[test]
 fn the_full_file_loads_as_written() {
     let Loaded { config, watched_files } = full();
     let names: Vec<_> = config.streams.iter().map(|s| s.name.as_str()).collect();

@@ -28,7 +28,8 @@ const NO_SERVER: &str = "source: server needs a service whose statistics list th
 
 const NOT_A_FILE: &str = "file: URLs are allowed in the configuration file only";
 const NOT_NATIVE: &str = "engine: native plays rtmp:// and rtmps:// URLs; leave it out, or write libav, for any other";
-const NOT_VERIFIED: &str = "the libav engine verifies no certificates, so tls has no effect here; take an inherited one away with an empty tls:";
+const NOT_VERIFIED: &str = "the libav engine verifies certificates of rtmps:// only: leave tls out here (that of defaults has no effect on others)";
+const NOT_PINNED: &str = "the libav engine knows no pinned certificates: leave engine out here";
 
 const CANARY: &str = "a canary is published under this application and key; give the canary a name that no camera has";
 
@@ -49,6 +50,8 @@ pub(super) struct Recipe {
     labels: BTreeMap<String, Written>,
     timeouts: PhaseTimeouts,
     tls: TlsSpec,
+    /// Whether it is written here, and not inherited.
+    own_tls: bool,
     watch: Watch,
     engine: Option<Engine>,
     transport: Transport,
@@ -139,6 +142,7 @@ impl Recipe {
             }
         }
         let (timeouts, tls) = (policy::timeouts(node), policy::tls(reader, node));
+        let own_tls = entry.entries("tls").next().is_some();
         let policy = policy::policy(reader, node);
         let watch = policy::watch(reader, node, &policy);
         let server = server(reader, node, &around.origins);
@@ -166,6 +170,7 @@ impl Recipe {
             labels,
             timeouts,
             tls,
+            own_tls,
             watch,
             engine,
             transport,
@@ -312,10 +317,13 @@ impl Recipe {
             },
         };
         let demuxed = matches!(evidence, EvidenceSource::Demux(_));
-        if demuxed && url.scheme().is_secure() && self.tls != TlsSpec::default() {
-            return Err(NOT_VERIFIED.into());
-        }
-        let probe = ProbeSpec { url, timeouts: self.timeouts, tls: self.tls.clone(), watch: self.watch, evidence };
+        let tls = match url.scheme() {
+            Scheme::Rtmps if demuxed && self.tls.pin.is_some() => return Err(NOT_PINNED.into()),
+            Scheme::Rtsps | Scheme::Https if self.own_tls => return Err(NOT_VERIFIED.into()),
+            Scheme::Rtmp | Scheme::Rtmps => self.tls.clone(),
+            _ => TlsSpec::default(),
+        };
+        let probe = ProbeSpec { url, timeouts: self.timeouts, tls, watch: self.watch, evidence };
         Ok((Arc::new(probe), server))
     }
 }
