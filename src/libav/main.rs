@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 /// Obeys requests until there are no more.
 fn serve(mut pipe: Pipe) -> Result<ExitCode, pipe::PipeError> {
-    pipe.send(&Answer::Hello { version: VERSION })?;
+    pipe.send(&Answer::Hello { version: VERSION, root: confine::is_root() })?;
     while let Some(request) = pipe.receive()? {
         match request {
             Request::Inspect { limit, thumbnail, sample } => {
