@@ -28,8 +28,9 @@ const NO_SERVER: &str = "source: server needs a service whose statistics list th
 
 const NOT_A_FILE: &str = "file: URLs are allowed in the configuration file only";
 const NOT_NATIVE: &str = "engine: native plays rtmp:// and rtmps:// URLs; leave it out, or write libav, for any other";
-const NOT_VERIFIED: &str = "the libav engine verifies certificates of rtmps:// only: leave tls out here (that of defaults has no effect on others)";
-const NOT_PINNED: &str = "the libav engine knows no pinned certificates: leave engine out here";
+const NOT_VERIFIED: &str =
+    "certificates of rtsps:// are not verified: leave tls out here (that of defaults has no effect on it)";
+const NOT_PINNED: &str = "the libav engine knows no pinned certificates: verify by ca_file";
 
 const CANARY: &str = "a canary is published under this application and key; give the canary a name that no camera has";
 
@@ -50,8 +51,9 @@ pub(super) struct Recipe {
     labels: BTreeMap<String, Written>,
     timeouts: PhaseTimeouts,
     tls: TlsSpec,
-    /// Whether it is written here, and not inherited.
+    /// Whether it, and a pin in it, is written here and not inherited.
     own_tls: bool,
+    own_pin: bool,
     watch: Watch,
     engine: Option<Engine>,
     transport: Transport,
@@ -143,6 +145,7 @@ impl Recipe {
         }
         let (timeouts, tls) = (policy::timeouts(node), policy::tls(reader, node));
         let own_tls = entry.entries("tls").next().is_some();
+        let own_pin = entry.entries("tls").any(|(key, _)| key == "pin_sha256");
         let policy = policy::policy(reader, node);
         let watch = policy::watch(reader, node, &policy);
         let server = server(reader, node, &around.origins);
@@ -171,6 +174,7 @@ impl Recipe {
             timeouts,
             tls,
             own_tls,
+            own_pin,
             watch,
             engine,
             transport,
@@ -318,8 +322,10 @@ impl Recipe {
         };
         let demuxed = matches!(evidence, EvidenceSource::Demux(_));
         let tls = match url.scheme() {
-            Scheme::Rtmps if demuxed && self.tls.pin.is_some() => return Err(NOT_PINNED.into()),
-            Scheme::Rtsps | Scheme::Https if self.own_tls => return Err(NOT_VERIFIED.into()),
+            Scheme::Rtsps if self.own_tls => return Err(NOT_VERIFIED.into()),
+            Scheme::Rtmps | Scheme::Https if demuxed && self.own_pin => return Err(NOT_PINNED.into()),
+            // By authorities, where a pin is inherited.
+            Scheme::Rtmps | Scheme::Https if demuxed => TlsSpec { pin: None, ..self.tls.clone() },
             Scheme::Rtmp | Scheme::Rtmps => self.tls.clone(),
             _ => TlsSpec::default(),
         };

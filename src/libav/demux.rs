@@ -9,7 +9,7 @@ use ffmpeg_next::error::{EAGAIN, EIO};
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::media::Type;
 use ffmpeg_next::packet::side_data;
-use ffmpeg_next::{Dictionary, Discard, Error, Packet, Rational, Rescale, format};
+use ffmpeg_next::{Dictionary, Discard, Error, Packet, Rational, Rescale};
 use rtmp_hmonitor::libav_protocol::{Answer, DemuxEnd, DemuxRequest};
 use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use rtmp_hmonitor::model::health::DownCause;
@@ -18,6 +18,7 @@ use rtmp_hmonitor::model::packet::MediaKind;
 
 use crate::bodies::Bodies;
 use crate::decoder::known_decoders;
+use crate::input;
 use crate::parameters::{bounded, configuration, in_band_record, track};
 use crate::reporter::{Pulse, Reporter};
 
@@ -183,13 +184,6 @@ fn open(request: &DemuxRequest, pulse: Pulse) -> Result<Input, DemuxEnd> {
     options.set("protocol_whitelist", protocols);
     options.set("format_whitelist", formats);
     options.set("codec_whitelist", &known_decoders());
-    if let Some(verify) = &request.verify {
-        options.set("tls_verify", "1");
-        options.set("ca_file", &verify.authorities);
-        if let Some(name) = &verify.name {
-            options.set("verifyhost", name);
-        }
-    }
     if scheme.is_rtsp() {
         options.set("rtsp_transport", request.transport.as_str());
     }
@@ -206,7 +200,7 @@ fn open(request: &DemuxRequest, pulse: Pulse) -> Result<Input, DemuxEnd> {
         pulse.beat();
         !is_open.load(Ordering::Relaxed) && Instant::now() >= deadline
     };
-    let input = format::input_with_interrupt_and_dictionary(&request.url, interrupt, options);
+    let input = input::open(&request.url, interrupt, options, request.verify.as_ref());
     opened.store(true, Ordering::Relaxed);
     input.map_err(|error| match error {
         // Some demuxers make another error of the interruption.

@@ -9,6 +9,7 @@ mod bodies;
 mod confine;
 mod decoder;
 mod demux;
+mod input;
 mod inspect;
 mod luma;
 mod parameters;

@@ -80,7 +80,7 @@ async fn attempt(
     }
     let limit = limits.connect_total + limits.first_media;
     let open_limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-    let verify = (url.scheme() == Scheme::Rtmps).then(|| verify(&spec.tls));
+    let verify = matches!(url.scheme(), Scheme::Rtmps | Scheme::Https).then(|| verify(&spec.tls));
     let opened = demuxer.open(DemuxRequest { url: url.expose(), transport, open_limit, verify });
     let start = env.clock.now();
     let session = match awaited(ctx, tally, Phase::Connect, start + limit, opened).await {
