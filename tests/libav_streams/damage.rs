@@ -18,10 +18,10 @@ const LONG: Duration = Duration::from_secs(120);
 /// Bytes of a transport stream's packet, and packets of a datagram.
 const PACKET: usize = 188;
 const DATAGRAM: usize = 7 * PACKET;
-/// The recording's rate is a fifth of this, in datagrams a second.
+/// Some five times as fast as it was recorded: that much more damage.
 const PACE: Duration = Duration::from_millis(5);
 /// KiB: what the monitor may grow by, and a worker may hold.
-const GROWTH: u64 = 8 * 1024;
+const GROWTH: u64 = 4 * 1024;
 const WORKER: u64 = 200 * 1024;
 
 fn fed() -> Duration {
