@@ -72,6 +72,29 @@ fn an_empty_list_is_valid_and_warned_about() {
 }
 
 #[test]
+fn how_the_defaults_verify_is_for_those_that_can() {
+    let pin = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let text = |more: &str| {
+        format!(
+            "defaults: {{ tls: {{ server_name: media.example, pin_sha256: {pin} }} }}\nstreams:\n  \
+             - {{ name: native, url: rtmps://h/live/a }}\n  - {{ name: libav, url: rtmps://h/live/b, engine: libav }}\n  \
+             - {{ name: list, url: https://h/a.m3u8 }}\n  - {{ name: door, url: rtsps://h/a{more} }}\n"
+        )
+    };
+    for inherits in ["", ", tls: ", ", tls: {}"] {
+        let config = load_text(&text(inherits), &[]).unwrap_or_else(|e| panic!("{inherits}: {e}"));
+        for (name, verified, pinned) in
+            [("native", true, true), ("libav", true, false), ("list", true, false), ("door", false, false)]
+        {
+            let tls = &stream(&config, name).probe.tls;
+            assert_eq!((tls.server_name.is_some(), tls.pin.is_some()), (verified, pinned), "{name}");
+        }
+    }
+    let error = load_text(&text(", tls: { server_name: h }"), &[]).unwrap_err().to_string();
+    assert!(error.contains("leave tls out here"), "{error}");
+}
+
+#[test]
 fn the_full_file_loads_as_written() {
     let Loaded { config, watched_files } = full();
     let names: Vec<_> = config.streams.iter().map(|s| s.name.as_str()).collect();

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rtmp_hmonitor::libav_protocol::{
-    Answer, DemuxEnd, DemuxRequest, LENGTH, MAX_ANSWER, ProtocolError, Request, message_length,
+    Answer, DemuxEnd, DemuxRequest, LENGTH, MAX_ANSWER, ProtocolError, Request, VERSION, Verify, message_length,
 };
 use rtmp_hmonitor::model::content::{CodedFrame, CodedTrack, InspectFailure, Inspection, Picture, Sample, Sound};
 use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
@@ -26,10 +26,12 @@ fn request() -> impl Strategy<Value = Request> {
     let inspect = (any::<u32>(), any::<bool>(), option::of(track()), option::of(track())).prop_map(
         |(limit, thumbnail, video, audio)| Request::Inspect { limit, thumbnail, sample: Sample { video, audio } },
     );
-    let demux = (".{0,80}", any::<bool>(), any::<u32>()).prop_map(|(url, udp, open_limit)| {
-        let transport = if udp { Transport::Udp } else { Transport::Tcp };
-        Request::Demux(DemuxRequest { url, transport, open_limit })
-    });
+    let verify = (".{0,20}", option::of(".{0,9}")).prop_map(|(authorities, name)| Verify { authorities, name });
+    let demux =
+        (".{0,80}", any::<bool>(), any::<u32>(), option::of(verify)).prop_map(|(url, udp, open_limit, verify)| {
+            let transport = if udp { Transport::Udp } else { Transport::Tcp };
+            Request::Demux(DemuxRequest { url, transport, open_limit, verify })
+        });
     prop_oneof![inspect, demux, any::<u32>().prop_map(Request::KeepBodies)]
 }
 
@@ -87,7 +89,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     let ended = (0..=DownCause::Protocol as usize, ".{0,60}")
         .prop_map(|(cause, detail)| Answer::Ended(DemuxEnd { cause: DownCause::ALL[cause], detail }));
     prop_oneof![
-        any::<u32>().prop_map(|version| Answer::Hello { version }),
+        any::<bool>().prop_map(|root| Answer::Hello { version: VERSION, root }),
         inspected,
         (0..InspectFailure::ALL.len()).prop_map(|index| Answer::InspectFailed(InspectFailure::ALL[index])),
         vec(demuxed_track(), 0..=2).prop_map(Answer::Tracks),
@@ -157,7 +159,12 @@ fn the_cause_of_an_end_is_one_of_a_stream() {
 
 #[test]
 fn urls_are_not_shown() {
-    let request = DemuxRequest { url: "rtsp://user:S3CRET@h/T0KEN".into(), transport: Transport::Tcp, open_limit: 1 };
+    let request = DemuxRequest {
+        url: "rtsp://user:S3CRET@h/T0KEN".into(),
+        transport: Transport::Tcp,
+        open_limit: 1,
+        verify: None,
+    };
     let shown = format!("{:?}", Request::Demux(request));
     assert!(!shown.contains("S3CRET") && !shown.contains("T0KEN") && !shown.contains("user"), "{shown}");
 }

@@ -134,7 +134,7 @@ const CONNECTION: &[Key] = &[
     key("phase_timeouts", Table(&[PHASES]), "Bounds of single phases within connect_timeout, which is their default."),
     key("first_media_timeout", ms(500, HOUR), "From play accepted to the first media.")
         .or(|| duration(PhaseTimeouts::default().first_media)),
-    key("tls", Table(&[TLS]), "How an rtmps:// origin is verified."),
+    key("tls", Table(&[TLS]), "How an rtmps:// or https:// origin is verified."),
 ];
 
 const PHASES: &[Key] = &[

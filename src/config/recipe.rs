@@ -28,7 +28,9 @@ const NO_SERVER: &str = "source: server needs a service whose statistics list th
 
 const NOT_A_FILE: &str = "file: URLs are allowed in the configuration file only";
 const NOT_NATIVE: &str = "engine: native plays rtmp:// and rtmps:// URLs; leave it out, or write libav, for any other";
-const NOT_VERIFIED: &str = "the libav engine verifies no certificates, so tls has no effect here; take an inherited one away with an empty tls:";
+const NOT_VERIFIED: &str =
+    "certificates of rtsps:// are not verified: leave tls out here (that of defaults has no effect on it)";
+const NOT_PINNED: &str = "the libav engine knows no pinned certificates: verify by ca_file";
 
 const CANARY: &str = "a canary is published under this application and key; give the canary a name that no camera has";
 
@@ -49,6 +51,9 @@ pub(super) struct Recipe {
     labels: BTreeMap<String, Written>,
     timeouts: PhaseTimeouts,
     tls: TlsSpec,
+    /// Whether it, and a pin in it, is written here and not inherited.
+    own_tls: bool,
+    own_pin: bool,
     watch: Watch,
     engine: Option<Engine>,
     transport: Transport,
@@ -139,6 +144,8 @@ impl Recipe {
             }
         }
         let (timeouts, tls) = (policy::timeouts(node), policy::tls(reader, node));
+        let own_tls = entry.entries("tls").next().is_some();
+        let own_pin = entry.entries("tls").any(|(key, _)| key == "pin_sha256");
         let policy = policy::policy(reader, node);
         let watch = policy::watch(reader, node, &policy);
         let server = server(reader, node, &around.origins);
@@ -166,6 +173,8 @@ impl Recipe {
             labels,
             timeouts,
             tls,
+            own_tls,
+            own_pin,
             watch,
             engine,
             transport,
@@ -312,10 +321,15 @@ impl Recipe {
             },
         };
         let demuxed = matches!(evidence, EvidenceSource::Demux(_));
-        if demuxed && url.scheme().is_secure() && self.tls != TlsSpec::default() {
-            return Err(NOT_VERIFIED.into());
-        }
-        let probe = ProbeSpec { url, timeouts: self.timeouts, tls: self.tls.clone(), watch: self.watch, evidence };
+        let tls = match url.scheme() {
+            Scheme::Rtsps if self.own_tls => return Err(NOT_VERIFIED.into()),
+            Scheme::Rtmps | Scheme::Https if demuxed && self.own_pin => return Err(NOT_PINNED.into()),
+            // By authorities, where a pin is inherited.
+            Scheme::Rtmps | Scheme::Https if demuxed => TlsSpec { pin: None, ..self.tls.clone() },
+            Scheme::Rtmp | Scheme::Rtmps => self.tls.clone(),
+            _ => TlsSpec::default(),
+        };
+        let probe = ProbeSpec { url, timeouts: self.timeouts, tls, watch: self.watch, evidence };
         Ok((Arc::new(probe), server))
     }
 }

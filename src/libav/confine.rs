@@ -25,15 +25,20 @@ pub fn confine() -> Result<(), Errno> {
     limit(Resource::RLIMIT_NOFILE, FILES)?;
     limit(Resource::RLIMIT_CORE, 0)?;
     limit(Resource::RLIMIT_FSIZE, 0)?;
-    if Uid::effective().is_root() {
+    if is_root() {
         give_up_root()?;
     }
+    give_up_capabilities()?;
     set_no_new_privs()?;
     // Behind the change of user, which undoes it.
     set_pdeathsig(Signal::SIGKILL)
 }
 
-/// Root without the capability to change users (as in a container that drops all) stays root: it has nothing else to give up either.
+pub fn is_root() -> bool {
+    Uid::effective().is_root()
+}
+
+/// Root without the capability to change users (as in a container that drops all) stays root. The monitor is told.
 fn give_up_root() -> Result<(), Errno> {
     let dropped =
         setgroups(&[]).and_then(|()| setgid(Gid::from_raw(NOBODY))).and_then(|()| setuid(Uid::from_raw(NOBODY)));
@@ -41,6 +46,18 @@ fn give_up_root() -> Result<(), Errno> {
         Err(Errno::EPERM) => Ok(()),
         other => other,
     }
+}
+
+/// Whoever is not root may have some as well, as a monitor for its pings: ambient ones survive the start of another program.
+#[expect(unsafe_code, reason = "capabilities have no safe setter")]
+fn give_up_capabilities() -> Result<(), Errno> {
+    /// `_LINUX_CAPABILITY_VERSION_3`, and ourselves.
+    const HEADER: [u32; 2] = [0x2008_0522, 0];
+    /// Effective, permitted and inheritable, each in two parts. What is not among these is not ambient either (capabilities(7)).
+    const NONE: [u32; 6] = [0; 6];
+    // SAFETY: capset(2) reads a header and, for this version, two structures of three such numbers.
+    let result = unsafe { libc::syscall(libc::SYS_capset, HEADER.as_ptr(), NONE.as_ptr()) };
+    Errno::result(result).map(drop)
 }
 
 /// Has the kernel end us when we compute for longer than this from now on.

@@ -91,6 +91,12 @@ fn open(track: &CodedTrack) -> Result<decoder::Opened, InspectFailure> {
     })
 }
 
+/// The decoders that a stream may need, as FFmpeg writes lists.
+pub fn known_decoders() -> String {
+    let names: Vec<_> = codec::all().filter_map(|name| Some(decoder::find(id(name))?.name().to_owned())).collect();
+    names.join(",")
+}
+
 #[expect(unsafe_code, reason = "codecs by name have no safe wrapper")]
 fn id(name: &str) -> Id {
     let Ok(name) = CString::new(name) else { return Id::None };

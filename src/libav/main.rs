@@ -9,6 +9,7 @@ mod bodies;
 mod confine;
 mod decoder;
 mod demux;
+mod input;
 mod inspect;
 mod luma;
 mod parameters;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 
 /// Obeys requests until there are no more.
 fn serve(mut pipe: Pipe) -> Result<ExitCode, pipe::PipeError> {
-    pipe.send(&Answer::Hello { version: VERSION })?;
+    pipe.send(&Answer::Hello { version: VERSION, root: confine::is_root() })?;
     while let Some(request) = pipe.receive()? {
         match request {
             Request::Inspect { limit, thumbnail, sample } => {

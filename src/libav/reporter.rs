@@ -1,7 +1,8 @@
-//! What is told of a session, batch by batch, and that we live while there is nothing to tell.
+//! What is told of a session, batch by batch, and while there is nothing to tell: that whoever demuxes is not stuck.
 
 use std::io::{self, Write};
 use std::mem;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -17,9 +18,9 @@ const MAX_WAITING: usize = 64;
 const PERIOD: Duration = Duration::from_millis(38);
 /// Periods without a frame after which a sign of life is given.
 const QUIET: u32 = 3;
-/// Processor time that so many periods may take.
+/// Processor time that so many periods, some ten seconds, may take. A stream takes a hundredth of that; a thread that spins, all.
 const WATCHED: u32 = 256;
-const PROCESSOR: Duration = Duration::from_secs(30);
+const PROCESSOR: Duration = Duration::from_secs(5);
 
 /// Takes answers from whoever demuxes; a thread of its own sends them.
 pub struct Reporter {
@@ -31,6 +32,22 @@ pub struct Reporter {
 struct Shared {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    pulse: Pulse,
+}
+
+/// Beats as long as the thread that demuxes goes on, be it that it waits for something. FFmpeg asks ten times a second whether it should
+/// stop waiting; where it does not, it is stuck.
+#[derive(Clone, Default)]
+pub struct Pulse(Arc<AtomicU32>);
+
+impl Pulse {
+    pub fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Default)]
@@ -70,6 +87,11 @@ impl Reporter {
         Ok(Self { shared, sender: Some(sender) })
     }
 
+    /// To be beaten by whoever demuxes.
+    pub fn pulse(&self) -> Pulse {
+        self.shared.pulse.clone()
+    }
+
     /// Tells of a frame with the next batch. Waits while the batch is full, as it is when the monitor takes nothing.
     pub fn frame(&mut self, frame: DemuxedFrame) {
         let mut waiting = self.room(frame.body.len());
@@ -104,7 +126,7 @@ impl Reporter {
 }
 
 fn send(shared: &Shared, out: &mut impl Write) -> io::Result<()> {
-    let mut quiet = 0;
+    let (mut quiet, mut beats) = (0, shared.pulse.count());
     for period in 0_u32.. {
         if period % WATCHED == 0 {
             confine::limit_processor_time(PROCESSOR);
@@ -119,8 +141,9 @@ fn send(shared: &Shared, out: &mut impl Write) -> io::Result<()> {
         for answer in answers {
             out.write_all(&answer.encode())?;
         }
-        if !frames.is_empty() || quiet >= QUIET {
-            quiet = 0;
+        let lives = shared.pulse.count();
+        if !frames.is_empty() || quiet >= QUIET && lives != beats {
+            (quiet, beats) = (0, lives);
             out.write_all(&Answer::Frames(frames).encode())?;
         }
         out.flush()?;

@@ -13,6 +13,7 @@ mod session;
 mod worker;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct LibavPool {
     places: Semaphore,
     losses: Mutex<Losses>,
     ends: Arc<WorkerEnds>,
+    /// Whether a worker has had to stay root.
+    root: AtomicBool,
 }
 
 /// Losses in a row.
@@ -70,6 +73,7 @@ impl LibavPool {
             places: Semaphore::new(inspectors * (1 + QUEUE)),
             losses: Mutex::default(),
             ends,
+            root: AtomicBool::new(false),
         }
     }
 
@@ -81,6 +85,11 @@ impl LibavPool {
     /// Whether there is a program to run. Looked at anew each time: it may be installed later.
     pub fn is_available(&self) -> bool {
         self.program.is_file()
+    }
+
+    /// Whether there was a worker that could not become another user than root. Known after the first one has started.
+    pub fn workers_are_root(&self) -> bool {
+        self.root.load(Ordering::Relaxed)
     }
 
     /// Decodes `sample`. Answers within 12 seconds, whatever becomes of the worker.
@@ -107,9 +116,11 @@ impl LibavPool {
 
     async fn ask(&self, request: &[u8], given_up: Instant) -> Result<Inspection, InspectFailure> {
         let mut worker = self.worker(given_up).await?;
+        let unfinished = Unfinished(Some(self));
         let answered = timeout(INSPECTION + GRACE, worker.ask(request)).await;
         let lost = match answered {
             Ok(Ok(answer @ (Answer::Inspected(_) | Answer::InspectFailed(_)))) => {
+                unfinished.finish();
                 *lock(&self.losses) = Losses::default();
                 lock(&self.idle).push(worker);
                 return match answer {
@@ -122,12 +133,15 @@ impl LibavPool {
             Ok(Err(lost)) => worker.end(lost).await,
             Err(_) => WorkerEnd::Deadline,
         };
+        unfinished.finish();
         self.note(lost);
         Err(match lost {
             WorkerEnd::Deadline => InspectFailure::Deadline,
             WorkerEnd::Protocol => InspectFailure::Protocol,
             WorkerEnd::Memory => InspectFailure::Memory,
-            WorkerEnd::Exited | WorkerEnd::Killed | WorkerEnd::Start => InspectFailure::WorkerLost,
+            WorkerEnd::Exited | WorkerEnd::Killed | WorkerEnd::Abandoned | WorkerEnd::Start => {
+                InspectFailure::WorkerLost
+            }
         })
     }
 
@@ -147,10 +161,20 @@ impl LibavPool {
             }
             sleep_until(at).await;
         }
-        Worker::start(&self.program, Work::Inspect).await.map_err(|end| {
+        self.start(Work::Inspect).await.map_err(|end| {
             self.note(end);
             InspectFailure::WorkerLost
         })
+    }
+
+    async fn start(&self, work: Work) -> Result<Worker, WorkerEnd> {
+        let worker = Worker::start(&self.program, work).await?;
+        if worker.is_root && !self.root.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "libav workers stay root: the monitor runs as root without the capabilities SETUID and SETGID"
+            );
+        }
+        Ok(worker)
     }
 
     fn count(&self, end: WorkerEnd) {
@@ -171,6 +195,23 @@ impl LibavPool {
 impl Inspector for LibavPool {
     fn inspect(self: Arc<Self>, sample: Sample, thumbnail: bool) -> Inspecting {
         Box::pin(async move { Self::inspect(&self, &sample, thumbnail).await })
+    }
+}
+
+/// An inspection under way. Dropped so, it was given up, and its worker with it.
+struct Unfinished<'p>(Option<&'p LibavPool>);
+
+impl Unfinished<'_> {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0 {
+            pool.ends.count(WorkerEnd::Abandoned);
+        }
     }
 }
 

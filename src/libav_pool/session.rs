@@ -9,7 +9,8 @@ use super::worker::{Lost, Work, Worker};
 use crate::libav_protocol::{Answer, DemuxRequest, Request};
 use crate::model::libav::WorkerEnd;
 
-/// A worker gives a sign of life several times a second. One that is silent for this long is stuck or stopped.
+/// A worker gives a sign of life several times a second as long as its demuxer goes on. One that is silent for this long is stuck or
+/// stopped.
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// One session, which ends with this.
@@ -28,7 +29,7 @@ impl LibavPool {
     /// No worker could be started: nothing that says something about the stream.
     pub async fn demux(&self, request: DemuxRequest) -> Result<DemuxSession<'_>, WorkerEnd> {
         let started = async {
-            let mut worker = Worker::start(&self.program, Work::Demux).await?;
+            let mut worker = self.start(Work::Demux).await?;
             match worker.send(&Request::Demux(request).encode()).await {
                 Ok(()) => Ok(worker),
                 Err(lost) => Err(worker.end(lost).await),

@@ -48,6 +48,8 @@ pub(super) struct Worker {
     child: Child,
     requests: ChildStdin,
     answers: ChildStdout,
+    /// Whether it has had to stay root.
+    pub(super) is_root: bool,
     /// What has been read of the next answers.
     buffer: BytesMut,
 }
@@ -80,8 +82,11 @@ impl Worker {
             WorkerEnd::Start
         })?;
         match timeout(START, worker.receive()).await {
-            Ok(Ok(Answer::Hello { version: VERSION })) => Ok(worker),
-            Ok(Ok(Answer::Hello { version })) => {
+            Ok(Ok(Answer::Hello { version: VERSION, root })) => {
+                worker.is_root = root;
+                Ok(worker)
+            }
+            Ok(Ok(Answer::Hello { version, .. })) => {
                 tracing::error!(version, expected = VERSION, "the libav worker is of another build than the monitor");
                 Err(WorkerEnd::Protocol)
             }
@@ -98,6 +103,8 @@ impl Worker {
             // What is secret in our environment is none of its business.
             .env_clear()
             .envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)))
+            // Whoever waits for a name gives no sign of life.
+            .env("RES_OPTIONS", "timeout:1 attempts:1")
             .env("MALLOC_ARENA_MAX", "1")
             .env("MALLOC_MMAP_THRESHOLD_", mapped)
             .env("MALLOC_TRIM_THRESHOLD_", kept)
@@ -111,7 +118,7 @@ impl Worker {
         let mut child = command.spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (requests, answers) = pipes.ok_or_else(|| io::Error::other("the process has no pipes"))?;
-        Ok(Self { child, requests, answers, buffer: BytesMut::new() })
+        Ok(Self { child, requests, answers, is_root: false, buffer: BytesMut::new() })
     }
 
     /// Sends a whole message and waits for one answer.

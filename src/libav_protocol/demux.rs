@@ -24,6 +24,17 @@ pub struct DemuxRequest {
     pub transport: Transport,
     /// Milliseconds until media must have been found.
     pub open_limit: u32,
+    /// How the server's certificate is verified. `None`: it is not, or there is none.
+    pub verify: Option<Verify>,
+}
+
+/// Whom to trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// A PEM file of authorities.
+    pub authorities: String,
+    /// The name to verify instead of the URL's host.
+    pub name: Option<String>,
 }
 
 impl fmt::Debug for DemuxRequest {
@@ -41,7 +52,8 @@ pub struct DemuxEnd {
     pub detail: String,
 }
 
-wire_struct!(DemuxRequest { url, transport, open_limit });
+wire_struct!(DemuxRequest { url, transport, open_limit, verify });
+wire_struct!(Verify { authorities, name });
 wire_enum!(Transport);
 wire_enum!(MediaKind);
 wire_list!(DemuxedTrack, MAX_TRACKS);

@@ -10,7 +10,7 @@ mod error;
 mod inspect;
 mod wire;
 
-pub use demux::{DemuxEnd, DemuxRequest, MAX_BODIES, MAX_FRAMES};
+pub use demux::{DemuxEnd, DemuxRequest, MAX_BODIES, MAX_FRAMES, Verify};
 pub use error::ProtocolError;
 
 use crate::model::content::{InspectFailure, Inspection, Sample};
@@ -18,7 +18,7 @@ use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use wire::{Reader, Wire, message};
 
 /// Changes with every change of the format. The two programs are built together; this tells when they were not installed together.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Longest request, without its length.
 pub const MAX_REQUEST: usize = Sample::MAX_BYTES + 1024 * 1024;
 /// Longest answer, without its length.
@@ -51,6 +51,8 @@ pub enum Answer {
     /// It is ready.
     Hello {
         version: u32,
+        /// Whether it has had to stay root.
+        root: bool,
     },
     Inspected(Box<Inspection>),
     InspectFailed(InspectFailure),
@@ -125,7 +127,10 @@ impl Answer {
     /// The whole message.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Hello { version } => message(Self::HELLO, |out| version.put(out)),
+            Self::Hello { version, root } => message(Self::HELLO, |out| {
+                version.put(out);
+                root.put(out);
+            }),
             Self::Inspected(inspection) => message(Self::INSPECTED, |out| inspection.put(out)),
             Self::InspectFailed(failure) => message(Self::INSPECT_FAILED, |out| failure.put(out)),
             Self::Tracks(tracks) => message(Self::TRACKS, |out| tracks.put(out)),
@@ -138,7 +143,11 @@ impl Answer {
     pub fn decode(bytes: &[u8]) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(bytes);
         let answer = match u8::get(&mut reader)? {
-            Self::HELLO => Self::Hello { version: Wire::get(&mut reader)? },
+            Self::HELLO => {
+                let version = Wire::get(&mut reader)?;
+                // Of an older one only this is known.
+                Self::Hello { version, root: version >= VERSION && Wire::get(&mut reader)? }
+            }
             Self::INSPECTED => Self::Inspected(Box::new(Wire::get(&mut reader)?)),
             Self::INSPECT_FAILED => Self::InspectFailed(Wire::get(&mut reader)?),
             Self::TRACKS => Self::Tracks(Wire::get(&mut reader)?),

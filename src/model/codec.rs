@@ -9,6 +9,11 @@ const NAMES: &[&str] = &[
     "g729", "amr_nb", "amr_wb", "ilbc", "pcm_alaw", "pcm_mulaw", "pcm_s16le", "pcm_s16be", "pcm_s24be", "pcm_u8",
 ];
 
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().copied()
+}
+
 /// The name among those that are told apart, if `name` is one.
 pub fn known(name: &str) -> Option<&'static str> {
     NAMES.iter().copied().find(|known| *known == name)

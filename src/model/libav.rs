@@ -44,6 +44,8 @@ closed_enum! {
         Protocol = "protocol",
         /// It had grown too large or could get no more memory.
         Memory = "memory",
+        /// Nobody waited any more for what it was at, so it was ended.
+        Abandoned = "abandoned",
         /// It could not be started.
         Start = "start",
     }

@@ -31,6 +31,11 @@ impl Scheme {
         matches!(self, Self::Rtsp | Self::Rtsps)
     }
 
+    /// Whether a TCP connection to the URL's host is at its beginning.
+    pub const fn is_tcp(self) -> bool {
+        !matches!(self, Self::Srt | Self::Udp | Self::File)
+    }
+
     /// Whether it runs over TLS.
     pub const fn is_secure(self) -> bool {
         matches!(self, Self::Rtmps | Self::Rtsps | Self::Https)

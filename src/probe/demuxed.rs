@@ -1,24 +1,30 @@
 //! A session with what is not RTMP: a worker demuxes it, and the same analyser judges what it tells.
 //!
-//! Silence counts only up to the newest word of the worker, which speaks several times a second whether or not there is media: one that
-//! is stopped or stuck is no silent stream.
+//! Where there is TCP, a connection of our own comes first: whether somebody is there is told by the system then, and not by FFmpeg, whose
+//! words for what went wrong are few.
+//!
+//! Silence counts only up to the newest word of the worker, which speaks several times a second whether or not there is media, as long as
+//! its demuxer waits or works: one that is stopped or stuck is no silent stream.
 
 use std::future::{Future, poll_fn};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::inspecting::Inspector;
-use super::rtmp::{End, NO_MEDIA, ProbeContext, ProbeExit, REPORT_PERIOD, conclude, phase};
+use super::rtmp::{End, NO_MEDIA, ProbeContext, ProbeExit, REPORT_PERIOD, addresses, awaited, conclude, dialled};
 use super::tally::StreamTally;
-use crate::libav_protocol::{Answer, DemuxRequest};
+use crate::libav_protocol::{Answer, DemuxRequest, Verify};
 use crate::model::health::DownCause;
 use crate::model::libav::WorkerEnd;
 use crate::model::media_url::Scheme;
 use crate::model::report::{Connection, Phase};
-use crate::model::spec::Transport;
+use crate::model::spec::{TlsSpec, Transport};
 
 /// A worker says why it could not open a stream; it is given this much longer for that.
 const GRACE: Duration = Duration::from_secs(2);
+/// The authorities that Debian trusts (ca-certificates).
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Whoever has workers.
 pub trait Demuxer: Sync {
@@ -61,19 +67,23 @@ async fn attempt(
     let (url, limits) = (&spec.url, &spec.timeouts);
     let total = env.clock.now() + limits.connect_total;
     if url.scheme() != Scheme::File {
-        // The worker will ask again; but its word for a name that there is not is the same as for anything else.
-        let resolve = env.resolver.resolve(url.host());
-        match phase(ctx, tally, Phase::Resolve, total, resolve).await {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return End::Failed(DownCause::Dns, format!("cannot resolve {}: {error}", url.host())),
-            None => return End::Failed(DownCause::Dns, format!("no answer from the resolver for {}", url.host())),
+        // The worker will do all that again.
+        let addresses = match addresses(ctx, tally, url, total).await {
+            Ok(addresses) => addresses,
+            Err(end) => return end,
+        };
+        if url.scheme().is_tcp()
+            && let Err(end) = dialled(ctx, tally, url, &addresses, total).await
+        {
+            return end;
         }
     }
     let limit = limits.connect_total + limits.first_media;
     let open_limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-    let opened = demuxer.open(DemuxRequest { url: url.expose(), transport, open_limit });
+    let verify = matches!(url.scheme(), Scheme::Rtmps | Scheme::Https).then(|| verify(&spec.tls));
+    let opened = demuxer.open(DemuxRequest { url: url.expose(), transport, open_limit, verify });
     let start = env.clock.now();
-    let session = match phase(ctx, tally, Phase::Connect, start + limit, opened).await {
+    let session = match awaited(ctx, tally, Phase::Connect, start + limit, opened).await {
         Some(Ok(session)) => session,
         Some(Err(end)) => return End::Hindered(format!("no libav worker could be started: {end}")),
         None => return End::Hindered("no libav worker could be started in time".into()),
@@ -92,6 +102,12 @@ async fn attempt(
         published: start,
     };
     watching.run(ctx).await
+}
+
+/// FFmpeg knows no certificate by itself, and no authorities of the system's.
+fn verify(tls: &TlsSpec) -> Verify {
+    let authorities = tls.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
+    Verify { authorities: authorities.to_string_lossy().into_owned(), name: tls.server_name.clone() }
 }
 
 /// What a session waits for.

@@ -4,9 +4,11 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::dial;
@@ -189,22 +191,14 @@ async fn attempt(
     let start = env.clock.now();
     let total = start + ctx.spec.timeouts.connect_total;
 
-    let resolve = env.resolver.resolve(url.host());
-    let addresses = match phase(ctx, tally, Phase::Resolve, total, resolve).await {
-        Some(Ok(addresses)) => addresses,
-        Some(Err(error)) => return End::Failed(DownCause::Dns, format!("cannot resolve {}: {error}", url.host())),
-        None => return End::Failed(DownCause::Dns, format!("no answer from the resolver for {}", url.host())),
+    let socket = match addresses(ctx, tally, url, total).await {
+        Ok(addresses) => dialled(ctx, tally, url, &addresses, total).await,
+        Err(end) => Err(end),
     };
-    let socket = match phase(ctx, tally, Phase::Tcp, total, dial::connect(&addresses, url.port())).await {
-        Some(Ok(socket)) => socket,
-        Some(Err(error)) if is_ours(&error) => return End::Hindered(format!("cannot open a connection: {error}")),
-        Some(Err(error)) => {
-            return End::Failed(DownCause::Connect, format!("cannot connect to {}: {error}", url.origin()));
-        }
-        None => return End::Failed(DownCause::Connect, format!("no answer from {} to the TCP connect", url.origin())),
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(end) => return end,
     };
-    // The outside has answered: we see again.
-    tally.blind_since = None;
     let transport = if url.is_secure() {
         let config = match env.tls_config(&ctx.spec.tls).await {
             Ok(config) => config,
@@ -238,6 +232,42 @@ async fn attempt(
     Playing::new(now, transport, session, inspector, tally).run(ctx).await
 }
 
+/// The addresses of the URL's host.
+pub(super) async fn addresses(
+    ctx: &ProbeContext<'_>,
+    tally: &mut StreamTally,
+    url: &StreamUrl,
+    total: Instant,
+) -> Result<Arc<[IpAddr]>, End> {
+    let resolve = ctx.env.resolver.resolve(url.host());
+    match phase(ctx, tally, Phase::Resolve, total, resolve).await {
+        Some(Ok(addresses)) => Ok(addresses),
+        Some(Err(error)) => Err(End::Failed(DownCause::Dns, format!("cannot resolve {}: {error}", url.host()))),
+        None => Err(End::Failed(DownCause::Dns, format!("no answer from the resolver for {}", url.host()))),
+    }
+}
+
+/// A TCP connection to one of them.
+pub(super) async fn dialled(
+    ctx: &ProbeContext<'_>,
+    tally: &mut StreamTally,
+    url: &StreamUrl,
+    addresses: &[IpAddr],
+    total: Instant,
+) -> Result<TcpStream, End> {
+    let failed = |detail| Err(End::Failed(DownCause::Connect, detail));
+    match phase(ctx, tally, Phase::Tcp, total, dial::connect(addresses, url.port())).await {
+        Some(Ok(socket)) => {
+            // The outside has answered: we see again.
+            tally.blind_since = None;
+            Ok(socket)
+        }
+        Some(Err(error)) if is_ours(&error) => Err(End::Hindered(format!("cannot open a connection: {error}"))),
+        Some(Err(error)) => failed(format!("cannot connect to {}: {error}", url.origin())),
+        None => failed(format!("no answer from {} to the TCP connect", url.origin())),
+    }
+}
+
 /// Whether a connection failed for want of something on our own side. What a router may say as well (no route) is not among it.
 pub(super) fn is_ours(error: &io::Error) -> bool {
     use libc::{EADDRNOTAVAIL, EMFILE, ENETDOWN, ENFILE, ENOBUFS, ENOMEM, EPERM};
@@ -263,21 +293,31 @@ pub(super) async fn phase<T, E>(
     total: Instant,
     step: impl Future<Output = Result<T, E>>,
 ) -> Option<Result<T, E>> {
-    let env = ctx.env;
-    let start = env.clock.now();
+    let start = ctx.env.clock.now();
     let deadline = total.min(start + ctx.spec.timeouts.of(phase));
+    let result = awaited(ctx, tally, phase, deadline, step).await;
+    if let Some(Ok(_)) = result {
+        tally.record_phase(phase, ctx.env.clock.now().saturating_duration_since(start));
+    }
+    result
+}
+
+/// Waits for `step` until `deadline`, reporting likewise, in what is shown as `phase`. `None`: too late.
+pub(super) async fn awaited<T>(
+    ctx: &ProbeContext<'_>,
+    tally: &StreamTally,
+    phase: Phase,
+    deadline: Instant,
+    step: impl Future<Output = T>,
+) -> Option<T> {
+    let env = ctx.env;
     tokio::pin!(step);
     loop {
         let now = env.clock.now();
         (ctx.publish)(tally.report(now, Connection::Connecting(phase)), false);
         tokio::select! {
             biased;
-            result = &mut step => {
-                if result.is_ok() {
-                    tally.record_phase(phase, env.clock.now().saturating_duration_since(start));
-                }
-                return Some(result);
-            }
+            result = &mut step => return Some(result),
             () = env.sleep_until(deadline.min(now + REPORT_PERIOD)) => {
                 if env.clock.now() >= deadline {
                     return None;

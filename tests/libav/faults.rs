@@ -31,7 +31,7 @@ fn pool() -> (LibavPool, Arc<WorkerEnds>) {
     pool_of(env!("CARGO_BIN_EXE_rtmp-hmonitor-libav").into())
 }
 
-fn pool_of(worker: PathBuf) -> (LibavPool, Arc<WorkerEnds>) {
+pub fn pool_of(worker: PathBuf) -> (LibavPool, Arc<WorkerEnds>) {
     let ends = Arc::<WorkerEnds>::default();
     (LibavPool::new(&LibavSpec { worker: Some(worker), inspectors: 1 }, Arc::clone(&ends)), ends)
 }
@@ -85,12 +85,13 @@ async fn more_inspections_than_can_wait_are_refused_at_once() {
 
 #[tokio::test]
 async fn an_inspection_that_is_given_up_takes_its_worker_along() {
-    let ((pool, _), film) = (pool(), film());
+    let ((pool, counted), film) = (pool(), film());
     pool.inspect(&film, false).await.unwrap();
     let stopped = workers()[0];
     kill_process(stopped, Signal::STOP).unwrap();
     let given_up = tokio::time::timeout(Duration::from_millis(200), pool.inspect(&film, false)).await;
     assert!(given_up.is_err());
+    assert_eq!(ends(&counted), [(WorkerEnd::Abandoned, 1)], "one that did no harm, but is lost all the same");
     pool.inspect(&film, false).await.unwrap();
     assert!(!workers().contains(&stopped));
 }

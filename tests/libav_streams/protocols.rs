@@ -98,8 +98,8 @@ fn srt_from_a_listener() {
     monitor.wait_for("cam", "up", LONG);
     check_facts(&monitor, "cam");
     drop(server);
-    let cause = down(&monitor, "cam");
-    println!("the server is gone: {cause}");
+    assert_eq!(down(&monitor, "cam"), "stalled");
+    monitor.wait_for("cam", "down no_media", LONG);
     let _server = ffmpeg(&["-f", "mpegts", &listener]);
     monitor.wait_for("cam", "up", LONG);
 }
@@ -135,14 +135,24 @@ fn hls_from_a_web_server() {
         "server {{ listen 127.0.0.1:{port}; root {}; types {{ application/vnd.apple.mpegurl m3u8; }} }}",
         directory.path().display()
     );
-    let _nginx = Nginx::start_with("application live { live on; }", &web);
+    let mut nginx = Nginx::start_with("application live { live on; }", &web);
     let server = sending();
     let monitor = Monitor::start(&config(&format!("http://127.0.0.1:{port}/cam.m3u8"), ", stall_timeout: 6s"));
     monitor.wait_for("cam", "up", LONG);
     check_facts(&monitor, "cam");
     drop(server);
-    let cause = down(&monitor, "cam");
-    println!("the encoder is gone: {cause}");
-    let _server = sending();
+    assert_eq!(down(&monitor, "cam"), "stalled", "the encoder is gone, and the playlist stays as it is");
+    let server = sending();
     monitor.wait_for("cam", "up", LONG);
+
+    nginx.kill();
+    let cause = down(&monitor, "cam");
+    println!("the web server is gone: {cause}");
+    assert!(["closed", "connect", "stalled"].contains(&cause.as_str()), "{cause}");
+    monitor.wait_for("cam", "down connect", LONG);
+    nginx.start_again();
+    monitor.wait_for("cam", "up", LONG);
+    drop(server);
+    std::fs::remove_file(playlist).unwrap();
+    monitor.wait_for("cam", "down not_found", LONG);
 }

@@ -1,6 +1,7 @@
 //! Servers of anything but RTMP.
 
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +25,14 @@ factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(f"( filesrc location={path} ! qtdemux name=d d.video_0 ! queue ! rtph264pay config-interval=-1 name=pay0 pt=96 "
                    "d.audio_0 ! queue ! rtpmp4gpay name=pay1 pt=97 )")
 factory.set_shared(True)
+mount, _, guarded = mount.partition("?")
 server.get_mount_points().add_factory(mount, factory)
+if guarded:
+    auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "camera")
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic("camera", "password"), token)
+    server.set_auth(auth)
+    factory.add_role_from_structure(Gst.Structure.from_string("camera, media.factory.access=true, media.factory.construct=true")[0])
 if not server.attach(None):
     sys.exit("cannot listen")
 GLib.MainLoop().run()
@@ -32,6 +40,17 @@ GLib.MainLoop().run()
 
 /// A process that ends with this.
 pub struct Server(Child);
+
+impl Server {
+    /// One that is ready when it has said this.
+    pub fn said(command: &mut Command, ready: &str) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), ready);
+        Self(child)
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -53,7 +72,7 @@ pub fn published(name: &str) -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Serves the file at `rtsp://127.0.0.1:port/mount`, over TCP and UDP.
+/// Serves the file at `rtsp://127.0.0.1:port/mount`, over TCP and UDP. `?guarded` behind the mount: for user `camera` with `password`.
 pub fn rtsp(port: u16, file: &Path, mount: &str) -> Server {
     let python = Path::new("/usr/bin/python3");
     let has = Command::new(python).args(["-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]).output();
@@ -86,4 +105,12 @@ pub fn send(file: &Path, output: &[&str]) -> Server {
 /// A UDP port that was free a moment ago.
 pub fn udp_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The port of a server that takes connections and says nothing, as long as the tests run.
+pub fn silent() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().flatten().collect::<Vec<_>>());
+    port
 }
