@@ -1,11 +1,12 @@
 //! What the server's commands mean at each stage of a session, and what is said next.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::model::report::Phase;
 
 use super::chunk::Message;
-use super::command::{Command, Info, Status};
+use super::command::{Command, Info, Status, capabilities};
 use super::error::{Refusal, SessionError, moved_target};
 use super::introduction::{After, Introduction};
 use super::message_type as kind;
@@ -26,6 +27,9 @@ impl PlaySession {
         match command.name {
             b"_result" if self.is_answered_by(&command) && command.info.level != b"error" => {
                 let number = command.number;
+                if self.stage == Stage::Connect {
+                    self.server_capabilities = capabilities(body).map(Arc::new);
+                }
                 self.go_on(now, number)
             }
             b"_error" | b"_result" if self.is_answered_by(&command) => {
