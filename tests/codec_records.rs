@@ -444,6 +444,15 @@ fn depth_light_levels_and_the_mastering_display_come_from_a_metadata_frame() {
         let body = colour_info_of(&[("colorConfig", depth), ("hdrCll", light), ("hdrMdcv", display)]);
         assert_eq!((send(&body).0, send(&body).1), (None, None), "{nonsense}");
     }
+    // What FFmpeg makes of no colour when it passes a stream on; RGB is declared with what it is red, green and blue of.
+    let matrix = |body: &[u8]| {
+        let mut watch = Watch::new(settings());
+        watch.message(0.0, PacketKind::Video, 0, b"\x93vp09x", 6);
+        watch.message(0.0, PacketKind::Video, 0, body, body.len() as u32);
+        watch.report(0.0).video.format.unwrap().colour.matrix.into_owned()
+    };
+    assert_eq!(matrix(&colour_info_of(&[("colorConfig", &[("matrixCoefficients", 0.0)])])), "");
+    assert_eq!(matrix(&colour_info(1.0, 13.0, 0.0)), "gbr");
     // The bitstream's depth is the last word.
     send(b"\x90vp09\x01\0\0\0\x02\x1f\xa2\x02\x02\x02\0\0");
     assert_eq!(send(&colour_info_of(&[("colorConfig", &[("bitDepth", 12.0)])])).0, Some(10));

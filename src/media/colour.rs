@@ -152,6 +152,10 @@ pub(super) fn colour_info(body: &[u8]) -> Result<Option<ColourInfo>, MediaError>
             _ => {}
         }
     })?;
+    // FFmpeg's demuxer takes a matrix that is left out for 0, and its muxer passes that on: alone it says nothing.
+    if (primaries, transfer, matrix) == (2, 2, 0) {
+        matrix = 2;
+    }
     info.colour = colour(primaries, transfer, matrix, None);
     let [red, green, blue, white_point] = points.map(|[x, y]| Some([x?, y?]));
     info.hdr = HdrMetadata { red, green, blue, white_point, ..info.hdr };
