@@ -8,9 +8,10 @@ use std::time::Instant;
 use proptest::prelude::*;
 use publisher::{Watch, settings};
 use rtmp_hmonitor::media::{
-    StreamAnalyzer, aac_format, audio_frame, av1_format, flac_format, h264_format, hevc_format, opus_format, vpx_format,
+    StreamAnalyzer, aac_format, audio_frame, av1_format, flac_format, h264_format, hevc_format, opus_format,
+    vpx_format, vvc_format,
 };
-use rtmp_hmonitor::model::report::{AudioFormat, MediaReport, VideoFormat};
+use rtmp_hmonitor::model::report::{AudioFormat, HdrMetadata, MediaReport, VideoFormat};
 use rtmp_hmonitor::model::{MediaPacket, PacketKind};
 
 /// Writes bits.
@@ -156,6 +157,91 @@ fn an_hevc_record_is_read_to_the_end() {
     }
 }
 
+/// Of `-c:v libvvenc -preset faster -period 1 -pix_fmt yuv420p10le` at 160x96, as FFmpeg 9.0 writes it.
+const LIBVVENC: &[u8] = &[
+    0xff, 0x00, 0x65, 0x5f, 0x01, 0x02, 0x10, 0x80, 0x00, 0x00, 0x00, 0xa0, 0x00, 0x60, 0x00, 0x00, 0x02, 0x8f, 0x00,
+    0x01, 0x00, 0x43, 0x00, 0x79, 0x00, 0xab, 0x02, 0x10, 0x80, 0x00, 0x00, 0x80, 0x50, 0x81, 0x84, 0x6a, 0x00, 0x52,
+    0x7f, 0xfa, 0xc2, 0x13, 0x65, 0x63, 0x04, 0x08, 0x27, 0x00, 0x4a, 0x11, 0x64, 0x88, 0x35, 0x21, 0xe8, 0xf5, 0x6a,
+    0x4b, 0xc9, 0x7a, 0x89, 0x42, 0x2c, 0x81, 0x16, 0x84, 0x12, 0x42, 0x1c, 0x43, 0x42, 0x5c, 0x8e, 0x54, 0x33, 0x04,
+    0x67, 0x14, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0x28, 0x62, 0x90, 0x00, 0x01, 0x00, 0x0b, 0x00,
+    0x81, 0x00, 0x00, 0x28, 0x40, 0xc2, 0x22, 0x41, 0xf4, 0x10,
+];
+
+/// 1920x1080 (of 1920x1088) in 4:2:2 and 12 bits, with every optional part ahead of the bit depth.
+fn vvc_sps() -> Vec<u8> {
+    let mut bits = Bits::default().put(4, 0).put(4, 0).put(3, 2).put(2, 2).put(2, 2).put(1, 1);
+    // Main 12 4:4:4, high tier, level 5.1; constraints with three additional bits, up to the byte.
+    bits = bits.put(7, 34).put(1, 1).put(8, 83).put(2, 0b10);
+    bits = bits.put(1, 1).put(32, 0xffff_ffff).put(32, 0xffff_ffff).put(7, 0x7f).put(8, 3).put(3, 0b111).put(3, 0);
+    // One of two lower sub-layers has a level; one sub-profile.
+    bits = bits.put(2, 0b01).put(6, 0).put(8, 64).put(8, 1).put(32, 0xdead_beef);
+    // Resampling, with another resolution within a sequence.
+    bits = bits.put(1, 0).put(1, 1).put(1, 1);
+    bits = bits.golomb(1920).golomb(1088).put(1, 1).golomb(0).golomb(0).golomb(0).golomb(8);
+    // Three subpictures of their own sizes: 15 blocks of 128 across (four bits), 9 down (four bits); with ids of five bits.
+    bits = bits.put(1, 1).golomb(2).put(1, 0).put(1, 0);
+    bits = bits.put(8, 0x77).put(2, 0b11).put(16, 0x7777).put(2, 0b11).put(8, 0x70).put(2, 0b11);
+    bits = bits.golomb(4).put(1, 1).put(1, 1).put(15, 0x7fff);
+    let bits = bits.golomb(4).put(8, 0x55);
+    let mut nal = nal(0, &bits.bytes());
+    (nal[0], nal[1]) = (0, 15 << 3 | 1);
+    nal
+}
+
+/// A record with native profile, tier and level: Main 10 4:4:4, high tier, 3.1, of 1280x720 in 8 bits at 50 frames a second.
+fn vvc_record(nals: &[Vec<u8>]) -> Vec<u8> {
+    let mut bits = Bits::default().put(5, 0x1f).put(2, 3).put(1, 1);
+    bits = bits.put(9, 0).put(3, 3).put(2, 1).put(2, 3).put(3, 0).put(5, 0x1f);
+    bits = bits.put(2, 0).put(6, 2).put(7, 33).put(1, 1).put(8, 51).put(2, 0b11).put(14, 0x2aaa);
+    bits = bits.put(2, 0b10).put(6, 0).put(8, 48).put(8, 2).put(32, 1).put(32, 2);
+    bits = bits.put(16, 1280).put(16, 720).put(16, 50 * 256);
+    // An operating point, which has no count, in front of the sets.
+    bits = bits.put(8, 1 + nals.len() as u64).put(3, 0).put(5, 12).put(16, 1).put(8, 0x99);
+    let mut record = bits.bytes();
+    record.pop();
+    for nal in nals {
+        record.extend_from_slice(&[nal[1] >> 3 | 0x80, 0, 1]);
+        record.extend_from_slice(&(nal.len() as u16).to_be_bytes());
+        record.extend_from_slice(nal);
+    }
+    record
+}
+
+#[test]
+fn a_vvc_record_is_read_up_to_the_bit_depth() {
+    let facts = |record: &[u8]| {
+        let format = vvc_format(record).unwrap();
+        let names = [&format.profile, &format.tier, &format.level, &format.chroma].map(|name| name.to_string());
+        (names.join(" "), format.width.zip(format.height), format.bit_depth, format.frame_rate)
+    };
+    assert_eq!(facts(LIBVVENC), ("main 10 main 1.0 4:2:0".into(), Some((160, 96)), Some(10), None));
+    let bare = ("main 10 4:4:4 high 3.1 4:4:4".into(), Some((1280, 720)), Some(8), Some(50.0));
+    assert_eq!(facts(&vvc_record(&[])), bare);
+    let sps = ("main 12 4:4:4 high 5.1 4:2:2".into(), Some((1920, 1080)), Some(12), Some(50.0));
+    assert_eq!(facts(&vvc_record(&[vvc_sps()])), sps);
+    // A set of another layer is not the picture.
+    let mut layered = vvc_sps();
+    layered[0] |= 1;
+    assert_eq!(facts(&vvc_record(&[layered.clone()])), bare);
+    assert_eq!(facts(&vvc_record(&[layered, vvc_sps()])), sps);
+    // Without profile, tier and level the parameter sets tell all but the rate.
+    let sets = [&[0xfe, 1][..], &vvc_record(&[vvc_sps()])[vvc_record(&[]).len()..]].concat();
+    assert_eq!(facts(&sets), (sps.0, sps.1, sps.2, None));
+    assert_eq!(facts(&[0xfe, 0]), ("   ".into(), None, None, None), "all is in the frames");
+
+    let whole = vvc_record(&[vvc_sps()]);
+    for length in 0..whole.len() {
+        assert!(vvc_format(&whole[..length]).is_err(), "{length}");
+    }
+    assert!(vvc_format(&[0; 60]).is_err() && vvc_format(&vvc_record(&[vec![0, 15 << 3 | 1, 0, 0x40, 0, 0]])).is_err());
+
+    let mut watch = Watch::new(settings());
+    let tag = [b"\x90vvc1", LIBVVENC].concat();
+    watch.message(0.0, PacketKind::Video, 0, &tag, tag.len() as u32);
+    let report = watch.report(0.0);
+    assert_eq!((report.video.format.and_then(|f| f.height), report.parse_errors), (Some(96), [0; 4]));
+}
+
 /// 640x360 at 60 fps, 10 bits, HLG, with timing, a decoder model and two operating points.
 fn av1_unit() -> Vec<u8> {
     let mut bits = Bits::default().put(3, 0).put(1, 0).put(1, 0);
@@ -279,14 +365,97 @@ fn colour_comes_from_a_metadata_frame_where_the_bitstream_is_silent() {
     assert_eq!(send(&colour_info(9.0, 16.0, 9.0)), (Some("pq"), "bt2020".into(), 0, true));
     assert_eq!(send(silent), (Some("pq"), "bt2020".into(), 0, false), "the same record again");
     assert_eq!(send(&colour_info(9.0, 18.0, 9.0)), (Some("hlg"), "bt2020".into(), 1, true), "now that is a change");
-    // FFmpeg's empty one says nothing; nonsense has no name.
-    assert_eq!(send(b"\xd4vp09\x02\0\x09colorInfo\x03\0\x0bcolorConfig\x03\0\0\x09\0\0\x09").0, Some("hlg"));
+    // Each replaces the one before, and so takes it back: FFmpeg's empty one, an empty object, undefined.
+    for (changes, empty) in
+        [&b"\x03\0\x0bcolorConfig\x03\0\0\x09\0\0\x09"[..], b"\x03\0\0\x09", b"\x06"].iter().enumerate()
+    {
+        let changes = 2 + changes as u64;
+        assert_eq!(send(&[b"\xd4vp09\x02\0\x09colorInfo", *empty].concat()), (None, String::new(), changes, true));
+        assert_eq!(send(&colour_info(9.0, 18.0, 9.0)), (Some("hlg"), "bt2020".into(), changes, true));
+    }
+    // Nonsense has no name.
     for nonsense in [f64::NAN, -1.0, 1e300, f64::INFINITY] {
         assert_eq!(send(&colour_info(1.0, nonsense, 1.0)).0, None, "{nonsense}");
     }
     // The record's word is the last one.
     assert_eq!(send(b"\x90vp09\x01\0\0\0\x02\x1f\xa2\x01\x01\x01\0\0").1, "bt709");
     assert_eq!(send(&colour_info(9.0, 16.0, 9.0)).0, None);
+}
+
+/// A metadata frame with these objects in its `colorInfo`.
+fn colour_info_of(objects: &[(&str, &[(&str, f64)])]) -> Vec<u8> {
+    let key = |key: &str| [&(key.len() as u16).to_be_bytes()[..], key.as_bytes()].concat();
+    let mut body = b"\xd4vp09\x02\0\x09colorInfo\x03".to_vec();
+    for (name, numbers) in objects {
+        body.extend([&key(name)[..], &[3]].concat());
+        for (name, value) in *numbers {
+            body.extend([&key(name)[..], &[0], &value.to_be_bytes()].concat());
+        }
+        body.extend([0, 0, 9]);
+    }
+    body.extend([0, 0, 9]);
+    body
+}
+
+#[test]
+fn depth_light_levels_and_the_mastering_display_come_from_a_metadata_frame() {
+    let mut watch = Watch::new(settings());
+    let mut send = |body: &[u8]| {
+        watch.message(0.0, PacketKind::Video, 0, body, body.len() as u32);
+        let report = watch.report(0.0);
+        assert_eq!(report.parse_errors, [0; 4]);
+        let format = report.video.format.unwrap();
+        (format.bit_depth, format.hdr_metadata.map(|metadata| *metadata), report.parameter_changes)
+    };
+    assert_eq!(send(b"\x93vp09x"), (None, None, 0));
+    let points = [("redX", 0.708), ("redY", 0.292), ("greenX", 0.17), ("greenY", 0.797)];
+    let others = [("blueX", 0.131), ("blueY", 0.046), ("whitePointX", 0.3127), ("whitePointY", 0.329)];
+    let luminance = [("maxLuminance", 1000.0), ("minLuminance", 0.005)];
+    let display = [&points[..], &others, &luminance].concat();
+    let light = [("maxCLL", 900.5), ("maxFall", 400.0)];
+    let body = colour_info_of(&[("colorConfig", &[("bitDepth", 10.0)]), ("hdrCll", &light), ("hdrMdcv", &display)]);
+    let whole = HdrMetadata {
+        max_content_light: Some(900.5),
+        max_frame_average_light: Some(400.0),
+        max_luminance: Some(1000.0),
+        min_luminance: Some(0.005),
+        red: Some([0.708, 0.292]),
+        green: Some([0.17, 0.797]),
+        blue: Some([0.131, 0.046]),
+        white_point: Some([0.3127, 0.329]),
+    };
+    assert_eq!(send(&body), (Some(10), Some(whole), 0));
+    assert_eq!(
+        whole.to_string(),
+        "MaxCLL 900.5, MaxFALL 400, max luminance 1000, min luminance 0.005, \
+         red (0.708, 0.292), green (0.17, 0.797), blue (0.131, 0.046), white (0.3127, 0.329)"
+    );
+    assert_eq!(send(&body).2, 0, "the same again");
+    // Half a point is none; what is out of range is not said.
+    let part =
+        colour_info_of(&[("hdrMdcv", &[("redX", 0.7), ("maxLuminance", 4.0), ("x", 1.0)]), ("hdrCll", &light[..1])]);
+    let light = HdrMetadata { max_content_light: Some(900.5), ..HdrMetadata::default() };
+    assert_eq!(send(&part), (None, Some(light), 1));
+    for nonsense in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e9] {
+        let numbers = display.iter().map(|(key, _)| (*key, nonsense)).collect::<Vec<_>>();
+        let numbers: [&[(&str, f64)]; 3] =
+            [&[("bitDepth", nonsense)], &[("maxCLL", nonsense), ("maxFall", nonsense)], &numbers];
+        let [depth, light, display] = numbers;
+        let body = colour_info_of(&[("colorConfig", depth), ("hdrCll", light), ("hdrMdcv", display)]);
+        assert_eq!((send(&body).0, send(&body).1), (None, None), "{nonsense}");
+    }
+    // What FFmpeg makes of no colour when it passes a stream on; RGB is declared with what it is red, green and blue of.
+    let matrix = |body: &[u8]| {
+        let mut watch = Watch::new(settings());
+        watch.message(0.0, PacketKind::Video, 0, b"\x93vp09x", 6);
+        watch.message(0.0, PacketKind::Video, 0, body, body.len() as u32);
+        watch.report(0.0).video.format.unwrap().colour.matrix.into_owned()
+    };
+    assert_eq!(matrix(&colour_info_of(&[("colorConfig", &[("matrixCoefficients", 0.0)])])), "");
+    assert_eq!(matrix(&colour_info(1.0, 13.0, 0.0)), "gbr");
+    // The bitstream's depth is the last word.
+    send(b"\x90vp09\x01\0\0\0\x02\x1f\xa2\x02\x02\x02\0\0");
+    assert_eq!(send(&colour_info_of(&[("colorConfig", &[("bitDepth", 12.0)])])).0, Some(10));
 }
 
 #[test]
@@ -429,7 +598,10 @@ fn messages() -> Vec<(PacketKind, Vec<u8>)> {
         b"\x90vp09\x01\0\0\0\x02\x1f\xa2\x09\x10\x09\0\0".to_vec(),
         b"\x91vp09\x82\x49\x83\x42\x00\x13\xf0\x0b\x36".to_vec(),
         b"\x91vp08\x10\x02\x00\x9d\x01\x2a\x40\x01\xb4\x00".to_vec(),
+        [b"\x90vvc1", LIBVVENC].concat(),
+        [b"\x90vvc1", &vvc_record(&[vvc_sps()])[..]].concat(),
         colour_info(9.0, 16.0, 9.0),
+        colour_info_of(&[("hdrCll", &[("maxCLL", 1.0)]), ("hdrMdcv", &[("redX", 0.5), ("redY", 0.5)])]),
         [&b"\x97\x02\0\0\x01\x06\x10hvc1\0\0\0"[..], &[hevc.len() as u8], &hevc[..]].concat(),
         [b"\x96\x20av01\0\0\0\x04\x81\x08\x40\0hvc1\x01\0\x01\0", &hevc[..]].concat(),
     ];
@@ -491,7 +663,7 @@ proptest! {
         prop_assert_eq!(report.parameter_changes, 0, "the same thing twice is no change: {:02x?}", body);
         for from in [0, 1, 5] {
             let record = body.get(from..).unwrap_or_default();
-            [h264_format(record), hevc_format(record), av1_format(record), vpx_format("vp9", record)].iter().flatten().for_each(sane_video);
+            [h264_format(record), hevc_format(record), av1_format(record), vvc_format(record), vpx_format("vp9", record)].iter().flatten().for_each(sane_video);
             [aac_format(record), opus_format(record), flac_format(record)].iter().flatten().for_each(sane_audio);
             ["ac3", "eac3", "mp3"].iter().filter_map(|codec| audio_frame(codec, record)).for_each(|format| sane_audio(&format));
         }

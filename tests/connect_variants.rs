@@ -73,6 +73,30 @@ fn every_known_kind_of_server_is_played() {
 }
 
 #[test]
+fn what_the_server_says_it_can_do_is_shown() {
+    let (able, plain) = (origin(&[Quirk::Capabilities]), origin(&[]));
+    let config = format!(
+        "{QUICK}streams:\n  - {{ name: able, url: \"{}\" }}\n  - {{ name: plain, url: \"{}\" }}\n",
+        able.url("gate"),
+        plain.url("gate")
+    );
+    let monitor = Monitor::start(&config);
+    let said = |name: &str| {
+        monitor.wait_for(name, "up", SOON);
+        monitor.stream(name)["connection"]["server_capabilities"].clone()
+    };
+    let expected = serde_json::json!({
+        "flags": ["reconnect"],
+        "codecs": ["*"],
+        "video": { "*": ["can_forward"] },
+        "audio": {},
+    });
+    assert_eq!((said("able"), said("plain")), (expected, serde_json::Value::Null));
+    let capabilities = look(&able.url("gate")).report.transport.server_capabilities.unwrap();
+    assert_eq!(capabilities.to_string(), "reconnect; codecs *; video * (can_forward)");
+}
+
+#[test]
 fn a_frame_that_is_a_command_is_no_frame() {
     let (plain, seeking) = (origin(&[]), origin(&[Quirk::SeekFrames]));
     let [plain, seeking] = [plain, seeking].map(|o| look(&o.url("gate")).report.media.parse_errors);

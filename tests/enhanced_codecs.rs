@@ -6,10 +6,10 @@ mod publisher;
 
 use std::path::{Path, PathBuf};
 
-use media_reference::{level, picture, probe, run};
+use media_reference::{level, picture, printed_colour, probe, run};
 use publisher::{analyse, analyse_tags, settings};
 use rtmp_hmonitor::media::StreamAnalyzer;
-use rtmp_hmonitor::model::report::{MediaReport, VideoFormat};
+use rtmp_hmonitor::model::report::{HdrMetadata, MediaReport, VideoFormat};
 use rtmp_hmonitor::model::{MediaPacket, PacketKind};
 use serde_json::Value;
 
@@ -34,32 +34,6 @@ fn ffmpeg(arguments: &str) {
     }
     let output = run(media_reference::ffmpeg(), &all);
     assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The colour of the first video stream, as the command line tool prints it: range, then matrix, primaries and transfer.
-fn printed_colour(path: &Path) -> [String; 4] {
-    let output = run(media_reference::ffmpeg(), &["-hide_banner", "-i", path.to_str().unwrap()]);
-    let text = String::from_utf8(output.stderr).unwrap();
-    let line = text.lines().find(|line| line.contains(": Video: ")).unwrap();
-    // Codec (profile) (tag), pixels(colour), size
-    let pixels = line.split(", ").skip(1).take_while(|part| !part.contains('x')).collect::<Vec<_>>().join(", ");
-    let inner = pixels.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
-    let mut found = [(); 4].map(|()| String::new());
-    for part in inner.split(", ") {
-        let known = |name: &str| if name == "unknown" { String::new() } else { name.to_owned() };
-        match part {
-            "tv" | "pc" => found[0] = part.to_owned(),
-            "" | "progressive" => {}
-            part => match part.split('/').collect::<Vec<_>>()[..] {
-                [all] => found[1..].fill(known(all)),
-                [matrix, primaries, transfer] => {
-                    (found[1], found[2], found[3]) = (known(matrix), known(primaries), known(transfer));
-                }
-                _ => panic!("{line}"),
-            },
-        }
-    }
-    found
 }
 
 fn assert_video(name: &str, path: &Path, ours: &MediaReport, theirs: &Value) {
@@ -262,6 +236,34 @@ fn audio_facts() {
         ("mp3-22", "sine=r=22050 -c:a libmp3lame -ac 1"),
         ("aac-5.1", "sine=r=48000 -c:a aac -ac 6"),
     ]);
+}
+
+/// FFmpeg's muxer declares in a metadata frame what it knows of the mastering display, which it finds in the messages of a stream that
+/// it decodes.
+#[test]
+fn how_a_picture_was_mastered_is_read_from_ffmpegs_metadata_frame() {
+    let directory = tempfile::tempdir().unwrap();
+    let [graded, published] = ["graded.mp4", "published.flv"].map(|name| directory.path().join(name));
+    let [source, flv] = [&graded, &published].map(|path| path.to_str().unwrap());
+    let colour = "-vf setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv";
+    let display =
+        "master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50):max-cll=1000,400";
+    let encoder = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -x265-params log-level=none";
+    ffmpeg(&format!("testsrc2=s=320x180:r=25 {colour} {encoder}:hdr10=1:{display} -t 0.5 {source}"));
+    ffmpeg(&format!("-i {source} {encoder} {flv}"));
+    let format = analyse(&published).video.format.unwrap();
+    println!("{}", format.hdr_metadata.as_ref().unwrap());
+    let expected = HdrMetadata {
+        max_content_light: Some(1000.0),
+        max_frame_average_light: Some(400.0),
+        max_luminance: Some(1000.0),
+        min_luminance: Some(0.005),
+        red: Some([0.708, 0.292]),
+        green: Some([0.17, 0.797]),
+        blue: Some([0.131, 0.046]),
+        white_point: Some([0.3127, 0.329]),
+    };
+    assert_eq!((format.hdr(), format.hdr_metadata.as_deref()), (Some("pq"), Some(&expected)));
 }
 
 /// FFmpeg writes all tracks but the first as one-track multitrack messages.

@@ -5,6 +5,7 @@ mod rtmp_support;
 use std::time::{Duration, Instant};
 
 use rtmp_hmonitor::model::DownCause;
+use rtmp_hmonitor::model::capabilities::ServerCapabilities;
 use rtmp_hmonitor::model::report::Phase;
 use rtmp_hmonitor::model::spec::PhaseTimeouts;
 use rtmp_hmonitor::rtmp::amf::Writer;
@@ -451,6 +452,38 @@ fn peer_bandwidth_is_answered_with_a_window() {
     let sent = client.sent();
     assert_eq!(sent.len(), 1, "once");
     assert_eq!((sent[0].type_id, &sent[0].data[..]), (5, &[0, 0x10, 0, 0][..]));
+}
+
+#[test]
+fn of_what_a_server_says_it_can_do_so_much_is_kept() {
+    // In either object of the answer, among other things.
+    let answer = |many: u32| {
+        let body = Writer::default().text("_result").number(1.0).begin_object();
+        let mut body = body.key("capsEx").number(7.0).key("fourCcList").begin_list(many + 3);
+        body = (0..many).fold(body, |body, number| body.text(&format!("{number:04}")));
+        body = body.text("S3CRETKEY").number(1.0).text("h\u{7}c1").end_object();
+        let mut body = body.begin_object().key("code").text("NetConnection.Connect.Success");
+        for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+            body = body.key(map).begin_object().key("toolong").number(1.0).key("nan").text("x");
+            body = (0..many).fold(body, |body, _| body.key("hvc1").number(1e300)).key("*").number(5.0).end_object();
+        }
+        command(body.end_object())
+    };
+    for (many, kept) in [(2, 2), (500, ServerCapabilities::MOST)] {
+        let mut client = Client::new();
+        client.feed(&handshake()).unwrap();
+        assert!(client.session.server_capabilities().is_none());
+        client.feed(&answer(many)).unwrap();
+        let said = client.session.server_capabilities().unwrap();
+        assert_eq!((said.flags, said.codecs.len()), (Some(7), kept));
+        let (code, flags) = said.video[0];
+        assert_eq!((code.as_str(), flags), ("hvc1", u32::MAX));
+        assert_eq!([said.video.len(), said.audio.len()], [(kept + 1).min(ServerCapabilities::MOST); 2]);
+        assert!(!format!("{said:?} {said}").contains("S3CR"));
+    }
+    let mut silent = Client::new();
+    silent.feed(&[handshake(), connected()].concat()).unwrap();
+    assert!(silent.session.server_capabilities().is_none());
 }
 
 #[test]

@@ -240,3 +240,29 @@ fn skew_is_audio_minus_video() {
     }
     assert!((watch.report(8_000.0).av_skew.unwrap() - 0.35).abs() < 0.001);
 }
+
+/// An enhanced frame that is `nanoseconds` later than its timestamp.
+fn offset_frame(watch: &mut Watch, at: f64, timestamp: u32, key: bool, nanoseconds: u32) {
+    let [_, a, b, c] = nanoseconds.to_be_bytes();
+    let body = [&[if key { 0x97 } else { 0xa7 }, 2, a, b, c, 0x03][..], b"hvc1", &[0; 20]].concat();
+    watch.message(at, PacketKind::Video, timestamp, &body, 4_000);
+}
+
+#[test]
+fn what_timestamps_leave_out_below_a_millisecond_is_no_jitter_and_belongs_to_the_keyframe_interval() {
+    let [mut rounded, mut exact] = [Watch::new(settings()), Watch::new(settings())];
+    for frame in 0..450_u32 {
+        // 29.97 frames a second.
+        let at = f64::from(frame) * 1001.0 / 30.0;
+        let (timestamp, key) = (at as u32, frame.is_multiple_of(50));
+        let nanoseconds = (at.fract() * 1e6).round() as u32;
+        offset_frame(&mut rounded, at, timestamp, key, 0);
+        offset_frame(&mut exact, at, timestamp, key, nanoseconds);
+    }
+    let [rounded, exact] = [rounded, exact].map(|watch| watch.report(15_015.0));
+    let interval = exact.video.keyframe_interval.unwrap().as_secs_f64();
+    assert!((interval - 50.0 * 1.001 / 30.0).abs() < 3e-6, "{interval}");
+    assert!(rounded.jitter.unwrap().as_micros() > 100, "{:?}", rounded.jitter);
+    assert!(exact.jitter.unwrap().as_micros() < 3, "{:?}", exact.jitter);
+    assert_eq!((anomalies(&exact), exact.parse_errors), ((NONE, NONE), [0; 4]));
+}

@@ -4,11 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 use rtmp_hmonitor::media::{
     AudioTag, Declared, VideoTag, aac_format, audio_frame, av1_format, flac_format, h264_format, hevc_format, opus_format,
-    vpx_format,
+    vpx_format, vvc_format,
 };
 
 fuzz_target!(|data: &[u8]| {
-    let records = [h264_format, hevc_format, av1_format];
+    let records = [h264_format, hevc_format, av1_format, vvc_format];
     let video = records.iter().map(|read| read(data)).chain(["vp8", "vp9"].map(|codec| vpx_format(codec, data)));
     for format in video.flatten() {
         assert!(format.frame_rate.is_none_or(|rate| (0.01..=1000.0).contains(&rate)), "{format:?}");

@@ -18,6 +18,7 @@ use crate::model::spec::{EvidenceSource, PhaseTimeouts, Pin, ProbeSpec, StreamPo
 use crate::model::url::StreamUrl;
 use crate::probe::ProbeEnvironment;
 use crate::probe::once::{self, OneShot};
+use crate::serve::{HdrMetadataDocument, ServerCapabilitiesDocument};
 
 #[derive(Args)]
 pub struct ProbeArguments {
@@ -155,6 +156,9 @@ fn summary(outcome: &OneShot) -> String {
         if !facts.is_empty() {
             lines.push(format!("           {}", facts.join(", ")));
         }
+        if let Some(hdr) = &v.hdr_metadata {
+            lines.push(format!("           {hdr}"));
+        }
     }
     if let Some(a) = &media.audio.format {
         let rate = a.sample_rate.map_or_else(String::new, |r| format!(" {r} Hz"));
@@ -165,6 +169,9 @@ fn summary(outcome: &OneShot) -> String {
     let tracks = [media.video.medium.tracks, media.audio.medium.tracks];
     if tracks.iter().any(|tracks| *tracks > 1) {
         lines.push(format!("tracks     {} video, {} audio; the first of each is measured", tracks[0], tracks[1]));
+    }
+    if let Some(capabilities) = &outcome.report.transport.server_capabilities {
+        lines.push(format!("server     {capabilities}"));
     }
     let rate = |m: &MediumReport| {
         m.bytes_per_second.map_or_else(|| "not measured".to_owned(), |b| format!("{:.1} kbit/s", b * 8.0 / 1e3))
@@ -240,6 +247,7 @@ fn document(url: &StreamUrl, outcome: &OneShot) -> Value {
             "range": f.colour.range,
         });
         video["hdr"] = json!(f.hdr());
+        video["hdr_metadata"] = json!(f.hdr_metadata.as_deref().map(HdrMetadataDocument::new));
         video["width_pixels"] = json!(f.width);
         video["height_pixels"] = json!(f.height);
         video["declared_frames_per_second"] = json!(f.frame_rate);
@@ -262,6 +270,7 @@ fn document(url: &StreamUrl, outcome: &OneShot) -> Value {
         "detail": &*outcome.verdict.detail,
         "phases": phases,
         "received_bytes": report.transport.received_bytes,
+        "server_capabilities": report.transport.server_capabilities.as_deref().map(ServerCapabilitiesDocument::new),
         "video": video,
         "audio": audio,
         "jitter_seconds": seconds(media.jitter),

@@ -220,7 +220,7 @@ impl StreamAnalyzer {
         match (tag.content, tag.codec.filter(|_| judged)) {
             (Content::Frame { key, payload }, codec) if counts => {
                 self.urgent |= codec.is_some_and(|codec| self.formats.video_frame(codec, payload, key));
-                self.video_frame(now, packet, key);
+                self.video_frame(now, packet, key, tag.nanoseconds);
             }
             (Content::Config(record), Some(codec)) => {
                 self.headers_came();
@@ -232,13 +232,13 @@ impl StreamAnalyzer {
         Ok(())
     }
 
-    pub(super) fn video_frame(&mut self, now: Instant, packet: &MediaPacket<'_>, key: bool) {
+    pub(super) fn video_frame(&mut self, now: Instant, packet: &MediaPacket<'_>, key: bool, nanoseconds: u32) {
         self.keyframes += u64::from(key);
         if let Some(play) = self.session.as_mut().filter(|play| key && play.first_keyframe.is_none()) {
             play.first_keyframe = Some(now);
             self.urgent = true;
         }
-        self.frame(MediaKind::Video, now, packet, key);
+        self.frame(MediaKind::Video, now, packet, key, nanoseconds);
     }
 
     fn audio_message(&mut self, now: Instant, packet: &MediaPacket<'_>) -> Result<(), MediaError> {
@@ -253,7 +253,7 @@ impl StreamAnalyzer {
         match (tag.content, tag.codec.filter(|_| judged)) {
             (Content::Frame { payload, .. }, codec) if counts => {
                 self.urgent |= codec.is_some_and(|codec| self.formats.audio_frame(codec, payload, tag.shape));
-                self.frame(MediaKind::Audio, now, packet, false);
+                self.frame(MediaKind::Audio, now, packet, false, tag.nanoseconds);
             }
             (Content::Config(record), Some(codec)) => {
                 self.headers_came();
@@ -285,7 +285,15 @@ impl StreamAnalyzer {
         self.audio.session.headers = true;
     }
 
-    pub(super) fn frame(&mut self, kind: MediaKind, now: Instant, packet: &MediaPacket<'_>, key: bool) {
+    /// A frame has come, `nanoseconds` later than its timestamp.
+    pub(super) fn frame(
+        &mut self,
+        kind: MediaKind,
+        now: Instant,
+        packet: &MediaPacket<'_>,
+        key: bool,
+        nanoseconds: u32,
+    ) {
         let medium = self.media_mut(kind).0;
         medium.frames += 1;
         medium.last_frame = Some(now);
@@ -296,7 +304,7 @@ impl StreamAnalyzer {
             self.urgent = true;
             self.settle();
         }
-        let Some(position) = self.place(kind, now, packet.timestamp, key) else {
+        let Some(position) = self.place(kind, now, packet.timestamp, key, nanoseconds) else {
             self.arrived_out_of_line(kind, now, packet.length, key);
             return;
         };
@@ -316,7 +324,7 @@ impl StreamAnalyzer {
         }
         if play.steady_since.is_some() {
             medium.session.rates.frame(now, packet.length, key);
-            medium.session.lead.frame(now, play.lead(now, position));
+            medium.session.lead.frame(now, play.lead(now, fine(position, nanoseconds)));
         }
     }
 
@@ -336,7 +344,7 @@ impl StreamAnalyzer {
     }
 
     /// Finds the frame's place on the timeline: its position in milliseconds, or `None` while that is in doubt.
-    fn place(&mut self, kind: MediaKind, now: Instant, timestamp: u32, key: bool) -> Option<i64> {
+    fn place(&mut self, kind: MediaKind, now: Instant, timestamp: u32, key: bool, nanoseconds: u32) -> Option<i64> {
         let play = self.session.as_mut()?;
         play.frames += 1;
         play.first_media.get_or_insert(now);
@@ -355,17 +363,17 @@ impl StreamAnalyzer {
         match session.timeline.place(timestamp, Arrival { at: now, lag, headers, frame }, near) {
             Placed::Steady { position } => {
                 session.steady = frame;
-                session.gop.frame(session.line, position, key);
+                session.gop.frame(session.line, fine(position, nanoseconds), key);
                 Some(position)
             }
             Placed::Suspect { position } => {
                 session.lines += 1;
-                session.gop.frame(session.lines, position, key);
+                session.gop.frame(session.lines, fine(position, nanoseconds), key);
                 None
             }
             Placed::Stray { position, ahead } => {
                 session.steady = frame;
-                session.gop.frame(session.line, position, key);
+                session.gop.frame(session.line, fine(position, nanoseconds), key);
                 let anomaly = if ahead { TimestampAnomaly::Jump } else { TimestampAnomaly::Regression };
                 medium.anomaly(now, anomaly);
                 Some(position)
@@ -373,7 +381,7 @@ impl StreamAnalyzer {
             Placed::Moved { position, step } => {
                 session.line = session.lines;
                 session.steady = frame;
-                session.gop.frame(session.line, position, key);
+                session.gop.frame(session.line, fine(position, nanoseconds), key);
                 self.moved(kind, now, step);
                 Some(position)
             }
@@ -494,6 +502,11 @@ impl StreamAnalyzer {
             tracks: medium.session.tracks.count(),
         }
     }
+}
+
+/// A position on the timeline in microseconds. Steps of the timeline are judged by milliseconds: they are that coarse.
+fn fine(millis: i64, nanoseconds: u32) -> i64 {
+    millis.saturating_mul(1000).saturating_add(i64::from(nanoseconds / 1000))
 }
 
 #[cfg(test)]

@@ -36,6 +36,16 @@ impl<'a> Bits<'a> {
         self.position = self.position.saturating_add(count as usize);
     }
 
+    /// Passes over what is left of a byte that has begun.
+    pub(super) fn align(&mut self) {
+        self.position = self.position.checked_next_multiple_of(8).unwrap_or(self.position);
+    }
+
+    /// The byte that the next bit is in.
+    pub(super) fn byte(&self) -> usize {
+        self.position / 8
+    }
+
     /// An unsigned Exp-Golomb code, `ue(v)` (ITU-T H.265, 9.2).
     pub(super) fn unsigned(&mut self) -> Result<u32, MediaError> {
         let mut zeros = 0;
@@ -71,6 +81,11 @@ mod tests {
         assert_eq!(longest.unsigned(), Ok(u32::MAX - 1));
         assert_eq!(Bits::new(&[0; 64], SHORT).unsigned(), Err(SHORT));
         assert_eq!(Bits::new(&[0b0100_0000], SHORT).at_most(0, MediaError::Tag("x")), Err(MediaError::Tag("x")));
+        let mut bytes = Bits::new(&[0xff, 0x80], SHORT);
+        bytes.align();
+        assert_eq!((bytes.byte(), bytes.read(1)), (0, Ok(1)));
+        bytes.align();
+        assert_eq!((bytes.byte(), bytes.read(1)), (1, Ok(1)));
         bits.skip(u32::MAX);
         assert_eq!(bits.flag(), Err(SHORT));
     }

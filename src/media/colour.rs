@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::MediaError;
 use super::metadata::Reader;
-use crate::model::report::Colour;
+use crate::model::report::{Colour, HdrMetadata};
 
 /// Values of H.273; 2, "unspecified", gives an empty name.
 pub(super) fn colour(primaries: u32, transfer: u32, matrix: u32, full: Option<bool>) -> Colour {
@@ -104,27 +104,66 @@ fn matrix_name(value: u32) -> &'static str {
     }
 }
 
-/// The colour a metadata frame's body declares: `None` where it declares something else or leaves the values out.
+/// What the `colorInfo` of a metadata frame declares.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct ColourInfo {
+    pub bit_depth: Option<u32>,
+    pub colour: Colour,
+    pub hdr: HdrMetadata,
+}
+
+/// The colour a metadata frame's body declares; nothing of it where it takes back what was declared before. `None` where the frame
+/// is about something else.
 ///
-/// Mastering display and light levels are passed over: they say how a picture was graded, not what it is.
+/// Numbers outside of the ranges that the specification gives are not said.
 ///
 /// # Errors
 /// [`MediaError::Metadata`] for anything that is no AMF0 or breaks off.
-pub(super) fn colour_info(body: &[u8]) -> Result<Option<Colour>, MediaError> {
+pub(super) fn colour_info(body: &[u8]) -> Result<Option<ColourInfo>, MediaError> {
     let mut reader = Reader::new(body);
     if reader.name()? != b"colorInfo" {
         return Ok(None);
     }
+    let mut info = ColourInfo::default();
     let [mut primaries, mut transfer, mut matrix] = [2; 3];
-    reader.numbers_of(b"colorConfig", &mut |key, value| {
-        let place = match key {
-            b"colorPrimaries" => &mut primaries,
-            b"transferCharacteristics" => &mut transfer,
-            b"matrixCoefficients" => &mut matrix,
-            _ => return,
-        };
+    let mut points = [[None; 2]; 4];
+    reader.numbers_of_objects(&mut |object, key, value| {
         // Anything beyond the tables has no name; the cast saturates.
-        *place = value as u32;
+        let index = value as u32;
+        let within = |least: f64, most: f64| Some(value).filter(|value| (least..=most).contains(value));
+        match (object, key) {
+            (b"colorConfig", b"bitDepth") => info.bit_depth = Some(index).filter(|bits| (8..=16).contains(bits)),
+            (b"colorConfig", b"colorPrimaries") => primaries = index,
+            (b"colorConfig", b"transferCharacteristics") => transfer = index,
+            (b"colorConfig", b"matrixCoefficients") => matrix = index,
+            (b"hdrCll", b"maxFall") => info.hdr.max_frame_average_light = within(0.0001, 10_000.0),
+            (b"hdrCll", b"maxCLL") => info.hdr.max_content_light = within(0.0001, 10_000.0),
+            (b"hdrMdcv", b"maxLuminance") => info.hdr.max_luminance = within(5.0, 10_000.0),
+            (b"hdrMdcv", b"minLuminance") => info.hdr.min_luminance = within(0.0001, 5.0),
+            (b"hdrMdcv", key) => {
+                let point =
+                    |name: &[u8]| [&b"red"[..], b"green", b"blue", b"whitePoint"].iter().position(|n| *n == name);
+                match key.split_last() {
+                    Some((b'X', name)) => set(&mut points, point(name), 0, within(0.0001, 0.74)),
+                    Some((b'Y', name)) => set(&mut points, point(name), 1, within(0.0001, 0.84)),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
     })?;
-    Ok(Some(colour(primaries, transfer, matrix, None)).filter(|colour| *colour != Colour::default()))
+    // FFmpeg's demuxer takes a matrix that is left out for 0, and its muxer passes that on: alone it says nothing.
+    if (primaries, transfer, matrix) == (2, 2, 0) {
+        matrix = 2;
+    }
+    info.colour = colour(primaries, transfer, matrix, None);
+    let [red, green, blue, white_point] = points.map(|[x, y]| Some([x?, y?]));
+    info.hdr = HdrMetadata { red, green, blue, white_point, ..info.hdr };
+    Ok(Some(info))
+}
+
+fn set(points: &mut [[Option<f64>; 2]; 4], point: Option<usize>, axis: usize, value: Option<f64>) {
+    if let Some(place) = point.and_then(|point| points.get_mut(point)?.get_mut(axis)) {
+        *place = value;
+    }
 }

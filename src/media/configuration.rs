@@ -1,6 +1,6 @@
 //! Which reader a codec's configuration record and its frames go to.
 
-use super::{MediaError, aac, av1, frames, h264, hevc, vpx, xiph};
+use super::{MediaError, aac, av1, frames, h264, hevc, vpx, vvc, xiph};
 use crate::model::report::{AudioFormat, VideoFormat};
 
 /// What a configuration record says; `None` where the codec has none that is read, or an empty one stands for it (FFmpeg
@@ -9,6 +9,7 @@ pub(super) fn video(codec: &'static str, record: &[u8]) -> Result<Option<VideoFo
     match codec {
         "h264" => h264::video_format(record).map(Some),
         "hevc" => hevc::video_format(record).map(Some),
+        "vvc" => vvc::video_format(record).map(Some),
         _ if record.is_empty() => Ok(None),
         "av1" => av1::video_format(record).map(Some),
         "vp8" | "vp9" => vpx::video_format(codec, record).map(Some),

@@ -59,8 +59,8 @@ impl StreamAnalyzer {
         medium.bytes += u64::from(frame.size);
         medium.session.is_judged(Tracks::DEFAULT);
         match frame.media {
-            MediaKind::Video => self.video_frame(now, &packet, frame.keyframe),
-            MediaKind::Audio => self.frame(MediaKind::Audio, now, &packet, false),
+            MediaKind::Video => self.video_frame(now, &packet, frame.keyframe, 0),
+            MediaKind::Audio => self.frame(MediaKind::Audio, now, &packet, false, 0),
         }
     }
 }

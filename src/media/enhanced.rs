@@ -6,6 +6,10 @@ use super::tag::TRUNCATED;
 use crate::model::MediaPacket;
 
 const MOD_EX: u8 = 7;
+/// `VideoPacketModExType` and `AudioPacketModExType`.
+const TIMESTAMP_OFFSET_NANO: u8 = 0;
+/// Of a millisecond, which is what timestamps count.
+const NANOSECONDS: u32 = 1_000_000;
 /// `AvMultitrackType`.
 const ONE_TRACK: u8 = 0;
 const MANY_TRACKS: u8 = 1;
@@ -41,11 +45,18 @@ impl Tracks {
     }
 }
 
-/// Passes over modifiers (`ModEx`): a size, that many bytes, then the kind of modifier and the next packet type.
-///
-/// The only kind there is refines the timestamp by less than a millisecond. That is less than the granularity of arrival times,
-/// against which timestamps are held, so it is not read.
-pub(super) fn skip_modifiers(mut packet_type: u8, mut rest: &[u8]) -> Result<(u8, &[u8]), MediaError> {
+/// What modifiers (`ModEx`) leave of a message, and what they say.
+pub(super) struct Modified<'a> {
+    pub packet_type: u8,
+    pub rest: &'a [u8],
+    /// How much later than its timestamp the message is, in nanoseconds; below a millisecond.
+    pub nanoseconds: u32,
+}
+
+/// Reads modifiers: each is a size, that many bytes, then the kind of modifier and the next packet type. Of several offsets the
+/// last one counts, as in the specification's loop. One that is shorter than its 24 bits or a millisecond or more says nothing.
+pub(super) fn modified(mut packet_type: u8, mut rest: &[u8]) -> Result<Modified<'_>, MediaError> {
+    let mut nanoseconds = 0;
     while packet_type == MOD_EX {
         let (&size, after) = rest.split_first().ok_or(TRUNCATED)?;
         let (size, after) = match (size, after) {
@@ -53,10 +64,15 @@ pub(super) fn skip_modifiers(mut packet_type: u8, mut rest: &[u8]) -> Result<(u8
             (255, _) => return Err(TRUNCATED),
             (size, after) => (usize::from(size) + 1, after),
         };
-        let (&next, after) = after.get(size..).and_then(<[u8]>::split_first).ok_or(TRUNCATED)?;
+        let (data, after) = after.split_at_checked(size).ok_or(TRUNCATED)?;
+        let (&next, after) = after.split_first().ok_or(TRUNCATED)?;
+        if let (TIMESTAMP_OFFSET_NANO, [a, b, c, ..]) = (next >> 4, data) {
+            let offset = u32::from_be_bytes([0, *a, *b, *c]);
+            nanoseconds = if offset < NANOSECONDS { offset } else { 0 };
+        }
         (packet_type, rest) = (next & 0x0f, after);
     }
-    Ok((packet_type, rest))
+    Ok(Modified { packet_type, rest, nanoseconds })
 }
 
 /// The track of a message that is to be measured: the one with the lowest number, of those that the head shows.

@@ -3,20 +3,22 @@
 use std::borrow::Cow;
 
 use super::channels::{multichannel, usual_layout};
-use super::colour::colour_info;
+use super::colour::{ColourInfo, colour_info};
 use super::{MediaError, configuration};
-use crate::model::report::{AudioFormat, Colour, VideoFormat};
+use crate::model::report::{AudioFormat, Colour, HdrMetadata, VideoFormat};
 
 /// Survives sessions: a publisher that comes back different has changed.
 ///
-/// Two layers each: what the codec's configuration says, and what else has been learnt since it came. The second fills the
-/// gaps of the first. Every method says whether the format is another one now; it has *changed* where it now contradicts
+/// Layers: what the codec's configuration says, and what else has been learnt since it came. The later ones fill the gaps of the
+/// first. Every method says whether the format is another one now; it has *changed* where it now contradicts
 /// what was known, not where it says more.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Formats {
     video: Option<Box<VideoFormat>>,
-    /// From keyframes and metadata frames.
+    /// From keyframes.
     seen: Option<Box<VideoFormat>>,
+    /// From metadata frames: each replaces the one before.
+    declared: Option<Box<ColourInfo>>,
     audio: Option<AudioFormat>,
     /// From multichannel configurations.
     speakers: Option<Box<AudioFormat>>,
@@ -26,21 +28,23 @@ pub(super) struct Formats {
 impl Formats {
     pub(super) fn video(&self) -> Option<VideoFormat> {
         let mut format = VideoFormat::clone(self.video.as_ref()?);
-        let Some(seen) = &self.seen else { return Some(format) };
-        let VideoFormat { codec: _, profile, level, tier, width, height, frame_rate, bit_depth, chroma, colour } =
-            &**seen;
-        fill(&mut format.profile, profile);
-        fill(&mut format.level, level);
-        fill(&mut format.tier, tier);
-        fill(&mut format.chroma, chroma);
-        fill(&mut format.colour.primaries, &colour.primaries);
-        fill(&mut format.colour.transfer, &colour.transfer);
-        fill(&mut format.colour.matrix, &colour.matrix);
-        fill(&mut format.colour.range, &colour.range);
-        format.width = format.width.or(*width);
-        format.height = format.height.or(*height);
-        format.frame_rate = format.frame_rate.or(*frame_rate);
-        format.bit_depth = format.bit_depth.or(*bit_depth);
+        if let Some(seen) = &self.seen {
+            fill(&mut format.profile, &seen.profile);
+            fill(&mut format.level, &seen.level);
+            fill(&mut format.tier, &seen.tier);
+            fill(&mut format.chroma, &seen.chroma);
+            fill_colour(&mut format.colour, &seen.colour);
+            format.width = format.width.or(seen.width);
+            format.height = format.height.or(seen.height);
+            format.frame_rate = format.frame_rate.or(seen.frame_rate);
+            format.bit_depth = format.bit_depth.or(seen.bit_depth);
+        }
+        if let Some(declared) = &self.declared {
+            let ColourInfo { bit_depth, colour, hdr } = &**declared;
+            fill_colour(&mut format.colour, colour);
+            format.bit_depth = format.bit_depth.or(*bit_depth);
+            format.hdr_metadata = Some(*hdr).filter(|hdr| *hdr != HdrMetadata::default()).map(Box::new);
+        }
         Some(format)
     }
 
@@ -67,7 +71,7 @@ impl Formats {
         self.video.as_deref() != Some(&format)
             && self.change_video(|formats| {
                 if formats.video.as_ref().is_some_and(|known| !video_refines(known, &format)) {
-                    formats.seen = None;
+                    (formats.seen, formats.declared) = (None, None);
                 }
                 formats.video = Some(Box::new(format));
             })
@@ -85,24 +89,13 @@ impl Formats {
         // H.264 and H.265 say everything in their records, and so does AV1 when it has one.
         let gap = key && self.video.as_ref().is_some_and(|format| format.width.is_none());
         let Some(seen) = gap.then(|| configuration::keyframe(codec, head)).flatten() else { return other };
-        self.change_video(|formats| {
-            let known = formats.seen.get_or_insert_default();
-            let declared = std::mem::replace(&mut **known, seen).colour;
-            let colour = &mut known.colour;
-            fill(&mut colour.primaries, &declared.primaries);
-            fill(&mut colour.transfer, &declared.transfer);
-            fill(&mut colour.matrix, &declared.matrix);
-        }) || other
+        self.change_video(|formats| formats.seen = Some(Box::new(seen))) || other
     }
 
-    /// A metadata frame has come: the colour, if it says that.
+    /// A metadata frame has come: the colour, if it is about that.
     pub(super) fn video_declaration(&mut self, body: &[u8]) -> Result<bool, MediaError> {
         let Some(declared) = colour_info(body)? else { return Ok(false) };
-        Ok(self.change_video(|formats| {
-            let Colour { primaries, transfer, matrix, range: _ } = declared;
-            let colour = &mut formats.seen.get_or_insert_default().colour;
-            (colour.primaries, colour.transfer, colour.matrix) = (primaries, transfer, matrix);
-        }))
+        Ok(self.change_video(|formats| formats.declared = Some(Box::new(declared))))
     }
 
     fn change_video(&mut self, change: impl FnOnce(&mut Self)) -> bool {
@@ -175,6 +168,13 @@ impl Formats {
     }
 }
 
+fn fill_colour(gap: &mut Colour, with: &Colour) {
+    fill(&mut gap.primaries, &with.primaries);
+    fill(&mut gap.transfer, &with.transfer);
+    fill(&mut gap.matrix, &with.matrix);
+    fill(&mut gap.range, &with.range);
+}
+
 #[expect(clippy::ptr_arg, reason = "a borrowed name stays borrowed")]
 fn fill(gap: &mut Cow<'static, str>, with: &Cow<'static, str>) {
     if gap.is_empty() {
@@ -184,7 +184,8 @@ fn fill(gap: &mut Cow<'static, str>, with: &Cow<'static, str>) {
 
 /// Whether the second says everything that the first says.
 fn video_refines(known: &VideoFormat, now: &VideoFormat) -> bool {
-    let VideoFormat { codec, profile, level, tier, width, height, frame_rate, bit_depth, chroma, colour } = known;
+    let VideoFormat { codec, profile, level, tier, width, height, frame_rate, bit_depth, chroma, colour, hdr_metadata } =
+        known;
     *codec == now.codec
         && [(profile, &now.profile), (level, &now.level), (tier, &now.tier), (chroma, &now.chroma)]
             .into_iter()
@@ -195,6 +196,7 @@ fn video_refines(known: &VideoFormat, now: &VideoFormat) -> bool {
             .into_iter()
             .all(|(known, now)| known.is_none() || known == now)
         && (frame_rate.is_none() || *frame_rate == now.frame_rate)
+        && (hdr_metadata.is_none() || *hdr_metadata == now.hdr_metadata)
 }
 
 fn audio_refines(known: &AudioFormat, now: &AudioFormat) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Positions are media milliseconds; a number says which of the timeline's lines they are on, because an interval over a
+/// Positions are media microseconds; a number says which of the timeline's lines they are on, because an interval over a
 /// step of the timeline means nothing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gop {
@@ -50,7 +50,7 @@ impl Gop {
 }
 
 fn between(start: i64, end: i64) -> Option<Duration> {
-    u64::try_from(end.saturating_sub(start)).ok().map(Duration::from_millis)
+    u64::try_from(end.saturating_sub(start)).ok().map(Duration::from_micros)
 }
 
 #[cfg(test)]
@@ -61,12 +61,12 @@ mod tests {
     fn a_group_of_pictures_is_exact_and_never_spans_a_step() {
         let mut gop = Gop::default();
         for n in 0..101 {
-            gop.frame(0, n * 40, n % 50 == 0);
+            gop.frame(0, n * 40_000, n % 50 == 0);
         }
         assert_eq!((gop.interval(), gop.frames()), (Some(Duration::from_secs(2)), Some(50)));
         assert_eq!(gop.age(), None);
         for n in 0..60 {
-            gop.frame(1, n * 40, n == 0);
+            gop.frame(1, n * 40_000, n == 0);
         }
         assert_eq!((gop.interval(), gop.frames()), (Some(Duration::from_secs(2)), Some(50)));
         assert_eq!(gop.age(), Some(Duration::from_millis(59 * 40)));

@@ -84,7 +84,7 @@ fn parameter_sets(mut arrays: &[u8], count: u8) -> Result<[Option<&[u8]>; 2], Me
 }
 
 /// A NAL unit's payload without emulation prevention (7.3.1.1). As long as the record at most, which is capped.
-fn unescaped(payload: &[u8]) -> Vec<u8> {
+pub(super) fn unescaped(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len());
     let mut zeros = 0;
     for &byte in payload {

@@ -128,14 +128,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Hands over the numbers of the object `inner` in the top-level object.
-    pub(super) fn numbers_of(&mut self, inner: &[u8], take: &mut dyn FnMut(&[u8], f64)) -> Result<(), MediaError> {
+    /// Hands over the numbers of the objects in the top-level object: the object's key, the number's own, the number. Nothing of null
+    /// and undefined, which stand for an object without properties.
+    pub(super) fn numbers_of_objects(&mut self, take: &mut dyn FnMut(&[u8], &[u8], f64)) -> Result<(), MediaError> {
+        if matches!(self.rest, [5 | 6, ..]) {
+            return Ok(());
+        }
         self.open()?;
         loop {
-            let key = self.text()?;
+            let object = self.text()?;
             match self.marker()? {
-                9 if key.is_empty() => return Ok(()),
-                3 if key == inner => return self.numbers(take),
+                9 if object.is_empty() => return Ok(()),
+                3 => self.numbers(&mut |key, value| take(object, key, value))?,
                 marker => self.skip(marker, MAX_DEPTH)?,
             }
         }

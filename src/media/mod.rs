@@ -55,6 +55,7 @@ mod stall;
 mod tag;
 mod timeline;
 mod vpx;
+mod vvc;
 mod xiph;
 
 pub use aac::audio_format as aac_format;
@@ -70,4 +71,5 @@ pub use pace::{LIVE_AT_LAST, LIVE_PATIENCE, LIVE_STRETCH, LIVE_TOLERANCE};
 pub use rate::RATE_WINDOW;
 pub use tag::{AudioTag, Content, VideoTag};
 pub use vpx::video_format as vpx_format;
+pub use vvc::video_format as vvc_format;
 pub use xiph::{flac_format, opus_format};

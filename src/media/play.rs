@@ -96,9 +96,9 @@ impl Play {
         self.steady_since.is_some_and(|since| now.saturating_duration_since(since) >= RATE_WINDOW)
     }
 
-    /// Media minus wall clock, in microseconds.
+    /// Media minus wall clock, in microseconds, as is the position.
     pub(super) fn lead(&self, now: Instant, position: i64) -> i64 {
         let elapsed = i64::try_from(now.saturating_duration_since(self.start).as_micros()).unwrap_or(i64::MAX);
-        position.saturating_mul(1000).saturating_sub(elapsed)
+        position.saturating_sub(elapsed)
     }
 }

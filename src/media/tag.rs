@@ -5,7 +5,7 @@
 //! some 75 messages a second and stream, to look at one to five bytes. Tests hold the two against each other.
 
 use super::MediaError;
-use super::enhanced::{Track, Tracks, skip_modifiers};
+use super::enhanced::{Modified, Track, Tracks, modified};
 
 /// What a tag carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct VideoTag<'a> {
     pub content: Content<'a>,
     /// From decoding to presentation, in milliseconds; 0 where the codec or the message has none.
     pub composition: i32,
+    /// How much later than the message's timestamp it is decoded, in nanoseconds below a millisecond.
+    pub nanoseconds: u32,
     /// The tracks that the head shows.
     pub tracks: Tracks,
     /// Whether the message carries several tracks, which the head may not all show.
@@ -41,6 +43,8 @@ pub struct AudioTag<'a> {
     pub content: Content<'a>,
     /// Sample rate (Hz) and channels, for legacy formats whose tag header is all there is to say.
     pub shape: Option<(u32, u32)>,
+    /// As of video.
+    pub nanoseconds: u32,
     pub tracks: Tracks,
     pub batch: bool,
 }
@@ -73,8 +77,10 @@ impl<'a> VideoTag<'a> {
             12 => "hevc",
             _ => "unknown",
         };
-        let tag =
-            |content| Ok(Self { codec: Some(codec), content, composition: 0, tracks: Tracks::DEFAULT, batch: false });
+        let tag = |content| {
+            let tracks = Tracks::DEFAULT;
+            Ok(Self { codec: Some(codec), content, composition: 0, nanoseconds: 0, tracks, batch: false })
+        };
         if frame_type == COMMAND_FRAME {
             return tag(Content::Other);
         }
@@ -98,11 +104,18 @@ impl<'a> VideoTag<'a> {
 
     fn parse_enhanced(first: u8, rest: &'a [u8], length: u32) -> Result<Self, MediaError> {
         let frame_type = (first >> 4) & 0x07;
-        let (packet_type, rest) = skip_modifiers(first & 0x0f, rest)?;
+        let Modified { packet_type, rest, nanoseconds } = modified(first & 0x0f, rest)?;
         if frame_type == COMMAND_FRAME && packet_type != 4 {
             // Start or end of seeking on the client's side.
             let tracks = Tracks::default();
-            return Ok(Self { codec: None, content: Content::Other, composition: 0, tracks, batch: false });
+            return Ok(Self {
+                codec: None,
+                content: Content::Other,
+                composition: 0,
+                nanoseconds,
+                tracks,
+                batch: false,
+            });
         }
         let track = Track::parse(packet_type, 6, rest)?;
         let codec = match &track.four_cc {
@@ -130,7 +143,8 @@ impl<'a> VideoTag<'a> {
             1..=3 | 5 => Content::Other,
             _ => return Err(MediaError::Tag("unknown video packet type")),
         };
-        Ok(Self { codec: Some(codec), content, composition, tracks: track.tracks, batch: track.batch })
+        let Track { tracks, batch, .. } = track;
+        Ok(Self { codec: Some(codec), content, composition, nanoseconds, tracks, batch })
     }
 }
 
@@ -154,7 +168,8 @@ impl<'a> AudioTag<'a> {
             return Self::parse_enhanced(first, rest, length);
         }
         let tag = |codec, content, shape| {
-            Ok(Self { codec: Some(codec), content, shape, tracks: Tracks::DEFAULT, batch: false })
+            let tracks = Tracks::DEFAULT;
+            Ok(Self { codec: Some(codec), content, shape, nanoseconds: 0, tracks, batch: false })
         };
         if format == 10 {
             let content = match rest {
@@ -193,7 +208,7 @@ impl<'a> AudioTag<'a> {
     }
 
     fn parse_enhanced(first: u8, rest: &'a [u8], length: u32) -> Result<Self, MediaError> {
-        let (packet_type, rest) = skip_modifiers(first & 0x0f, rest)?;
+        let Modified { packet_type, rest, nanoseconds } = modified(first & 0x0f, rest)?;
         let track = Track::parse(packet_type, 5, rest)?;
         let codec = match &track.four_cc {
             b"mp4a" => "aac",
@@ -211,7 +226,8 @@ impl<'a> AudioTag<'a> {
             1 | 2 => Content::Other,
             _ => return Err(MediaError::Tag("unknown audio packet type")),
         };
-        Ok(Self { codec: Some(codec), content, shape: None, tracks: track.tracks, batch: track.batch })
+        let Track { tracks, batch, .. } = track;
+        Ok(Self { codec: Some(codec), content, shape: None, nanoseconds, tracks, batch })
     }
 }
 
@@ -306,7 +322,32 @@ mod tests {
             assert_eq!(audio(&body), Ok((Some("opus"), inter(b"x"))), "{modifiers:02x?}");
         }
         assert!(video(b"\x97\xff\xff\xffhvc1").is_err(), "a modifier longer than the message");
+        assert!(video(b"\x97\x02\x0f\x42\x3f").is_err(), "a modifier and nothing behind it");
         assert!(video(&[0x97].repeat(40)).is_err());
+    }
+
+    #[test]
+    fn offsets_below_a_millisecond_are_read() {
+        for (modifiers, expected) in [
+            (&b"\x02\x0f\x42\x3f\x01"[..], 999_999),
+            (b"\x02\0\0\0\x01", 0),
+            (b"\x04\x00\x01\x00\xaa\xbb\x01", 256),
+            (b"\x02\0\0\x05\x07\x02\0\0\x06\x01", 6),
+            (b"\x02\0\0\x05\x17\x02\0\0\x06\x01", 6),
+            (b"\x02\0\0\x05\x07\x02\0\0\x06\x11", 5),
+            (b"\x02\x0f\x42\x40\x01", 0),
+            (b"\x02\xff\xff\xff\x01", 0),
+            (b"\x01\xff\xff\x01", 0),
+            (b"\x00\xff\x01", 0),
+            (b"\x02\0\0\x05\x21", 0),
+        ] {
+            let body = [b"\xa7", modifiers, b"hvc1\0\0\0x"].concat();
+            let tag = VideoTag::parse(&body, body.len() as u32).unwrap();
+            assert_eq!((tag.nanoseconds, tag.content), (expected, inter(b"x")), "{modifiers:02x?}");
+            let body = [b"\x97", modifiers, b"Opusx"].concat();
+            let tag = AudioTag::parse(&body, body.len() as u32).unwrap();
+            assert_eq!((tag.nanoseconds, tag.content), (expected, inter(b"x")), "{modifiers:02x?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::capabilities::ServerCapabilities;
 use super::closed_enum;
 use super::content_report::ContentReport;
 use super::health::DownCause;
@@ -86,6 +87,8 @@ pub struct TransportReport {
     pub received_bytes: u64,
     /// Whether the origin has ever answered our ping.
     pub origin_answers_ping: bool,
+    /// What the server has said in the newest answer to `connect` that it can do, if it has.
+    pub server_capabilities: Option<Arc<ServerCapabilities>>,
     /// The present session's connection, as the kernel knows it.
     pub tcp: Option<TcpFigures>,
 }
@@ -223,6 +226,8 @@ pub struct VideoFormat {
     /// `4:2:0`, `4:2:2`, `4:4:4`, `4:4:0`, `4:0:0`; empty when not known.
     pub chroma: Cow<'static, str>,
     pub colour: Colour,
+    /// As the container declares it.
+    pub hdr_metadata: Option<Box<HdrMetadata>>,
 }
 
 impl VideoFormat {
@@ -268,6 +273,39 @@ impl fmt::Display for Colour {
         }
         let [matrix, primaries, transfer] = all.map(|name| if name.is_empty() { "unknown" } else { name });
         write!(f, "{matrix}/{primaries}/{transfer}")
+    }
+}
+
+/// Static metadata of high dynamic range: how bright the picture gets (CTA-861.3), and the display it was mastered on (SMPTE ST
+/// 2086). Luminance in cd/m², chromaticity as CIE 1931 x and y; `None` where it is not said.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct HdrMetadata {
+    /// Of any pixel (MaxCLL).
+    pub max_content_light: Option<f64>,
+    /// Of any frame's mean (MaxFALL).
+    pub max_frame_average_light: Option<f64>,
+    /// Of the mastering display, as is what follows.
+    pub max_luminance: Option<f64>,
+    pub min_luminance: Option<f64>,
+    pub red: Option<[f64; 2]>,
+    pub green: Option<[f64; 2]>,
+    pub blue: Option<[f64; 2]>,
+    pub white_point: Option<[f64; 2]>,
+}
+
+impl fmt::Display for HdrMetadata {
+    /// As FFmpeg writes it, as far as it is said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = [
+            ("MaxCLL", self.max_content_light),
+            ("MaxFALL", self.max_frame_average_light),
+            ("max luminance", self.max_luminance),
+            ("min luminance", self.min_luminance),
+        ];
+        let points = [("red", self.red), ("green", self.green), ("blue", self.blue), ("white", self.white_point)];
+        let numbers = numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+        let points = points.into_iter().filter_map(|(name, value)| value.map(|[x, y]| format!("{name} ({x}, {y})")));
+        f.write_str(&numbers.chain(points).collect::<Vec<_>>().join(", "))
     }
 }
 

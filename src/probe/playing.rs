@@ -223,6 +223,9 @@ impl<'t> Playing<'t> {
                 SessionEvent::PhaseDone(phase) => {
                     self.tally.record_phase(phase, now.saturating_duration_since(self.phase_start));
                     self.phase_start = now;
+                    if phase == Phase::Connect {
+                        self.tally.transport.server_capabilities = self.session.server_capabilities().cloned();
+                    }
                     if phase == Phase::Play {
                         self.begin_play(now).map_err(|e| self.broken(&e))?;
                     }

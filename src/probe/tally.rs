@@ -52,6 +52,7 @@ impl StreamTally {
         self.transport.connect_attempts += 1;
         self.transport.phases = Default::default();
         self.transport.session_start = None;
+        self.transport.server_capabilities = None;
     }
 
     /// Media flows from now on.

@@ -2,6 +2,7 @@
 
 use super::amf::{AmfError, Place, Reader, Scalar};
 use super::output::UnpublishCode;
+use crate::model::capabilities::{FourCc, ServerCapabilities};
 
 /// A command or the like-shaped part of a data message. Texts are as received.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -79,6 +80,30 @@ impl<'a> Command<'a> {
             self.info.redirect = stream.or(either);
         }
     }
+}
+
+/// What an answer to `connect` says about the server: which of its objects has the properties is not settled. `None` where it has
+/// none of them.
+pub(super) fn capabilities(body: &[u8]) -> Option<ServerCapabilities> {
+    let mut said = ServerCapabilities::default();
+    let keep = |list: &mut Vec<(FourCc, u32)>, code: &[u8], flags: f64| {
+        // The cast saturates.
+        list.extend(
+            FourCc::parse(code).filter(|_| list.len() < ServerCapabilities::MOST).map(|code| (code, flags as u32)),
+        );
+    };
+    let mut visit = |place: Place<'_>, scalar: Scalar<'_>| match (place.depth, place.parent, place.key, scalar) {
+        (1, _, b"capsEx", Scalar::Number(flags)) => said.flags = Some(flags as u32),
+        (2, b"fourCcList", _, Scalar::Text(code)) if said.codecs.len() < ServerCapabilities::MOST => {
+            said.codecs.extend(FourCc::parse(code));
+        }
+        (2, b"videoFourCcInfoMap", code, Scalar::Number(flags)) => keep(&mut said.video, code, flags),
+        (2, b"audioFourCcInfoMap", code, Scalar::Number(flags)) => keep(&mut said.audio, code, flags),
+        _ => {}
+    };
+    let mut reader = Reader::new(body);
+    while !reader.is_empty() && reader.value(&mut visit).is_ok() {}
+    (said != ServerCapabilities::default()).then_some(said)
 }
 
 impl Info<'_> {

@@ -1,11 +1,12 @@
 //! What the server's commands mean at each stage of a session, and what is said next.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::model::report::Phase;
 
 use super::chunk::Message;
-use super::command::{Command, Info, Status};
+use super::command::{Command, Info, Status, capabilities};
 use super::error::{Refusal, SessionError, moved_target};
 use super::introduction::{After, Introduction};
 use super::message_type as kind;
@@ -17,6 +18,7 @@ const CREATE_STREAM: f64 = 2.0;
 const PLAY: f64 = 3.0;
 /// Of `FCSubscribe` or `FCPublish`.
 const ANNOUNCE: f64 = 4.0;
+const RELEASE: f64 = 5.0;
 
 impl PlaySession {
     pub(super) fn handle_command(&mut self, now: Instant, message: Message) -> Result<(), SessionError> {
@@ -26,6 +28,9 @@ impl PlaySession {
         match command.name {
             b"_result" if self.is_answered_by(&command) && command.info.level != b"error" => {
                 let number = command.number;
+                if self.stage == Stage::Connect {
+                    self.server_capabilities = capabilities(body).map(Arc::new);
+                }
                 self.go_on(now, number)
             }
             b"_error" | b"_result" if self.is_answered_by(&command) => {
@@ -95,12 +100,18 @@ impl PlaySession {
                     self.announced_window = Some(DEFAULT_WINDOW);
                     self.outbound.window_acknowledgement_size(DEFAULT_WINDOW)?;
                 }
+                // Nobody waits for the answers to what is announced: some servers never give one
+                // (sergey-dryabzhinsky/nginx-rtmp-module#193), and some give an error (ossrs/srs#627).
+                let key = Some(self.url.key()).filter(|key| !key.is_empty());
+                // Encoders say them before there is a stream, and servers look for them there (HaishinKit/HaishinKit.swift#1391).
+                if let (Purpose::Publish, Some(key)) = (self.purpose, key) {
+                    self.outbound.announce("releaseStream", RELEASE, key)?;
+                    self.outbound.announce("FCPublish", ANNOUNCE, key)?;
+                }
                 self.outbound.create_stream(CREATE_STREAM)?;
-                // Nobody waits for its answer: some servers never give one (sergey-dryabzhinsky/nginx-rtmp-module#193).
-                match self.purpose {
-                    _ if self.url.key().is_empty() => Ok(()),
-                    Purpose::Play => self.outbound.announce("FCSubscribe", ANNOUNCE, self.url.key()),
-                    Purpose::Publish => self.outbound.announce("FCPublish", ANNOUNCE, self.url.key()),
+                match (self.purpose, key) {
+                    (Purpose::Play, Some(key)) => self.outbound.announce("FCSubscribe", ANNOUNCE, key),
+                    _ => Ok(()),
                 }
             }
             Stage::CreateStream => {

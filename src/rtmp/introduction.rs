@@ -15,9 +15,9 @@ use crate::model::StreamUrl;
 use super::amf::Writer;
 use super::command::Info;
 
-/// What our analyser knows: it counts every codec, and reads the configuration of most. A server may leave out what is not named
+/// What our analyser knows: it counts every codec, and reads the configuration of these. A server may leave out what is not named
 /// (moq-dev/moq#2135 refuses the play).
-const VIDEO: [&str; 5] = ["av01", "vp09", "vp08", "hvc1", "avc1"];
+const VIDEO: [&str; 6] = ["av01", "vp09", "vp08", "vvc1", "hvc1", "avc1"];
 const AUDIO: [&str; 6] = ["ac-3", "ec-3", "Opus", ".mp3", "fLaC", "mp4a"];
 /// `FourCcInfoMask.CanDecode`.
 const CAN_DECODE: f64 = 1.0;

@@ -69,8 +69,8 @@ impl Outbound {
         self.command(0, body.finish())
     }
 
-    /// `FCSubscribe`, `FCPublish`: what origins of some delivery networks (Akamai, Edgecast, Limelight: videojs/video.js#1846) want before
-    /// the play, or the publication, of a live stream. FFmpeg and librtmp send them like this; servers that do not know them ignore them or
+    /// `FCSubscribe`, `FCPublish`, `releaseStream`: what origins of some delivery networks (Akamai, Edgecast, Limelight: videojs/video.js#1846)
+    /// want before the play, or the publication, of a live stream; the last one takes the name from a publisher that is gone. FFmpeg and librtmp send them like this; servers that do not know them ignore them or
     /// answer with an error.
     pub(super) fn announce(&mut self, name: &str, transaction: f64, key: &str) -> Result<(), SessionError> {
         let body = Writer::default().text(name).number(transaction).null().text(key);

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 
+use crate::model::capabilities::ServerCapabilities;
 use crate::model::report::Phase;
 use crate::model::spec::PhaseTimeouts;
 use crate::model::{MediaPacket, PacketKind, StreamUrl};
@@ -81,6 +83,7 @@ pub struct PlaySession {
     pub(super) again: Option<Introduction>,
     /// Where the server wants us to reconnect to.
     pub(super) moved_to: Option<StreamUrl>,
+    pub(super) server_capabilities: Option<Arc<ServerCapabilities>>,
     started: Instant,
     total_deadline: Instant,
     /// Of the present stage; of the first media while playing.
@@ -148,6 +151,7 @@ impl PlaySession {
             random: config.random,
             again: None,
             moved_to: None,
+            server_capabilities: None,
             started: now,
             total_deadline,
             stage: Stage::Handshake,
@@ -298,6 +302,11 @@ impl PlaySession {
     /// Where to play on after [`SessionEvent::Moved`].
     pub fn moved_to(&self) -> Option<&StreamUrl> {
         self.moved_to.as_ref()
+    }
+
+    /// What the server has said in its answer to `connect` that it can do, if it has: known once [`Phase::Connect`] is done.
+    pub fn server_capabilities(&self) -> Option<&Arc<ServerCapabilities>> {
+        self.server_capabilities.as_ref()
     }
 
     /// The transport has ended: what that means now.

@@ -48,6 +48,7 @@ use crate::store::StoreReader;
 use controllers::Controllers;
 use peer::Door;
 
+pub use documents::{HdrMetadataDocument, ServerCapabilitiesDocument};
 pub use metrics::SelfMetrics;
 pub use metrics::own::Listener;
 

@@ -77,10 +77,18 @@ impl<'a> Session<'a> {
                 return self.connect(&call);
             }
             "createStream" => {
+                self.created = true;
                 let stream = f64::from(message::MEDIA_STREAM);
                 self.reply(Writer::default().text("_result").number(call.transaction).null().number(stream));
             }
+            "releaseStream" if self.has(&Quirk::RefusesRelease) => {
+                let body = Writer::default().text("_error").number(call.transaction).null();
+                let description = "Specified stream not found in call to releaseStream";
+                self.reply(message::information(body, "error", "NetConnection.Call.Failed", description).end_object());
+            }
             "releaseStream" | "FCPublish" => {
+                let [released, announced] = &mut self.announced;
+                *(if call.name == "FCPublish" { announced } else { released }) |= !self.created;
                 self.reply(Writer::default().text("_result").number(call.transaction).null());
             }
             "FCSubscribe" if self.has(&Quirk::RefusesSubscribe) => {
@@ -95,6 +103,9 @@ impl<'a> Session<'a> {
                 self.reply(body.end_object());
             }
             "play" => return self.play(&call.key),
+            "publish" if self.has(&Quirk::NeedsRelease) && self.announced != [true; 2] => {
+                self.status("error", "NetStream.Publish.BadName", "not announced");
+            }
             "publish" => self.publish(&call.key),
             "closeStream" | "deleteStream" | "FCUnpublish" => {
                 if let Role::Camera(camera) = std::mem::replace(&mut self.role, Role::Undecided) {

@@ -15,6 +15,11 @@ pub enum Quirk {
     NoCapabilities,
     /// Names its own capabilities in the answer to `connect` (Enhanced RTMP v2, "Enhancing NetConnection connect Command").
     Capabilities,
+    /// Takes no publication that was not announced with `releaseStream` and `FCPublish` in front of `createStream` (Wowza:
+    /// HaishinKit/HaishinKit.swift#1391).
+    NeedsRelease,
+    /// Answers `releaseStream` with an error (CRtmpServer: ossrs/srs#627).
+    RefusesRelease,
     /// A ping in front of the answer to `connect` (Flussonic: jgh-/VideoCore-Inactive#203; EvoStream: jgh-/VideoCore-Inactive#50).
     PingFirst,
     /// Windows of 0 (FFmpeg's `handle_window_ack_size` names them an error).

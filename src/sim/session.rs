@@ -66,6 +66,10 @@ pub(super) struct Session<'a> {
     pub(super) tc_url: String,
     /// `FCSubscribe` was sent.
     pub(super) subscribed: bool,
+    /// A message stream has been made.
+    pub(super) created: bool,
+    /// Before that, `releaseStream` and `FCPublish` have come.
+    pub(super) announced: [bool; 2],
     pub(super) role: Role<'a>,
     /// Asked for while it hung: answered when it runs again.
     pub(super) waiting: Option<&'a Camera>,
@@ -85,6 +89,8 @@ pub(super) async fn run(origin: &Origin, connection: &Arc<Connection>) {
         app: String::new(),
         tc_url: String::new(),
         subscribed: false,
+        created: false,
+        announced: [false; 2],
         role: Role::Undecided,
         waiting: None,
         received: 0,

@@ -3,10 +3,15 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use crate::harness::{mortal, program};
 use crate::media_reference;
-use crate::rows::{By, Row, expand};
+use crate::ours;
+use crate::rows::{By, Row, Wrap, expand};
+use crate::wrapped;
 
 /// What is encoded of most rows.
 const SECONDS: u32 = 4;
@@ -34,7 +39,7 @@ pub fn encoded(row: &Row) -> Result<PathBuf, String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let arguments = expand(row.arguments);
     let mut hasher = DefaultHasher::new();
-    (&arguments, row.whole, SECONDS, TIMES, ffmpeg(row.by)).hash(&mut hasher);
+    (&arguments, row.whole, row.wrap, SECONDS, TIMES, ffmpeg(row.by)).hash(&mut hasher);
     let name = row.name.replace(':', "");
     let path = directory.join(format!("conformance-{name}-{:016x}.flv", hasher.finish()));
     if path.exists() {
@@ -45,6 +50,15 @@ pub fn encoded(row: &Row) -> Result<PathBuf, String> {
         ["-f", "flv", file.path().to_str().expect("a path in UTF-8")].map(str::to_owned).to_vec()
     };
     let seconds = if row.whole { SECONDS * TIMES } else { SECONDS };
+    if row.wrap == Wrap::Vp8 {
+        let ivf = path.with_extension("ivf");
+        let output = ["-f", "ivf", ivf.to_str().expect("a path in UTF-8")].map(str::to_owned);
+        quietly(row.by, &[arguments, vec!["-t".to_owned(), seconds.to_string()], output.to_vec()].concat())?;
+        let finished = file()?;
+        wrapped::vp8(&ivf, finished.path());
+        finished.persist(&path).map_err(|error| error.to_string())?;
+        return Ok(path);
+    }
     let once = file()?;
     quietly(row.by, &[arguments, vec!["-t".to_owned(), seconds.to_string()], to(&once)].concat())?;
     let finished = if row.whole {
@@ -52,12 +66,34 @@ pub fn encoded(row: &Row) -> Result<PathBuf, String> {
     } else {
         let repeated = file()?;
         let input = format!("-stream_loop {} -i", TIMES - 1);
-        let input = input.split(' ').chain([once.path().to_str().expect("a path in UTF-8"), "-c", "copy"]);
+        let input = input.split(' ').chain([once.path().to_str().expect("a path in UTF-8"), "-map", "0", "-c", "copy"]);
         quietly(row.by, &[input.map(str::to_owned).collect(), to(&repeated)].concat())?;
         repeated
     };
+    if let Wrap::Record(record) = row.wrap {
+        wrapped::with_record(finished.path(), record);
+    }
     finished.persist(&path).map_err(|error| error.to_string())?;
     Ok(path)
+}
+
+/// The file that FFmpeg's libraries can read: what they cannot read in FLV stands beside it.
+pub fn known(path: &Path) -> PathBuf {
+    let ivf = path.with_extension("ivf");
+    if ivf.exists() { ivf } else { path.to_owned() }
+}
+
+/// The colour of the first video stream's own bitstream, as range, matrix, primaries and transfer; `None` without video. In FLV
+/// FFmpeg takes a colour that is left out for one.
+pub fn colour(path: &Path) -> Option<String> {
+    let path = known(path);
+    let codec = media_reference::printed_codec(&path)?;
+    let raw = tempfile::Builder::new().tempfile().unwrap();
+    let format = if ["vp8", "vp9", "av1"].contains(&&*codec) { "ivf" } else { &codec };
+    let arguments = ["-i", path.to_str()?, "-map", "0:v:0", "-c", "copy", "-f", format, raw.path().to_str()?];
+    // Of the codecs of old there is no bitstream by itself, and nothing of colour in it.
+    quietly(By::Modern, &arguments.map(str::to_owned)).ok()?;
+    Some(media_reference::printed_colour(raw.path()).join("/"))
 }
 
 /// Why neither ffmpeg makes an FLV file of this, the later one's last word.
@@ -77,26 +113,47 @@ pub fn impossible(name: &str, arguments: &str) -> String {
 }
 
 /// A camera that sends a file once, in real time. Gone when dropped.
-pub struct Camera(Child);
+pub enum Camera {
+    Ffmpeg(Child),
+    Ours { stop: Arc<AtomicBool>, thread: Option<JoinHandle<()>> },
+}
 
 impl Camera {
-    pub fn start(by: By, file: &Path, url: &str) -> Self {
+    pub fn start(row: &Row, file: &Path, url: &str) -> Self {
+        if row.wrap == Wrap::Vp8 {
+            let (file, url, stop) = (file.to_owned(), url.to_owned(), Arc::new(AtomicBool::new(false)));
+            let stopped = Arc::clone(&stop);
+            let thread = std::thread::spawn(move || ours::publish(&file, &url, &stopped));
+            return Self::Ours { stop, thread: Some(thread) };
+        }
         let mut command = mortal("env", "coreutils");
-        command.arg(ffmpeg(by)).args(["-nostdin", "-loglevel", "error", "-re", "-i"]).arg(file);
+        command.arg(ffmpeg(row.by)).args(["-nostdin", "-loglevel", "error", "-re", "-i"]).arg(file);
         command.args(["-map", "0", "-c", "copy", "-f", "flv", url]);
-        Self(command.stdout(Stdio::null()).spawn().unwrap())
+        Self::Ffmpeg(command.stdout(Stdio::null()).spawn().unwrap())
     }
 
     /// Whether it has come to the end, or failed.
     pub fn has_ended(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_some()
+        match self {
+            Self::Ffmpeg(child) => child.try_wait().unwrap().is_some(),
+            Self::Ours { thread, .. } => thread.as_ref().is_none_or(JoinHandle::is_finished),
+        }
     }
 }
 
 impl Drop for Camera {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        match self {
+            Self::Ffmpeg(child) => {
+                // It may have ended already.
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Self::Ours { stop, thread } => {
+                stop.store(true, Ordering::Relaxed);
+                // What it panics with has been printed.
+                let _ = thread.take().map(JoinHandle::join);
+            }
+        }
     }
 }

@@ -52,16 +52,21 @@ impl Reference {
         }
         let video = list("packets").iter().filter(|packet| packet["codec_type"] == "video");
         let pictures = video.map(|p| (p["dts"].as_i64().unwrap(), text(&p["flags"]).starts_with('k'))).collect();
+        facts.insert("tracks", None);
         Self { facts, pictures }
     }
 
-    /// What a present-day FFmpeg has said. In FLV it takes a colour that is left out for one, so nothing is said of that.
-    pub fn by_libraries(streams: &[Value]) -> Self {
+    /// What a present-day FFmpeg has said: of several streams of a kind the first one is the stream. `colour` is what it says of the
+    /// bitstream alone.
+    pub fn by_libraries(streams: &[Value], colour: Option<String>) -> Self {
         let mut reference = Self { facts: Facts::new(), pictures: Vec::new() };
-        for stream in streams {
+        let count = |kind: &str| streams.iter().filter(|stream| stream["type"] == kind).count();
+        reference.facts.insert("tracks", Some(format!("{}+{}", count("video"), count("audio"))));
+        let first = |kind: &str| streams.iter().find(|stream| stream["type"] == kind);
+        for stream in [first("video"), first("audio")].into_iter().flatten() {
             if stream["type"] == "video" {
                 video_facts(&mut reference.facts, stream, &stream["codec"], &text(&stream["pixels"]));
-                reference.facts.insert("colour", None);
+                reference.facts.insert("colour", colour.clone());
                 let packets = stream["packets"].as_array().unwrap();
                 reference.pictures = packets.iter().map(|p| (p[0].as_i64().unwrap(), p[1] == true)).collect();
             } else {
@@ -125,6 +130,7 @@ fn shown(media: &Value) -> Facts {
     let (video, audio) = (&media["video"], &media["audio"]);
     let number = |value: &Value| value.as_u64().map(|n| n.to_string()).unwrap_or_default();
     let mut facts = Facts::new();
+    facts.insert("tracks", Some(format!("{}+{}", video["tracks"], audio["tracks"])));
     if video["frames"] != 0 {
         facts.insert("video", Some(text(&video["codec"])));
         facts.insert("profile", Some(text(&video["profile"])));
@@ -213,10 +219,10 @@ pub fn line(row: &Row, stream: &Value, reference: &Reference) -> String {
         format!("{rate:7.3} ({lowest:.2} to {highest:.2}) {group:>4} {interval:7.3}")
     });
     format!(
-        "{:<16} {:<7} {:<50} {:<28} {measured}",
+        "{:<16} {:<7} {:<76} {:<28} {measured}",
         row.name,
         format!("{:?}", row.by),
-        join(&["video", "profile", "level", "size", "picture"]),
+        join(&["video", "profile", "level", "size", "picture", "colour"]),
         join(&["audio", "audio profile", "rate", "layout"]),
     )
     .trim_end()

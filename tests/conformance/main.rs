@@ -13,7 +13,9 @@ mod process;
 
 mod corpus;
 mod facts;
+mod ours;
 mod rows;
+mod wrapped;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,6 +48,8 @@ struct OnAir<'r> {
 /// What is published of a row, and what is known of it, unless a present-day FFmpeg is to be asked.
 struct File {
     path: PathBuf,
+    /// What a present-day FFmpeg says of the bitstream alone.
+    colour: Option<String>,
     reference: Option<Reference>,
 }
 
@@ -53,7 +57,8 @@ impl File {
     fn of(row: &Row) -> Result<Self, String> {
         let path = corpus::encoded(row)?;
         let reference = (row.by == By::Debian).then(|| Reference::by_ffprobe(&path));
-        Ok(Self { path, reference })
+        let colour = if row.by == By::Modern { corpus::colour(&path) } else { None };
+        Ok(Self { path, colour, reference })
     }
 }
 
@@ -92,13 +97,15 @@ fn what_the_monitor_says_of_a_publication_is_what_ffmpeg_says_of_the_file() {
     });
     let metrics = monitor.metrics();
     let unknown = ROWS.iter().filter_map(|row| seen[row.name].file.as_ref().filter(|file| file.reference.is_none()));
-    let paths: Vec<&Path> = unknown.map(|file| &*file.path).collect();
+    let paths: Vec<PathBuf> = unknown.map(|file| corpus::known(&file.path)).collect();
+    let paths: Vec<&Path> = paths.iter().map(|path| &**path).collect();
     let mut said = media_reference::probe(&paths).into_iter();
-    println!("{:<16} {:<7} {:<50} {:<28} frames/s (the file's) GOP: frames, seconds", "row", "by", "video", "audio");
+    println!("{:<16} {:<7} {:<76} {:<28} frames/s (the file's) GOP: frames, seconds", "row", "by", "video", "audio");
     let mut wrong = Vec::new();
     for row in ROWS {
         let Seen { file, stream } = seen.remove(row.name).unwrap();
-        let told = |file: File| file.reference.unwrap_or_else(|| Reference::by_libraries(&said.next().unwrap()));
+        let told =
+            |file: File| file.reference.unwrap_or_else(|| Reference::by_libraries(&said.next().unwrap(), file.colour));
         let reference = file.map(told);
         let outcome = stream.map(|stream| {
             let reference = reference.unwrap();
@@ -134,7 +141,7 @@ fn published(
             let stream = Err(file.as_ref().err().cloned().unwrap_or_else(|| "not measured".to_owned()));
             let file = file.ok();
             if let Some(file) = &file {
-                let camera = Camera::start(row.by, &file.path, &url(row));
+                let camera = Camera::start(row, &file.path, &url(row));
                 on_air.push(OnAir { row, camera, since: Instant::now() });
             }
             seen.insert(row.name, Seen { file, stream });

@@ -18,11 +18,28 @@ pub struct Row {
     pub arguments: &'static str,
     /// Whether the whole length is encoded, instead of a few seconds that are then repeated.
     pub whole: bool,
+    /// What is done with what ffmpeg has encoded.
+    pub wrap: Wrap,
     /// Facts that are another one than FFmpeg's, what they are, and why.
     pub but: &'static [(&'static str, &'static str, &'static str)],
 }
 
+/// How what ffmpeg encodes gets into FLV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wrap {
+    /// By ffmpeg.
+    No,
+    /// By ffmpeg, with this AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) in the place of its own.
+    Record(&'static [u8]),
+    /// By us, from IVF, and we publish it too.
+    Vp8,
+}
+
 impl Row {
+    const fn wrapped(self, wrap: Wrap) -> Self {
+        Self { wrap, ..self }
+    }
+
     const fn whole(self) -> Self {
         Self { whole: true, ..self }
     }
@@ -33,7 +50,7 @@ impl Row {
 }
 
 const fn debian(name: &'static str, arguments: &'static str) -> Row {
-    Row { name, by: By::Debian, arguments, whole: false, but: &[] }
+    Row { name, by: By::Debian, arguments, whole: false, wrap: Wrap::No, but: &[] }
 }
 
 const fn modern(name: &'static str, arguments: &'static str) -> Row {
@@ -72,16 +89,15 @@ const GREY: &[(&str, &str, &str)] =
     &[("picture", "4:0:0 8", "ffprobe shows what FFmpeg decodes grey into; the SPS says monochrome")];
 const TAG_ONLY: &[(&str, &str, &str)] =
     &[("size", "", "of codecs nobody streams any more only the tag is read"), ("picture", "", "likewise")];
-const VVC: &[(&str, &str, &str)] = &[
-    (
-        "profile",
-        "",
-        "the record of H.266 is not read: of its publications only codec, rates and groups of pictures are known",
-    ),
-    ("level", "", "likewise"),
-    ("size", "", "likewise"),
-    ("picture", "", "likewise"),
-];
+const VVC: &[(&str, &str, &str)] =
+    &[("colour", "///", "of H.266 what stands in front of the VUI is read, which is behind everything else in an SPS")];
+const VP8: &[(&str, &str, &str)] =
+    &[("colour", "tv///", "the record says the range, of which VP8's frames know nothing")];
+/// Explicit signalling: SBR at 48 kHz over LC at 24 kHz, in stereo; parametric stereo over mono.
+const HE_AAC: &[u8] = &[0x2b, 0x11, 0x88, 0];
+const HE_AAC_V2: &[u8] = &[0xeb, 0x09, 0x88, 0];
+const BY_RECORD: &str =
+    "no encoder at hand writes SBR: the record says it, and FFmpeg then names what it finds in the frames";
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
@@ -130,6 +146,8 @@ pub const ROWS: &[Row] = &[
     debian("aac-96k", "sine@96000 -c:a aac -ac 2"),
     debian("aac-main", "sine@44100 -c:a aac -ac 2 -profile:a aac_main"),
     debian("aac-ltp", "sine@44100 -c:a aac -ac 2 -profile:a aac_ltp -strict -2"),
+    debian("he-aac", "sine@24000 -c:a aac -ac 2").wrapped(Wrap::Record(HE_AAC)).but(&[("audio profile", "he-aac", BY_RECORD)]),
+    debian("he-aac-v2", "sine@24000 -c:a aac -ac 1").wrapped(Wrap::Record(HE_AAC_V2)).but(&[("audio profile", "he-aacv2", BY_RECORD)]),
     debian("mp3-44", "sine@44100 -c:a libmp3lame -ac 2"),
     debian("mp3-22", "sine@22050 -c:a libmp3lame -ac 1"),
     debian("speex", "sine@16000 -c:a libspeex -ac 1"),
@@ -147,6 +165,10 @@ pub const ROWS: &[Row] = &[
     modern("hevc-opus", "bars:1280x720@25 sine@48000 x265 -c:a libopus -ac 2"),
     modern("hevc-10-50", "640x360@50 sine@48000 x265 -g 50 -pix_fmt yuv420p10le -c:a aac -ac 2"),
     modern("hevc-crop-29.97", "bars:1920x1080@30000/1001 sine@44100 x265 -g 30 -c:a flac -ac 2 -sample_fmt s16"),
+    modern("hevc-hdr10", "640x360@25 sine@48000 x265 -vf setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv -x265-params log-level=none:hdr10=1:max-cll=1000,400:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1) -pix_fmt yuv420p10le -c:a aac -ac 2"),
+    modern("av1-hlg", "320x180@25 svt-av1 -vf setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc:range=tv -pix_fmt yuv420p10le"),
+    modern("tracks-2+2", "320x180@25 320x180@50 sine@48000 sine@48000 -map 0:v -map 1:v -map 2:a -map 3:a x265 -c:a libopus -ac:a:0 2 -ac:a:1 1"),
+    modern("vp8", "176x144@25 -c:v libvpx -deadline realtime -cpu-used 8 -g 25 -b:v 150k -pix_fmt yuv420p").whole().wrapped(Wrap::Vp8).but(VP8),
     modern("hevc-4:2:2", "320x180@25 x265 -pix_fmt yuv422p10le"),
     modern("hevc-4:4:4-12", "322x182@25 x265 -pix_fmt yuv444p12le"),
     modern("hevc-b-open", "320x180@30000/1001 x265 -preset medium -g 30 -x265-params log-level=none:bframes=4:b-pyramid=1:open-gop=1"),
@@ -169,8 +191,9 @@ pub const ROWS: &[Row] = &[
 /// What neither ffmpeg can publish: no encoder, or no place for it in its FLV. They are tried, and must fail: once one can be
 /// made, it belongs into the table above.
 ///
-/// HE-AAC is asked of the only encoder in FFmpeg that ever made it. FFmpeg's own takes the name of the profile in Debian's version,
-/// writes a record that ffprobe refuses, and LC behind it; tests/codec_facts.rs reads records of every way of signalling HE-AAC.
+/// HE-AAC is asked of the only encoder in FFmpeg that ever made it, which is not free; FFmpeg's own takes the name of the profile in
+/// Debian's version, writes a record that ffprobe refuses, and LC behind it. The rows above have HE-AAC's records in front of LC;
+/// tests/codec_facts.rs reads records of every way of signalling it. VP8 has a row that we wrap and publish ourselves.
 pub const IMPOSSIBLE: &[(&str, &str)] = &[
     ("he-aac", "sine@44100 -c:a libfdk_aac -profile:a aac_he -ac 2"),
     ("he-aac-v2", "sine@44100 -c:a libfdk_aac -profile:a aac_he_v2 -ac 2"),

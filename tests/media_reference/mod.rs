@@ -91,3 +91,39 @@ pub fn level(codec: &str, number: i64) -> Option<String> {
         _ => None,
     }
 }
+
+/// What the command line tool prints of the first video stream.
+fn printed(path: &Path) -> Option<String> {
+    let output = run(ffmpeg(), &["-hide_banner", "-i", path.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    text.lines().find(|line| line.contains(": Video: ")).map(str::to_owned)
+}
+
+/// The first video stream's codec; `None` without one.
+pub fn printed_codec(path: &Path) -> Option<String> {
+    Some(printed(path)?.split_once(": Video: ")?.1.split([' ', ',']).next()?.to_owned())
+}
+
+/// The colour of the first video stream, as the command line tool prints it: range, then matrix, primaries and transfer.
+pub fn printed_colour(path: &Path) -> [String; 4] {
+    let line = printed(path).unwrap();
+    // Codec (profile) (tag), pixels(colour), size
+    let pixels = line.split(", ").skip(1).take_while(|part| !part.contains('x')).collect::<Vec<_>>().join(", ");
+    let inner = pixels.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
+    let mut found = [(); 4].map(|()| String::new());
+    for part in inner.split(", ") {
+        let known = |name: &str| if name == "unknown" { String::new() } else { name.to_owned() };
+        match part {
+            "tv" | "pc" => found[0] = part.to_owned(),
+            "" | "progressive" => {}
+            part => match part.split('/').collect::<Vec<_>>()[..] {
+                [all] => found[1..].fill(known(all)),
+                [matrix, primaries, transfer] => {
+                    (found[1], found[2], found[3]) = (known(matrix), known(primaries), known(transfer));
+                }
+                _ => panic!("{line}"),
+            },
+        }
+    }
+    found
+}

@@ -8,7 +8,7 @@ use rtmp_hmonitor::model::spec::TlsSpec;
 use rtmp_hmonitor::model::target::{CanaryCheck, Check};
 use rtmp_hmonitor::model::target_report::{BlindCause, CheckPhase, Facts};
 use rtmp_hmonitor::model::{DownCause, StreamUrl};
-use rtmp_hmonitor::sim::{Fault, Login, LoginMethod, Sim, SimConfig};
+use rtmp_hmonitor::sim::{Fault, Login, LoginMethod, Quirk, Sim, SimConfig};
 
 use super::harness::nginx::Nginx;
 use super::harness::recording::{PLAIN, Recording};
@@ -104,6 +104,21 @@ async fn a_canary_logs_in() {
         let url = |password: &str| format!("rtmp://u:{password}@{}/live/canary", sim.address());
         Watched::start(canary(&url("PLANTED")), LOOK).up("logged in").await;
         Watched::start(canary(&url("PLANTEDwrong")), LOOK).down(DownCause::CanaryFailed, "a wrong password").await;
+        sim.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_announces_itself_as_encoders_do() {
+    for quirks in [vec![Quirk::NeedsRelease], vec![Quirk::RefusesRelease], vec![Quirk::NeedsRelease, Quirk::Unnumbered]]
+    {
+        let what = format!("{quirks:?}");
+        let sim = Sim::start(SimConfig { quirks, ..SimConfig::default() }).await.unwrap();
+        Watched::start(canary(&format!("rtmp://{}/live/canary", sim.address())), LOOK).up(&what).await;
+        // Without a key there is nothing to announce.
+        if !what.contains("Needs") {
+            Watched::start(canary(&format!("rtmp://{}/canary", sim.address())), LOOK).up("no key").await;
+        }
         sim.stop().await;
     }
 }

@@ -5,6 +5,7 @@ mod actions;
 mod anomaly;
 mod content;
 mod controllers;
+mod enhanced;
 mod events;
 mod facts;
 mod figure;
@@ -29,6 +30,7 @@ use super::moment::Moment;
 
 pub use actions::{ActionDocument, GhostDocument};
 pub use controllers::ControllerDocument;
+pub use enhanced::{HdrMetadataDocument, ServerCapabilitiesDocument};
 pub use events::EventDocument;
 pub use groups::{FailoverDocument, GroupDocument, MaintenanceDocument, PinDocument, health as group_health};
 pub use history::HistoryDocument;

@@ -14,6 +14,7 @@ use crate::serve::moment::Moment;
 
 use super::anomaly::AnomalyDocument;
 use super::content::ContentDocument;
+use super::enhanced::{HdrMetadataDocument, ServerCapabilitiesDocument};
 use super::{Counts, FaultDocument, JudgementDocument, counts, rfc3339, secs};
 
 /// A stream in a few words and numbers.
@@ -69,7 +70,7 @@ pub struct StreamDocument<'s> {
     /// Where its definition comes from: `file`, `api` or `discovery`.
     pub source: &'static str,
     pub outage_seconds: f64,
-    pub connection: Option<ConnectionDocument>,
+    pub connection: Option<ConnectionDocument<'s>>,
     pub fault: Option<FaultDocument<'s>>,
     pub media: Option<MediaDocument<'s>>,
     /// Where the content is inspected.
@@ -101,7 +102,7 @@ impl<'s> StreamDocument<'s> {
 /// The connection's figures.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Connection")]
-pub struct ConnectionDocument {
+pub struct ConnectionDocument<'s> {
     /// `resting`, `connecting`, `playing` or `backing_off`.
     pub state: &'static str,
     /// While connecting.
@@ -114,14 +115,16 @@ pub struct ConnectionDocument {
     pub phase_seconds: BTreeMap<&'static str, f64>,
     pub session_start: Option<String>,
     pub received_bytes: u64,
+    /// What the server has said in its newest answer that it can do, if it speaks Enhanced RTMP v2.
+    pub server_capabilities: Option<ServerCapabilitiesDocument<'s>>,
     /// The session's connection, as the kernel knows it: smoothed round trip, segments sent again, segments that came out of order.
     pub tcp_rtt_seconds: Option<f64>,
     pub tcp_retransmits: Option<u64>,
     pub tcp_out_of_order: Option<u64>,
 }
 
-impl ConnectionDocument {
-    fn new(report: &StreamReport, moment: &Moment) -> Self {
+impl<'s> ConnectionDocument<'s> {
+    fn new(report: &'s StreamReport, moment: &Moment) -> Self {
         let t = &report.transport;
         let down = || DownCause::ALL.iter().map(|c| c.as_str());
         let phases = Phase::ALL.iter().zip(t.phases);
@@ -137,6 +140,7 @@ impl ConnectionDocument {
             phase_seconds: phases.filter_map(|(p, d)| Some((p.as_str(), d?.as_secs_f64()))).collect(),
             session_start: t.session_start.map(|at| rfc3339(moment.wall_of(at))),
             received_bytes: t.received_bytes,
+            server_capabilities: t.server_capabilities.as_deref().map(ServerCapabilitiesDocument::new),
             tcp_rtt_seconds: t.tcp.and_then(|tcp| tcp.rtt).map(|rtt| rtt.as_secs_f64()),
             tcp_retransmits: t.tcp.map(|tcp| tcp.retransmits),
             tcp_out_of_order: t.tcp.and_then(|tcp| tcp.out_of_order),
@@ -192,6 +196,7 @@ impl<'s> MediaDocument<'s> {
                 chroma: vf.map(|f| &*f.chroma),
                 colour: vf.map(|f| ColourDocument::new(&f.colour)),
                 hdr: vf.and_then(|f| f.hdr()),
+                hdr_metadata: vf.and_then(|f| f.hdr_metadata.as_deref()).map(HdrMetadataDocument::new),
                 width_pixels: vf.and_then(|f| f.width),
                 height_pixels: vf.and_then(|f| f.height),
                 frames_per_second: v.frames_per_second,
@@ -261,6 +266,8 @@ pub struct VideoDocument<'s> {
     pub colour: Option<ColourDocument<'s>>,
     /// `pq` or `hlg`; `null` for standard dynamic range and when not known.
     pub hdr: Option<&'static str>,
+    /// As the container declares it.
+    pub hdr_metadata: Option<HdrMetadataDocument>,
     pub width_pixels: Option<u32>,
     pub height_pixels: Option<u32>,
     pub frames_per_second: Option<f64>,
