@@ -189,20 +189,13 @@ async fn damage_is_counted_and_nothing_decodable_is_said() {
 
 #[tokio::test]
 async fn what_the_libraries_do_not_implement_is_no_damage() {
-    let spoken = sample(&ffmpeg(), "-f lavfi -i sine -t 1 -c:a aac");
-    let mut scalable = spoken.clone();
-    // AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): object type 3, AAC SSR, at 44.1 kHz with two channels.
-    scalable.audio.as_mut().unwrap().configuration = [0x1a, 0x10].into();
+    let mut scalable = sample(&ffmpeg(), "-f lavfi -i sine -t 1 -c:a aac");
+    // AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): object type 6, AAC scalable, at 44.1 kHz with two channels.
+    scalable.audio.as_mut().unwrap().configuration = [0x32, 0x10].into();
     assert_eq!(pool().inspect(&scalable, false).await, Err(InspectFailure::UnsupportedCodec));
-    let mut gained = spoken;
-    for frame in &mut gained.audio.as_mut().unwrap().frames {
-        // A single channel element without spectrum, whose gain control data is present (4.4.2.7): of SSR, too.
-        frame.data = vec![0, 0, 0, 0x08, 0, 0, 0, 0];
-    }
-    assert_eq!(pool().inspect(&gained, false).await, Err(InspectFailure::UnsupportedCodec));
     // Beside a picture, the picture counts.
     let mut film = filmed("testsrc2");
-    film.audio = gained.audio;
+    film.audio = scalable.audio;
     let inspection = pool().inspect(&film, false).await.unwrap();
     assert!(inspection.sound.is_none() && inspection.picture.unwrap().errors == 0);
 }
