@@ -7,7 +7,7 @@ use std::time::Duration;
 use rtmp_hmonitor::config::{self, Config, DiscoverSource, Loaded, LogFormat};
 use rtmp_hmonitor::model::BitRate;
 use rtmp_hmonitor::model::anomaly::Sensitivity;
-use rtmp_hmonitor::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, UndecodableLimits};
+use rtmp_hmonitor::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, Severity, UndecodableLimits};
 use rtmp_hmonitor::model::server::{ReadAccess, Role};
 use rtmp_hmonitor::model::spec::{
     DegradedAnswer, Presence, SpecSource, StreamPolicy, StreamSpec, UnknownAnswer, Watch,
@@ -118,9 +118,14 @@ fn the_full_file_loads_as_written() {
     assert_eq!(gate.policy.expect.drift_max, Some(Duration::from_secs(2)));
     assert_eq!(gate.policy.expect.timestamp_anomalies_max, Some(10));
     let content = &gate.policy.content;
-    let frozen = FrozenLimits { change: 0.0005, difference: 0.02, duration: Duration::from_secs(30) };
+    let frozen =
+        FrozenLimits { duration: Duration::from_secs(30), severity: Severity::Down, ..FrozenLimits::default() };
+    assert_eq!((frozen.change, frozen.difference), (0.0005, 0.02));
     assert_eq!((content.frozen, content.silent), (Some(frozen), None), "limits merge, false takes a check away");
-    assert_eq!(content.black, Some(BlackLimits { luma: 0.03, deviation: 0.02, duration: Duration::from_secs(5) }));
+    let black =
+        BlackLimits { luma: 0.03, deviation: 0.02, duration: Duration::from_secs(5), severity: Severity::Degraded };
+    assert_eq!(content.black, Some(black));
+    assert_eq!(stream(&config, "hall").policy.content.silent.map(|limits| limits.severity), Some(Severity::Info));
     assert_eq!((content.undecodable, content.thumbnail), (Some(UndecodableLimits::default()), true));
     assert_eq!((gate.policy.anomaly, stream(&config, "hall").policy.anomaly), (Some(Sensitivity::Normal), None));
     let labels: Vec<_> = gate.labels.iter().collect();

@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rtmp_hmonitor::health::{Evaluator, Situation};
+use rtmp_hmonitor::health::{Change, Evaluator, Remembered, Rules, Situation};
 use rtmp_hmonitor::media::content::{ContentWatch, Wanted};
+use rtmp_hmonitor::model::budget::ByteBudget;
 use rtmp_hmonitor::model::content::{InspectFailure, Inspection, Picture, Sample, Sound};
-use rtmp_hmonitor::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, SilentLimits, UndecodableLimits};
+use rtmp_hmonitor::model::content_policy::{
+    BlackLimits, ContentPolicy, FrozenLimits, Severity, SilentLimits, UndecodableLimits,
+};
 use rtmp_hmonitor::model::content_report::ContentIssue;
 use rtmp_hmonitor::model::report::{Connection, MediaReport, StreamReport, TransportReport};
-use rtmp_hmonitor::model::spec::StreamPolicy;
-use rtmp_hmonitor::model::{DegradedCause, MediaPacket, PacketKind};
+use rtmp_hmonitor::model::spec::{Presence, StreamPolicy};
+use rtmp_hmonitor::model::{Cause, DegradedCause, DownCause, Health, MediaPacket, PacketKind};
 
 const FRAME: Duration = Duration::from_millis(40);
 const GOP: u64 = 50;
@@ -55,6 +58,14 @@ struct World {
     samples: Vec<(Instant, Sample)>,
     no_sample: u32,
     flows: bool,
+    /// Which media there are, and when each last came.
+    video: bool,
+    audio: bool,
+    last: [Option<Instant>; 2],
+    /// Since when this session plays.
+    session: Instant,
+    budget: ByteBudget,
+    changes: Vec<Change>,
 }
 
 fn everything() -> ContentPolicy {
@@ -69,7 +80,11 @@ fn everything() -> ContentPolicy {
 
 impl World {
     fn new(content: ContentPolicy) -> Self {
-        let start = Instant::now();
+        Self::of(Instant::now(), content, 0.3, true)
+    }
+
+    /// `audio`: whether there is any.
+    fn of(start: Instant, content: ContentPolicy, phase: f64, audio: bool) -> Self {
         let policy = StreamPolicy { rise: Duration::ZERO, content: content.clone(), ..StreamPolicy::default() };
         let mut world = Self {
             start,
@@ -79,17 +94,39 @@ impl World {
             noise: Noise::Speech,
             failure: None,
             random: fastrand::Rng::with_seed(7),
-            watch: ContentWatch::new(content, 0.3),
+            watch: ContentWatch::new(content, phase),
             policy,
             evaluator: Evaluator::new(SystemTime::UNIX_EPOCH, None),
             pending: None,
             samples: Vec::new(),
             no_sample: 0,
             flows: true,
+            video: true,
+            audio,
+            last: [None; 2],
+            session: start,
+            budget: ByteBudget::new(64 * 1024 * 1024),
+            changes: Vec::new(),
         };
-        world.send(PacketKind::Video, &[0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f]);
-        world.send(PacketKind::Audio, &[0xaf, 0, 0x11, 0x90]);
+        world.send_headers();
         world
+    }
+
+    fn send_headers(&mut self) {
+        if self.video {
+            self.send(PacketKind::Video, &[0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f]);
+        }
+        if self.audio {
+            self.send(PacketKind::Audio, &[0xaf, 0, 0x11, 0x90]);
+        }
+    }
+
+    /// Another session, with these media.
+    fn reconnect(&mut self, video: bool, audio: bool) {
+        (self.video, self.audio, self.session) = (video, audio, self.now);
+        self.pending = None;
+        self.watch.restart();
+        self.send_headers();
     }
 
     fn send(&mut self, kind: PacketKind, body: &[u8]) {
@@ -120,22 +157,31 @@ impl World {
     /// One frame's time passes.
     fn step(&mut self) {
         let key = self.frame.is_multiple_of(GOP);
-        if self.flows {
+        if self.flows && self.video {
             let mut body = vec![0xaa; self.frame_size(key)];
             body[..5].copy_from_slice(&[if key { 0x17 } else { 0x27 }, 1, 0, 0, 0]);
             self.send(PacketKind::Video, &body);
+            self.last[0] = Some(self.now);
+        }
+        if self.flows && self.audio {
             self.send(PacketKind::Audio, &[0xaf, 1, 1, 2, 3, 4]);
             self.send(PacketKind::Audio, &[0xaf, 1, 1, 2, 3, 4]);
+            self.last[1] = Some(self.now);
         }
         if let Some((taken, _)) = self.pending.as_ref().filter(|(at, _)| self.now >= *at + Duration::from_millis(80)) {
             let result = self.decode(*taken);
-            self.pending = None;
+            let sample = self.pending.take().unwrap().1;
+            let result = result.map(|whole| Inspection {
+                picture: whole.picture.filter(|_| sample.video.is_some()),
+                sound: whole.sound.filter(|_| sample.audio.is_some()),
+            });
             self.watch.handle_result(self.now, result.as_ref().map_err(|f| *f));
         }
-        match self.watch.poll(self.now, self.flows) {
-            Wanted::Nothing => {}
+        match self.watch.poll(self.now, self.flows, &self.budget) {
+            Wanted::Nothing | Wanted::Room => {}
             Wanted::NoSample => self.no_sample += 1,
-            Wanted::Inspection(sample) => {
+            Wanted::Inspection(sample, held) => {
+                assert_eq!(held.bytes(), sample.bytes(), "it holds what it takes");
                 self.samples.push((self.now, sample.clone()));
                 self.pending = Some((self.now, sample));
             }
@@ -206,16 +252,18 @@ impl World {
     fn judge(&mut self) {
         let report = StreamReport {
             observed_at: self.now,
-            connection: Connection::Playing { since: self.start },
+            connection: Connection::Playing { since: self.session },
             fault: None,
             transport: TransportReport::default(),
-            media: MediaReport { live_since: Some(self.start), ..MediaReport::default() },
+            media: MediaReport { live_since: Some(self.session), ..MediaReport::default() },
             content: self.watch.report(),
         };
         let mut report = report;
-        report.media.video.medium.last_frame = Some(self.now);
+        report.media.video.medium.last_frame = self.last[0];
+        report.media.audio.medium.last_frame = self.last[1];
         let wall = SystemTime::UNIX_EPOCH + (self.now - self.start);
-        self.evaluator.evaluate(Situation::of_stream(self.now, wall, Some(&report), &self.policy, false));
+        let situation = Situation::of_stream(self.now, wall, Some(&report), &self.policy, false);
+        self.changes.extend(self.evaluator.evaluate(situation));
     }
 
     fn causes(&self) -> Vec<DegradedCause> {
@@ -293,8 +341,9 @@ fn a_slow_change_adds_up() {
 
 #[test]
 fn a_collapse_of_sizes_is_looked_at_within_a_keyframe_interval_and_a_second() {
-    for phase in 0..10 {
-        let mut world = World::new(ContentPolicy { interval: Duration::from_secs(600), ..everything() });
+    for (phase, audio) in (0..20).map(|i| (i / 2, i % 2 == 0)) {
+        let policy = ContentPolicy { interval: Duration::from_secs(600), ..everything() };
+        let mut world = World::of(Instant::now(), policy, 0.3, audio);
         world.pass(40 + phase).frame += phase * 5;
         let before = world.samples.len();
         world.scene = Scene::Black;
@@ -302,7 +351,7 @@ fn a_collapse_of_sizes_is_looked_at_within_a_keyframe_interval_and_a_second() {
         while world.samples.len() == before {
             world.step();
             let limit = FRAME * GOP as u32 + Duration::from_secs(1);
-            assert!(world.now - from <= limit, "not looked at within {limit:?}");
+            assert!(world.now - from <= limit, "not looked at within {limit:?}, audio: {audio}");
         }
         let confirmed = world.until(&[DegradedCause::Black], 20);
         assert!(confirmed < Duration::from_secs(9), "another look confirms it: {confirmed:?}");
@@ -316,13 +365,246 @@ fn failures_of_our_own_are_no_evidence() {
         world.pass(30);
         world.failure = Some(failure);
         world.never_but(&[], 120);
-        // Nor do they take anything back.
+        // Nor do they take anything back, as long as what was seen may stand for the present.
         world.failure = None;
         world.scene = Scene::Black;
         world.until(&[DegradedCause::Black], 40);
         world.failure = Some(failure);
-        world.pass(200);
-        assert_eq!(world.causes(), [DegradedCause::Black], "{failure}");
+        let stands_for = world.policy.content.stands_for().as_secs();
+        for _ in 0..stands_for - 15 {
+            world.pass(1);
+            assert_eq!(world.causes(), [DegradedCause::Black], "{failure}");
+        }
+        // But nobody can say for ever what nobody sees.
+        world.until(&[], 20);
+        world.never_but(&[], 120);
+        // Whoever sees again, tells it again.
+        world.failure = None;
+        world.until(&[DegradedCause::Black], 40);
+    }
+}
+
+/// All checks, with this severity.
+fn everything_is(severity: Severity) -> ContentPolicy {
+    let mut policy = everything();
+    policy.black.as_mut().unwrap().severity = severity;
+    policy.frozen.as_mut().unwrap().severity = severity;
+    policy.silent.as_mut().unwrap().severity = severity;
+    policy.undecodable.as_mut().unwrap().severity = severity;
+    policy
+}
+
+const FAULTS: [(Scene, Noise, ContentIssue); 5] = [
+    (Scene::Black, Noise::Speech, ContentIssue::Black),
+    (Scene::Still, Noise::Speech, ContentIssue::Frozen),
+    (Scene::Street, Noise::Digital, ContentIssue::Silent),
+    (Scene::Damaged, Noise::Speech, ContentIssue::Undecodable),
+    (Scene::Refused, Noise::Speech, ContentIssue::Undecodable),
+];
+
+#[test]
+fn what_is_only_to_be_told_changes_no_health() {
+    for (scene, noise, issue) in FAULTS {
+        let mut world = World::new(everything_is(Severity::Info));
+        world.pass(30);
+        (world.scene, world.noise) = (scene, noise);
+        world.changes.clear();
+        let noted = |world: &World| world.evaluator.verdict().noted.iter().collect::<Vec<_>>();
+        for _ in 0..60 {
+            world.pass(1);
+            let verdict = world.evaluator.verdict();
+            assert_eq!((verdict.health, verdict.down, verdict.degraded.is_empty()), (Health::Up, None, true));
+        }
+        assert_eq!(noted(&world), [issue.cause()]);
+        assert!(world.evaluator.totals().causes_seen.contains(issue.cause()));
+        let told: Vec<_> = verdict_causes(&world);
+        assert_eq!(told, [Cause::Degraded(issue.cause())], "whoever asks for causes is told");
+        (world.scene, world.noise) = (Scene::Street, Noise::Speech);
+        world.pass(20);
+        assert!(noted(&world).is_empty());
+        assert_eq!(
+            world.changes,
+            vec![Change::Causes { health: Health::Up }; 2],
+            "once when it comes, once when it goes"
+        );
+    }
+}
+
+fn verdict_causes(world: &World) -> Vec<Cause> {
+    world.evaluator.verdict().causes().collect()
+}
+
+#[test]
+fn what_is_an_outage_by_the_operators_word_is_one() {
+    for (scene, noise, issue) in FAULTS {
+        let mut world = World::new(everything_is(Severity::Down));
+        world.policy.rise = Duration::from_secs(5);
+        world.pass(30);
+        (world.scene, world.noise) = (scene, noise);
+        let from = world.now;
+        while world.evaluator.verdict().health != Health::Down {
+            assert_eq!(world.evaluator.verdict().health, Health::Up);
+            world.step();
+        }
+        let (took, lasts) = (world.now - from, world.policy.content.duration(issue).unwrap());
+        assert!(took >= lasts && took < lasts + Duration::from_secs(20), "{issue} after {took:?}");
+        assert_eq!(
+            (verdict_causes(&world), world.evaluator.totals().outages),
+            (vec![Cause::Down(issue.down_cause())], 1)
+        );
+        assert!(!world.evaluator.verdict().detail.is_empty());
+        // It stays one outage over reconnects.
+        for _ in 0..3 {
+            world.reconnect(true, true);
+            for _ in 0..20 {
+                world.pass(1);
+                assert_eq!(world.evaluator.verdict().down, Some(issue.down_cause()));
+            }
+        }
+        // What is well again has to last.
+        (world.scene, world.noise) = (Scene::Street, Noise::Speech);
+        let well = world.watch.report().unwrap().inspections;
+        while world.evaluator.verdict().health == Health::Down {
+            assert!(world.now - from < Duration::from_secs(200), "{:?}", world.evaluator.verdict());
+            world.step();
+        }
+        assert!(world.watch.report().unwrap().inspections > well, "it has been looked at");
+        assert_eq!((world.evaluator.verdict().health, world.evaluator.totals().outages), (Health::Up, 1));
+        world.pass(60);
+        assert_eq!(world.evaluator.totals().outages, 1);
+    }
+}
+
+#[test]
+fn losing_those_who_look_makes_no_outage_and_ends_an_old_one_in_time() {
+    let mut world = World::new(everything_is(Severity::Down));
+    world.pass(30);
+    world.failure = Some(InspectFailure::WorkerLost);
+    world.scene = Scene::Black;
+    world.never_but(&[], 120);
+    assert_eq!(world.evaluator.verdict().health, Health::Up, "nobody has seen it");
+    world.failure = None;
+    world.pass(30);
+    assert_eq!(world.evaluator.verdict().down, Some(DownCause::Black));
+    world.failure = Some(InspectFailure::WorkerLost);
+    let stands_for = world.policy.content.stands_for().as_secs();
+    for _ in 0..stands_for - 15 {
+        world.pass(1);
+        assert_eq!(world.evaluator.verdict().down, Some(DownCause::Black));
+    }
+    world.pass(30);
+    assert_eq!((world.evaluator.verdict().health, world.evaluator.verdict().down), (Health::Up, None));
+}
+
+#[test]
+fn an_outage_seen_before_a_restart_holds_until_there_has_been_a_look() {
+    for scene in [Scene::Black, Scene::Street] {
+        let mut world = World::new(everything_is(Severity::Down));
+        let remembered = Remembered {
+            health: Health::Down,
+            down: Some(DownCause::Black),
+            since: SystemTime::UNIX_EPOCH,
+            epoch: 1,
+            healthy_answer: Some(false),
+        };
+        world.evaluator = Evaluator::new(SystemTime::UNIX_EPOCH, Some(remembered));
+        world.scene = scene;
+        world.step();
+        while world.watch.report().unwrap().inspections == 0 {
+            assert_eq!(world.evaluator.verdict().down, Some(DownCause::Black));
+            assert!(!world.evaluator.answer(&Rules::from(&world.policy)).healthy);
+            world.step();
+        }
+        world.pass(10);
+        let expected = if scene == Scene::Black { Health::Down } else { Health::Up };
+        assert_eq!(world.evaluator.verdict().health, expected);
+    }
+}
+
+#[test]
+fn a_severity_that_is_changed_applies_at_once() {
+    let mut world = World::new(everything_is(Severity::Down));
+    world.scene = Scene::Black;
+    world.pass(60);
+    assert_eq!(world.evaluator.verdict().health, Health::Down);
+    for (severity, health) in
+        [(Severity::Degraded, Health::Degraded), (Severity::Info, Health::Up), (Severity::Down, Health::Down)]
+    {
+        world.policy.content = everything_is(severity);
+        world.step();
+        assert_eq!(world.evaluator.verdict().health, health, "{severity}");
+    }
+}
+
+#[test]
+fn a_cause_goes_with_the_medium_that_had_it() {
+    use DegradedCause as C;
+    for (scene, noise, cause, video, audio) in [
+        (Scene::Black, Noise::Speech, C::Black, false, true),
+        (Scene::Still, Noise::Speech, C::Frozen, false, true),
+        (Scene::Street, Noise::Digital, C::Silent, true, false),
+        (Scene::Damaged, Noise::Speech, C::Undecodable, false, true),
+    ] {
+        for reconnects in [true, false] {
+            let mut world = World::new(everything());
+            world.policy.expect.video.presence = Presence::Optional;
+            (world.scene, world.noise) = (scene, noise);
+            world.until(&[cause], 60);
+            if reconnects {
+                world.reconnect(video, audio);
+            } else {
+                (world.video, world.audio) = (video, audio);
+            }
+            world.until(&[], 40);
+            world.never_but(&[], 120);
+        }
+    }
+}
+
+#[test]
+fn a_cause_of_an_earlier_session_that_nobody_can_see_any_more_ends() {
+    let mut world = World::new(everything());
+    world.scene = Scene::Black;
+    world.until(&[DegradedCause::Black], 60);
+    world.failure = Some(InspectFailure::WorkerLost);
+    let stands_for = world.policy.content.stands_for();
+    let from = world.now;
+    // However often it reconnects.
+    while world.now - from < stands_for / 2 {
+        world.reconnect(true, true);
+        world.pass(7);
+        assert_eq!(world.causes(), [DegradedCause::Black]);
+    }
+    while !world.causes().is_empty() {
+        assert!(world.now - from < stands_for * 2, "it is still {:?}", world.causes());
+        world.reconnect(true, true);
+        world.pass(7);
+    }
+    world.never_but(&[], 120);
+}
+
+#[test]
+fn a_cause_holds_over_reconnects_while_looks_show_it() {
+    use DegradedCause as C;
+    for (scene, noise, cause) in [
+        (Scene::Black, Noise::Speech, C::Black),
+        (Scene::Still, Noise::Speech, C::Frozen),
+        (Scene::Street, Noise::Digital, C::Silent),
+        (Scene::Refused, Noise::Speech, C::Undecodable),
+    ] {
+        let mut world = World::new(everything());
+        (world.scene, world.noise) = (scene, noise);
+        world.until(&[cause], 60);
+        for _ in 0..10 {
+            world.reconnect(true, true);
+            for _ in 0..20 {
+                world.pass(1);
+                assert_eq!(world.causes(), [cause]);
+            }
+        }
+        (world.scene, world.noise) = (Scene::Street, Noise::Speech);
+        world.reconnect(true, true);
+        world.until(&[], 10);
     }
 }
 
@@ -360,7 +642,7 @@ fn samples_are_bounded_whatever_comes() {
         let body = if step % 3 == 0 { &too_long } else { &fits };
         world.send(PacketKind::Video, body);
         world.send(PacketKind::Audio, &sound);
-        if let Wanted::Inspection(sample) = world.watch.poll(world.now, true) {
+        if let Wanted::Inspection(sample, _) = world.watch.poll(world.now, true, &world.budget) {
             assert!(sample.bytes() <= 5 * 1024 * 1024, "{} bytes", sample.bytes());
             assert!(sample.video.iter().flat_map(|v| &v.frames).all(|f| f.data.len() <= 2 * 1024 * 1024));
             world.samples.push((world.now, sample));
@@ -412,7 +694,7 @@ fn a_stream_without_video_is_listened_to() {
     world.send(PacketKind::Audio, &[0xaf, 0, 0x11, 0x90]);
     for _ in 0..1000 {
         world.send(PacketKind::Audio, &[0xaf, 1, 1, 2, 3, 4]);
-        if let Wanted::Inspection(sample) = world.watch.poll(world.now, true) {
+        if let Wanted::Inspection(sample, _) = world.watch.poll(world.now, true, &world.budget) {
             assert!(sample.video.is_none() && sample.audio.is_some());
             return;
         }
@@ -457,7 +739,7 @@ fn pictures_that_refer_to_what_came_before_the_keyframe_are_left_out() {
         };
         send(&mut world, key, composition);
         world.send(PacketKind::Audio, &[0xaf, 1, 1, 2, 3, 4]);
-        if let Wanted::Inspection(found) = world.watch.poll(world.now, true) {
+        if let Wanted::Inspection(found, _) = world.watch.poll(world.now, true, &world.budget) {
             sample = found.video;
             break;
         }
@@ -477,4 +759,72 @@ fn a_reconnect_begins_anew() {
     let report = world.watch.report().unwrap();
     assert!(report.picture.is_none() && report.finding(ContentIssue::Black).is_none());
     assert!(report.inspections > 0, "counters go on");
+}
+
+/// Looks in each tenth of the interval, by the moments at which they were taken.
+fn looks_by_tenth(worlds: &[World], start: Instant, from: Instant) -> [usize; 10] {
+    let mut tenths = [0; 10];
+    for (at, _) in worlds.iter().flat_map(|world| &world.samples).filter(|(at, _)| *at >= from) {
+        tenths[(*at - start).as_secs() as usize % 10] += 1;
+    }
+    tenths
+}
+
+#[test]
+fn streams_that_begin_or_change_together_are_looked_at_one_after_the_other() {
+    let start = Instant::now();
+    let mut worlds: Vec<_> = (0..80).map(|i| World::of(start, everything(), f64::from(i) / 80.0, true)).collect();
+    for (i, world) in worlds.iter_mut().enumerate() {
+        // Their keyframes come at different moments.
+        world.frame = i as u64 * 7 % GOP;
+        world.pass(70);
+        world.scene = Scene::Black;
+        world.pass(30);
+        world.scene = Scene::Street;
+        world.pass(100);
+    }
+    for (from, to) in [(20, 70), (130, 200)] {
+        let tenths = looks_by_tenth(&worlds, start, start + Duration::from_secs(from));
+        let mean = tenths.iter().sum::<usize>() / 10;
+        println!("looks by tenths of the interval from {from} s to {to} s: {tenths:?}");
+        assert!(tenths.iter().all(|looks| (mean / 2..=mean * 3 / 2).contains(looks)), "{tenths:?}");
+        for world in &mut worlds {
+            world.samples.retain(|(at, _)| *at >= start + Duration::from_secs(to));
+        }
+    }
+}
+
+#[test]
+fn streams_collect_no_more_together_than_they_may() {
+    const LIMIT: usize = 8 * 1024 * 1024;
+    let (start, budget) = (Instant::now(), ByteBudget::new(LIMIT));
+    let policy = ContentPolicy { interval: Duration::from_secs(8), ..everything() };
+    let mut worlds: Vec<_> = (0..16)
+        .map(|i| World { budget: budget.clone(), ..World::of(start, policy.clone(), f64::from(i) / 16.0, true) })
+        .collect();
+    // Pictures of a megabyte, all of them keyframes.
+    let mut picture = vec![0x55; 1024 * 1024];
+    picture[..5].copy_from_slice(&[0x17, 1, 0, 0, 0]);
+    let (mut most, mut refused) = (0, 0);
+    for _ in 0..1500 {
+        for world in &mut worlds {
+            world.send(PacketKind::Video, &picture);
+            match world.watch.poll(world.now, true, &budget) {
+                Wanted::Inspection(sample, held) => {
+                    assert!(sample.bytes() <= held.bytes() && budget.used() <= LIMIT);
+                    world.samples.push((world.now, Sample::default()));
+                    world.watch.handle_result(world.now, Err(InspectFailure::WorkerLost));
+                }
+                Wanted::Room => refused += 1,
+                Wanted::Nothing | Wanted::NoSample => {}
+            }
+            most = most.max(budget.used());
+            world.frame += 1;
+            world.now += FRAME;
+        }
+    }
+    assert!(most > LIMIT / 2 && most <= LIMIT && refused > 0, "at most {most}, refused {refused} times");
+    assert!(worlds.iter().all(|world| !world.samples.is_empty()), "everybody has had a turn");
+    drop(worlds);
+    assert_eq!(budget.used(), 0);
 }

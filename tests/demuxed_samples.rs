@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rtmp_hmonitor::media::content::{ContentWatch, Wanted};
+use rtmp_hmonitor::model::budget::ByteBudget;
 use rtmp_hmonitor::model::content::Sample;
 use rtmp_hmonitor::model::content_policy::ContentPolicy;
 use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
@@ -19,6 +20,7 @@ struct World {
     /// The first frame that has been asked for.
     whole_from: Option<i64>,
     watch: ContentWatch,
+    budget: ByteBudget,
 }
 
 fn track(media: MediaKind, codec: &'static str, preamble: &[u8]) -> DemuxedTrack {
@@ -40,7 +42,7 @@ impl World {
         let mut watch = ContentWatch::new(policy, 0.5);
         watch.handle_track(&track(MediaKind::Video, "h264", &[0, 0, 0, 1, 0x67]));
         watch.handle_track(&track(MediaKind::Audio, "aac", &[]));
-        Self { now: Instant::now(), frame: 0, whole_from: None, watch }
+        Self { now: Instant::now(), frame: 0, whole_from: None, watch, budget: ByteBudget::new(usize::MAX) }
     }
 
     /// One frame of each medium; what is to be done then.
@@ -62,12 +64,12 @@ impl World {
         }
         self.frame += 1;
         self.now += FRAME;
-        self.watch.poll(self.now, true)
+        self.watch.poll(self.now, true, &self.budget)
     }
 
     fn sample(&mut self) -> Sample {
         for _ in 0..1000 {
-            if let Wanted::Inspection(sample) = self.step() {
+            if let Wanted::Inspection(sample, _) = self.step() {
                 return sample;
             }
         }
@@ -111,10 +113,11 @@ fn a_codec_that_nobody_knows_is_sampled_under_no_name() {
 #[test]
 fn frames_before_their_track_are_nobody_s() {
     let mut watch = ContentWatch::new(ContentPolicy { thumbnail: true, ..ContentPolicy::default() }, 0.0);
-    let now = Instant::now();
-    assert_eq!(watch.poll(now, true), Wanted::Nothing);
+    let (now, budget) = (Instant::now(), ByteBudget::new(usize::MAX));
+    assert!(matches!(watch.poll(now, true, &budget), Wanted::Nothing));
     assert!(watch.wanted_bodies().is_some());
     let body = vec![1; 10];
     watch.handle_frame(now, &DemuxedFrame { media: MediaKind::Video, keyframe: true, dts: 0, pts: 0, size: 10, body });
-    assert_eq!(watch.poll(now + Duration::from_secs(60), true), Wanted::NoSample);
+    assert!(matches!(watch.poll(now + Duration::from_secs(60), true, &budget), Wanted::NoSample));
+    assert_eq!(budget.used(), 0);
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use rtmp_hmonitor::control::ControlError;
 use rtmp_hmonitor::control::handle::{Command, OneShot};
+use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::server::{ProbeModule, ServerTls};
 use rtmp_hmonitor::model::snapshot::{Silence, StreamView};
 use rtmp_hmonitor::model::spec::{PhaseTimeouts, TlsSpec};
-use rtmp_hmonitor::model::{Health, StreamPolicy};
+use rtmp_hmonitor::model::{DegradedCause, DownCause, Health, StreamPolicy};
 use serde_json::json;
 use support::{Answer, Bench, OPERATE, SECRET_KEY, exchange, report, server_spec, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,6 +56,23 @@ async fn the_whole_picture() {
     bench.show(Duration::from_secs(6), vec![stream("a", Health::Up)]);
     let status = bench.get("/api/v1/status").await.json();
     assert_eq!((&status["monitor"]["status"], &status["streams"][0]["health"]), (&"down".into(), &"unknown".into()));
+}
+
+#[tokio::test]
+async fn what_counts_for_nothing_is_told_beside_the_causes() {
+    let mut noted = stream("noted", Health::Up);
+    noted.verdict.noted = DegradedCauses::EMPTY.with(DegradedCause::Black);
+    let mut black = stream("black", Health::Down);
+    black.verdict.down = Some(DownCause::Black);
+    let bench = Bench::start(server_spec(), vec![black, noted, stream("up", Health::Up)]).await;
+    let of = |name: &str| format!("/api/v1/streams/{name}");
+    let document = bench.get(&of("noted")).await.json();
+    assert_eq!((&document["health"], &document["healthy"]), (&"up".into(), &true.into()));
+    assert_eq!((&document["causes"], &document["noted"]), (&json!([]), &json!(["black"])));
+    let document = bench.get(&of("black")).await.json();
+    assert_eq!((&document["health"], &document["healthy"]), (&"down".into(), &false.into()));
+    assert_eq!((&document["causes"], &document["noted"]), (&json!(["black"]), &json!([])));
+    assert_eq!(names(&bench.get("/api/v1/streams?cause=black").await), ["black", "noted"]);
 }
 
 #[tokio::test]

@@ -200,6 +200,30 @@ fn content_in_numbers() {
 }
 
 #[test]
+fn what_a_stream_shows_is_one_series_however_it_is_judged() {
+    let now = Instant::now();
+    let black = DegradedCauses::EMPTY.with(DegradedCause::Black);
+    let view = |health, change: &dyn Fn(&mut StreamView)| {
+        let mut view = StreamView { report: Some(Arc::new(report(now))), ..stream("cam", health) };
+        (view.verdict.down, view.verdict.degraded) = (None, DegradedCauses::EMPTY);
+        change(&mut view);
+        view
+    };
+    for (view, up, issue) in [
+        (view(Health::Down, &|v| v.verdict.down = Some(DownCause::Black)), 0.0, 1.0),
+        (view(Health::Degraded, &|v| v.verdict.degraded = black), 1.0, 1.0),
+        (view(Health::Up, &|v| v.verdict.noted = black), 1.0, 1.0),
+        (view(Health::Up, &|v| v.totals.down_causes_seen[DownCause::Black as usize] = true), 1.0, 0.0),
+    ] {
+        let text = render(&snapshot(now, vec![view]), now);
+        let found = series(&text);
+        assert_eq!(found[r#"hmonitor_stream_up{stream="cam",site="plant-a"}"#], up);
+        assert_eq!(text.matches(r#"cause="black"}"#).count(), 1, "one series");
+        assert_eq!(found[r#"hmonitor_stream_issue{stream="cam",site="plant-a",cause="black"}"#], issue);
+    }
+}
+
+#[test]
 fn hints_in_numbers() {
     let now = Instant::now();
     let view = |health| StreamView { hints: support::hints(), ..playing("cam", health, now) };

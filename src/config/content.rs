@@ -3,8 +3,10 @@
 use super::keys::{DAY, HOUR, SECOND, duration, ms};
 use super::node::{Kind, Node};
 use super::shape::Shape::{Choice, Either, Number, Share, Table};
-use super::shape::{FLAG, Key, key};
-use crate::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, SilentLimits, UndecodableLimits};
+use super::shape::{FLAG, Key, key, words};
+use crate::model::content_policy::{
+    BlackLimits, ContentPolicy, FrozenLimits, Severity, SilentLimits, UndecodableLimits,
+};
 
 pub(super) const CONTENT: &[Key] = &[key(
     "content",
@@ -27,6 +29,7 @@ const BLACK: &[Key] = &[
     key("deviation", Share, "Greatest standard deviation of its luma.")
         .or(|| BlackLimits::default().deviation.to_string()),
     key("duration", ms(0, DAY), "How long it must last.").or(|| duration(BlackLimits::default().duration)),
+    SEVERITY,
 ];
 
 const FROZEN: &[Key] = &[
@@ -35,19 +38,29 @@ const FROZEN: &[Key] = &[
     key("difference", Share, "Greatest difference of luma of any part to the look before.")
         .or(|| FrozenLimits::default().difference.to_string()),
     key("duration", ms(0, DAY), "How long it must last.").or(|| duration(FrozenLimits::default().duration)),
+    SEVERITY,
 ];
 
 const SILENT: &[Key] = &[
     key("loudness", Number(-120.0, 0.0), "Greatest loudness (RMS) of silence, in dB relative to full scale.")
         .or(|| SilentLimits::default().loudness_dbfs.to_string()),
     key("duration", ms(0, DAY), "How long it must last.").or(|| duration(SilentLimits::default().duration)),
+    SEVERITY,
 ];
 
 const UNDECODABLE: &[Key] = &[
     key("errors", Share, "Greatest tolerated share of damaged frames.")
         .or(|| UndecodableLimits::default().errors.to_string()),
     key("duration", ms(0, DAY), "How long it must last.").or(|| duration(UndecodableLimits::default().duration)),
+    SEVERITY,
 ];
+
+const SEVERITY: Key = key(
+    "severity",
+    Choice(words!(Severity)),
+    "What becomes of it: info is told and changes no health, degraded degrades the stream, down is an outage of it.",
+)
+.or(|| Severity::Degraded.to_string());
 
 pub(super) fn policy(node: &Node) -> ContentPolicy {
     let defaults = ContentPolicy::default();
@@ -61,6 +74,7 @@ pub(super) fn policy(node: &Node) -> ContentPolicy {
                 luma: share(check, "luma", defaults.luma),
                 deviation: share(check, "deviation", defaults.deviation),
                 duration: check.duration("duration").unwrap_or(defaults.duration),
+                severity: severity(check),
             }
         }),
         frozen: check(content, "frozen").map(|check| {
@@ -69,6 +83,7 @@ pub(super) fn policy(node: &Node) -> ContentPolicy {
                 change: share(check, "change", defaults.change),
                 difference: share(check, "difference", defaults.difference),
                 duration: check.duration("duration").unwrap_or(defaults.duration),
+                severity: severity(check),
             }
         }),
         silent: check(content, "silent").map(|check| {
@@ -76,6 +91,7 @@ pub(super) fn policy(node: &Node) -> ContentPolicy {
             SilentLimits {
                 loudness_dbfs: share(check, "loudness", defaults.loudness_dbfs),
                 duration: check.duration("duration").unwrap_or(defaults.duration),
+                severity: severity(check),
             }
         }),
         undecodable: check(content, "undecodable").map(|check| {
@@ -83,11 +99,16 @@ pub(super) fn policy(node: &Node) -> ContentPolicy {
             UndecodableLimits {
                 errors: share(check, "errors", defaults.errors),
                 duration: check.duration("duration").unwrap_or(defaults.duration),
+                severity: severity(check),
             }
         }),
         thumbnail: false,
     };
     ContentPolicy { thumbnail: content.flag("thumbnail").unwrap_or_else(|| policy.is_on()), ..policy }
+}
+
+fn severity(check: &Node) -> Severity {
+    check.text("severity").and_then(|text| Severity::from_text(&text)).unwrap_or(Severity::Degraded)
 }
 
 /// The check at `key` if it is on: `true`, or a mapping.

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use crate::model::DownCause;
+use crate::model::content_report::ContentIssue;
 use crate::model::report::{Connection, StreamReport};
 
 /// What a stream that is down says about the origin that should serve it.
@@ -49,6 +50,13 @@ impl BlameTracker {
         *self = Self { closed: None, moved: Some(Moved { at: now, ends: report.map_or(0, ends) }) };
     }
 
+    /// Reads how a stream is that is down for what it shows. Who sends black pictures is there: it is the camera's fault until more is known.
+    pub fn read_content(&mut self, issue: ContentIssue, report: Option<&StreamReport>) -> Blame {
+        self.closed = None;
+        let since = shown_since(issue, report).filter(|since| self.moved.is_none_or(|moved| *since > moved.at));
+        since.map_or(Blame::Nobody, |since| Blame::Absent { since })
+    }
+
     /// Reads how the stream is. `down`: it is judged so; `unplayable`: its server says that it is published and that bytes arrive.
     pub fn read(&mut self, down: bool, report: Option<&StreamReport>, unplayable: bool) -> Blame {
         let Some(report) = report.filter(|_| down) else {
@@ -89,6 +97,11 @@ impl Moved {
         let silent = matches!(cause, DownCause::Stalled | DownCause::NoMedia);
         report.media.told.is_some() || ends(report) > self.ends || session && silent
     }
+}
+
+/// Since when every look at the stream has shown `issue`.
+pub fn shown_since(issue: ContentIssue, report: Option<&StreamReport>) -> Option<Instant> {
+    report?.content.as_ref()?.finding(issue)?.since
 }
 
 /// Attempts and sessions that have ended badly.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::causes::Causes;
 use super::evidence::{self, Evidence};
 use super::recent::Recent;
 use super::target::{self as reading, assess_target};
+use crate::model::content_policy::Severity;
+use crate::model::content_report::ContentIssue;
 use crate::model::health::{DegradedCause, DegradedCauses, DownCause, Health};
 use crate::model::report::StreamReport;
 use crate::model::snapshot::{AnswerBasis, HealthAnswer, Verdict, VerdictTotals};
@@ -24,6 +27,12 @@ pub struct Rules<'a> {
     pub unknown: UnknownAnswer,
     /// Degraded causes that may be judged; others are dropped.
     pub enabled: DegradedCauses,
+    /// Degraded causes that count for nothing but are told, and those that put it down.
+    pub told: DegradedCauses,
+    pub grave: DegradedCauses,
+    /// For how long, of the time in which there is live evidence, a degraded cause stays that this evidence says nothing about; `None`:
+    /// until something does.
+    pub stands_for: Option<Duration>,
 }
 
 impl<'a> From<&'a StreamPolicy> for Rules<'a> {
@@ -36,6 +45,9 @@ impl<'a> From<&'a StreamPolicy> for Rules<'a> {
             degraded: policy.degraded,
             unknown: policy.unknown,
             enabled: spec::enabled_causes(policy),
+            told: policy.content.causes(Severity::Info),
+            grave: policy.content.causes(Severity::Down),
+            stands_for: Some(policy.content.stands_for()),
         }
     }
 }
@@ -50,6 +62,9 @@ impl<'a> Rules<'a> {
             degraded: policy.degraded,
             unknown: policy.unknown,
             enabled: target::enabled_causes(kind, policy),
+            told: DegradedCauses::EMPTY,
+            grave: DegradedCauses::EMPTY,
+            stands_for: None,
         }
     }
 }
@@ -149,10 +164,7 @@ pub struct Evaluator {
     last_answer: Option<bool>,
     /// Since when live evidence has held while down.
     rising: Option<Instant>,
-    /// When each degraded cause was last found without interruption, or last absent, in the order of the enum.
-    found_since: [Option<Instant>; DegradedCause::ALL.len()],
-    clear_since: [Option<Instant>; DegradedCause::ALL.len()],
-    active: DegradedCauses,
+    causes: Causes,
     downs: Recent,
     outage_counted_to: Option<Instant>,
     deadline: Option<Instant>,
@@ -180,12 +192,15 @@ impl Evaluator {
             ),
             None => (None, None, 0),
         };
+        // Its picture was that of an outage, and nobody has looked since.
+        let seen = remembered.as_ref().and_then(|r| r.down).and_then(ContentIssue::of);
         let detail = if remembered.is_some() { "not seen since the monitor started" } else { "not seen yet" };
         Self {
             verdict: Verdict {
                 health: Health::Unknown,
                 down: None,
                 degraded: DegradedCauses::EMPTY,
+                noted: DegradedCauses::EMPTY,
                 since: wall,
                 detail: detail.into(),
                 epoch,
@@ -194,9 +209,7 @@ impl Evaluator {
             settled,
             last_answer,
             rising: None,
-            found_since: Default::default(),
-            clear_since: Default::default(),
-            active: DegradedCauses::EMPTY,
+            causes: Causes::remembering(seen.map(ContentIssue::cause).into_iter().collect()),
             downs: Recent::default(),
             outage_counted_to: None,
             deadline: None,
@@ -234,6 +247,9 @@ impl Evaluator {
     /// Judges the situation. Returns what changed.
     pub fn evaluate(&mut self, s: Situation<'_>) -> Option<Change> {
         self.deadline = None;
+        if !matches!(s.evidence, Evidence::Live { .. } | Evidence::Down { .. }) {
+            self.causes.pause();
+        }
         let (health, down, detail) = self.judge(&s);
         self.count_outage(s.now, health);
         self.apply(&s, health, down, detail)
@@ -264,6 +280,7 @@ impl Evaluator {
             self.wake_with_wall_clock(s);
             self.forget_evidence();
             self.settled = None;
+            self.causes.keep(DegradedCauses::EMPTY);
             return (Health::Idle, None, why.into());
         }
         self.wake_with_wall_clock(s);
@@ -288,6 +305,8 @@ impl Evaluator {
             Evidence::Pending => self.last_verdict(),
             Evidence::Down { cause, since, detail } => {
                 self.rising = None;
+                let outlived = self.causes.outlived(s.now, DegradedCauses::EMPTY, s.rules.stands_for);
+                self.causes.keep(self.causes.active().minus(outlived));
                 let counts_at = *since + s.rules.fall;
                 if self.verdict.health == Health::Down || s.now >= counts_at {
                     self.settled = Some(Settled::Down);
@@ -309,9 +328,19 @@ impl Evaluator {
         judged: DegradedCauses,
         found: DegradedCauses,
     ) -> (Health, Option<DownCause>, Arc<str>) {
+        let Rules { grave, told, rise, fall, stands_for, .. } = s.rules;
+        let judged = judged.union(self.causes.outlived(s.now, judged.union(found), stands_for));
+        // Coming back has to last; that this goes need not, too.
+        let again = self.causes.update(s.now, judged.intersection(grave), found, fall, Duration::ZERO);
+        self.wake(again);
+        if let Some(issue) = self.gravest(grave) {
+            self.rising = None;
+            self.settled = Some(Settled::Down);
+            return (Health::Down, Some(issue.down_cause()), issue.detail().into());
+        }
         if self.settled == Some(Settled::Down) {
             let rising = *self.rising.get_or_insert(s.now);
-            let up_at = rising + s.rules.rise;
+            let up_at = rising + rise;
             if s.now < up_at {
                 self.wake_at(up_at);
                 return match self.verdict.health {
@@ -322,44 +351,22 @@ impl Evaluator {
         }
         self.rising = None;
         self.settled = Some(Settled::Healthy);
-        self.update_causes(s, judged, found);
-        if self.active.is_empty() { (Health::Up, None, "".into()) } else { (Health::Degraded, None, "".into()) }
-    }
-
-    /// Moves causes in after `fall` and out after `rise`; those that could not be judged now stay as they are.
-    fn update_causes(&mut self, s: &Situation<'_>, judged: DegradedCauses, found: DegradedCauses) {
-        for cause in judged.iter() {
-            let i = cause as usize;
-            if found.contains(cause) {
-                self.clear_since[i] = None;
-                let at = *self.found_since[i].get_or_insert(s.now) + s.rules.fall;
-                if s.now >= at {
-                    self.active.set(cause, true);
-                } else {
-                    self.wake_at(at);
-                }
-            } else {
-                self.found_since[i] = None;
-                if self.active.contains(cause) {
-                    let at = *self.clear_since[i].get_or_insert(s.now) + s.rules.rise;
-                    if s.now >= at {
-                        self.active.set(cause, false);
-                        self.clear_since[i] = None;
-                    } else {
-                        self.wake_at(at);
-                    }
-                }
-            }
-        }
+        let again = self.causes.update(s.now, judged.minus(grave), found, fall, rise);
+        self.wake(again);
         // A cause whose threshold was removed from the policy is no cause any more.
-        self.active = self.active.minus(self.active.minus(s.rules.enabled));
-
+        self.causes.keep(s.rules.enabled);
         let limits = s.rules.flapping;
         let flapping = self.downs.crowded_until(s.now, limits.changes as usize, limits.window);
-        self.active.set(DegradedCause::Flapping, flapping.is_some());
-        if let Some(end) = flapping {
-            self.wake_at(end);
-        }
+        self.causes.set(DegradedCause::Flapping, flapping.is_some());
+        self.wake(flapping);
+        let health = if self.causes.active().minus(told).is_empty() { Health::Up } else { Health::Degraded };
+        (health, None, "".into())
+    }
+
+    /// The gravest issue that applies and is an outage.
+    fn gravest(&self, grave: DegradedCauses) -> Option<ContentIssue> {
+        let applies = self.causes.active().intersection(grave);
+        ContentIssue::ALL.iter().copied().find(|issue| applies.contains(issue.cause()))
     }
 
     /// The verdict while there is nothing to judge by: the last one, unless staleness or a restart has made it unknown.
@@ -377,8 +384,7 @@ impl Evaluator {
     /// Interrupted evidence has no duration: rise and fall start anew.
     fn forget_evidence(&mut self) {
         self.rising = None;
-        self.found_since = Default::default();
-        self.clear_since = Default::default();
+        self.causes.interrupt();
     }
 
     fn apply(
@@ -388,18 +394,21 @@ impl Evaluator {
         down: Option<DownCause>,
         detail: Arc<str>,
     ) -> Option<Change> {
-        let degraded = match health {
-            Health::Degraded => self.active,
-            _ => DegradedCauses::EMPTY,
+        let (active, told) = (self.causes.active(), s.rules.told);
+        let (degraded, noted) = match health {
+            Health::Degraded | Health::Up => (active.minus(told), active.intersection(told)),
+            _ => Default::default(),
         };
         let from = self.verdict.health;
-        let causes_changed = down != self.verdict.down || degraded != self.verdict.degraded;
-        self.totals.causes_seen = self.totals.causes_seen.union(degraded);
+        let before = (self.verdict.down, self.verdict.degraded, self.verdict.noted);
+        let causes_changed = before != (down, degraded, noted);
+        self.totals.causes_seen = self.totals.causes_seen.union(degraded).union(noted);
         if let Some(seen) = down.and_then(|c| self.totals.down_causes_seen.get_mut(c as usize)) {
             *seen = true;
         }
         self.verdict.down = down;
         self.verdict.degraded = degraded;
+        self.verdict.noted = noted;
         self.verdict.detail = detail;
         if health == from {
             return causes_changed.then_some(Change::Causes { health });
@@ -410,7 +419,7 @@ impl Evaluator {
         self.totals.changes[health as usize] += 1;
         if health == Health::Down {
             self.downs.note(s.now, s.rules.flapping.changes as usize);
-            self.active = DegradedCauses::EMPTY;
+            self.causes.keep(s.rules.grave);
             self.forget_evidence();
         }
         Some(Change::Health { from, to: health })
@@ -425,6 +434,12 @@ impl Evaluator {
         } else if health == Health::Down {
             self.totals.outages += 1;
             self.outage_counted_to = Some(now);
+        }
+    }
+
+    fn wake(&mut self, again: Option<Instant>) {
+        if let Some(at) = again {
+            self.wake_at(at);
         }
     }
 

@@ -39,7 +39,8 @@ pub enum Evidence {
     Pending,
     /// The stream is not there.
     Down { cause: DownCause, since: Instant, detail: Arc<str> },
-    /// Live media flows. `judged` are the degraded causes that could be judged, `found` those that apply.
+    /// Live media flows. `judged` are the degraded causes that could be judged, `found` those that apply. What is found and not judged has
+    /// begun to show: it keeps a cause alive and makes none.
     Live { judged: DegradedCauses, found: DegradedCauses },
 }
 
@@ -65,7 +66,13 @@ pub fn assess(now: Instant, report: Option<&StreamReport>, policy: &StreamPolicy
     let Some(live) = report.media.live_since else { return Evidence::Pending };
     let mut sheet = degraded(now, session, live, &report.media, policy);
     if let Some(content) = &report.content {
-        judge_content(now, content, &policy.content, &mut sheet);
+        let patience = patience(policy);
+        let flows = |medium: &MediumReport| {
+            let last = medium.last_frame.filter(|at| *at >= session);
+            now.saturating_duration_since(last.unwrap_or(live)) < patience
+        };
+        let flow = Flow { video: flows(&report.media.video.medium), audio: flows(&report.media.audio.medium) };
+        judge_content(now, content, flow, &policy.content, &mut sheet);
     }
     Evidence::Live { judged: sheet.judged, found: sheet.found }
 }
@@ -79,7 +86,7 @@ fn degraded(now: Instant, session: Instant, live: Instant, media: &MediaReport, 
     let mut sheet = Sheet::default();
     let expect = &policy.expect;
 
-    let long_enough = now.saturating_duration_since(live) >= policy.stall_timeout.max(FIRST_FRAME_PATIENCE);
+    let long_enough = now.saturating_duration_since(live) >= patience(policy);
     for (kind, medium, cause) in [
         (MediaKind::Video, &media.video.medium, C::VideoMissing),
         (MediaKind::Audio, &media.audio.medium, C::AudioMissing),
@@ -132,14 +139,41 @@ fn degraded(now: Instant, session: Instant, live: Instant, media: &MediaReport, 
     sheet
 }
 
-/// An issue counts once samples have shown it for as long as the policy says. Samples that are too old tell nothing: the cause stays as
-/// it was.
-fn judge_content(now: Instant, content: &ContentReport, policy: &ContentPolicy, sheet: &mut Sheet) {
-    for issue in ContentIssue::ALL.iter().copied() {
-        let (Some(duration), Some(finding)) = (policy.duration(issue), content.finding(issue)) else { continue };
-        if now.saturating_duration_since(finding.at) <= policy.stands_for() {
-            sheet.judge(issue.cause(), finding.since.is_some() && finding.lasted() >= duration);
+/// After how long a medium that does not come is not there.
+fn patience(policy: &StreamPolicy) -> Duration {
+    policy.stall_timeout.max(FIRST_FRAME_PATIENCE)
+}
+
+/// Which media come, or may still begin to.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    video: bool,
+    audio: bool,
+}
+
+impl Flow {
+    fn has(self, issue: ContentIssue) -> bool {
+        match issue {
+            ContentIssue::Black | ContentIssue::Frozen => self.video,
+            ContentIssue::Silent => self.audio,
+            ContentIssue::Undecodable => self.video || self.audio,
         }
+    }
+}
+
+/// An issue counts once samples have shown it for as long as the policy says. One that has begun to show, or has not been looked for in
+/// this session, leaves the cause as it was. A medium that is not there has no issue, and samples that are too old show none.
+fn judge_content(now: Instant, content: &ContentReport, flow: Flow, policy: &ContentPolicy, sheet: &mut Sheet) {
+    for issue in ContentIssue::ALL.iter().copied() {
+        let Some(duration) = policy.duration(issue) else { continue };
+        if !flow.has(issue) {
+            sheet.judge(issue.cause(), false);
+            continue;
+        }
+        let Some(finding) = content.finding(issue) else { continue };
+        let shown = finding.since.is_some() && now.saturating_duration_since(finding.at) <= policy.stands_for();
+        sheet.found.set(issue.cause(), shown);
+        sheet.judged.set(issue.cause(), !shown || finding.lasted() >= duration);
     }
 }
 

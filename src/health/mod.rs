@@ -9,6 +9,7 @@
 
 pub mod anomaly;
 mod blame;
+mod causes;
 mod evaluator;
 mod evidence;
 mod failover;
@@ -19,7 +20,7 @@ mod recent;
 mod sight;
 mod target;
 
-pub use blame::{Blame, BlameTracker};
+pub use blame::{Blame, BlameTracker, shown_since};
 pub use evaluator::{Change, Evaluator, Remembered, Rules, Situation};
 pub use evidence::{Evidence, REPORT_MAX_AGE, assess};
 pub use failover::{

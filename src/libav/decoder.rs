@@ -5,7 +5,7 @@ use std::ptr;
 use std::time::Instant;
 
 use ffmpeg_next::codec::{Context, Id, decoder, threading};
-use ffmpeg_next::error::{EAGAIN, ENOMEM};
+use ffmpeg_next::error::{EAGAIN, ENOMEM, ENOSYS, EOPNOTSUPP};
 use ffmpeg_next::{Error, Frame, Packet, ffi, packet};
 use rtmp_hmonitor::model::codec;
 use rtmp_hmonitor::model::content::{CodedFrame, CodedTrack, InspectFailure};
@@ -46,10 +46,22 @@ impl Decoded {
         match result {
             Ok(()) | Err(Error::Eof) => {}
             Err(Error::Other { errno: ENOMEM }) => return Err(InspectFailure::Memory),
+            Err(error) if is_missing(error) => return Err(InspectFailure::UnsupportedCodec),
             Err(_) => self.errors += 1,
         }
         Ok(())
     }
+}
+
+/// Whether these libraries have no way to decode what is right in itself: no damage.
+fn is_missing(error: Error) -> bool {
+    matches!(
+        error,
+        Error::PatchWelcome
+            | Error::Experimental
+            | Error::DecoderNotFound
+            | Error::Other { errno: ENOSYS | EOPNOTSUPP }
+    )
 }
 
 fn drain(
@@ -87,6 +99,7 @@ fn open(track: &CodedTrack) -> Result<decoder::Opened, InspectFailure> {
     configure(&mut context, &track.configuration, if name == "speex" { 16_000 } else { 8_000 })?;
     context.decoder().open().map_err(|error| match error {
         Error::Other { errno: ENOMEM } => InspectFailure::Memory,
+        error if is_missing(error) => InspectFailure::UnsupportedCodec,
         _ => InspectFailure::UndecodableConfiguration,
     })
 }

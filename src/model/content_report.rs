@@ -1,11 +1,11 @@
 //! What inspections have shown of a stream's content, and the pictures they have left.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::budget::{ByteBudget, Held};
 use super::closed_enum;
-use super::health::DegradedCause;
+use super::health::{DegradedCause, DownCause};
 
 closed_enum! {
     /// What can be wrong with a picture and a sound that arrive.
@@ -18,13 +18,38 @@ closed_enum! {
 }
 
 impl ContentIssue {
-    /// The cause it becomes when it lasts.
+    /// The cause it becomes when it lasts. It is told by this, too, where it is judged otherwise.
     pub const fn cause(self) -> DegradedCause {
         match self {
             Self::Black => DegradedCause::Black,
             Self::Frozen => DegradedCause::Frozen,
             Self::Silent => DegradedCause::Silent,
             Self::Undecodable => DegradedCause::Undecodable,
+        }
+    }
+
+    /// The cause it becomes where the policy calls it an outage.
+    pub const fn down_cause(self) -> DownCause {
+        match self {
+            Self::Black => DownCause::Black,
+            Self::Frozen => DownCause::Frozen,
+            Self::Silent => DownCause::Silent,
+            Self::Undecodable => DownCause::Undecodable,
+        }
+    }
+
+    /// The issue that is an outage by this cause.
+    pub fn of(cause: DownCause) -> Option<Self> {
+        Self::ALL.iter().copied().find(|issue| issue.down_cause() == cause)
+    }
+
+    /// For people.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Black => "the picture is black",
+            Self::Frozen => "the picture stands still",
+            Self::Silent => "there is nothing to hear",
+            Self::Undecodable => "what comes cannot be decoded",
         }
     }
 }
@@ -100,42 +125,22 @@ pub struct Thumbnail {
     pub jpeg: Box<[u8]>,
     /// Tells one picture from another.
     pub tag: u64,
-    budget: ThumbnailBudget,
+    _held: Held,
 }
 
-impl Drop for Thumbnail {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.jpeg.len(), Ordering::Relaxed);
-    }
-}
+impl Thumbnail {
+    /// Most bytes of one: several times what a picture of nothing but noise takes at the size of thumbnails.
+    pub const MAX_BYTES: usize = 512 * 1024;
 
-/// Bytes that the thumbnails of all streams may take together.
-#[derive(Debug, Clone)]
-pub struct ThumbnailBudget {
-    used: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-impl ThumbnailBudget {
-    pub fn new(limit: usize) -> Self {
-        Self { used: Arc::default(), limit }
-    }
-
-    /// Bytes taken now.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// A thumbnail, if it is a JPEG and there is room for it.
-    pub fn hold(&self, taken: Instant, jpeg: Vec<u8>) -> Option<Arc<Thumbnail>> {
-        let is_jpeg = jpeg.starts_with(&[0xff, 0xd8, 0xff]);
-        let fits = |used: usize| used.checked_add(jpeg.len()).filter(|sum| *sum <= self.limit);
-        if !is_jpeg || self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+    /// If it is a JPEG, no larger than it can be, and `budget`, that of all of them, has room for it.
+    pub fn hold(budget: &ByteBudget, taken: Instant, jpeg: Vec<u8>) -> Option<Arc<Self>> {
+        if !jpeg.starts_with(&[0xff, 0xd8, 0xff]) || jpeg.len() > Self::MAX_BYTES {
             return None;
         }
+        let held = budget.hold(jpeg.len())?;
         let jpeg = jpeg.into_boxed_slice();
         let tag = fingerprint(&jpeg);
-        Some(Arc::new(Thumbnail { taken, jpeg, tag, budget: self.clone() }))
+        Some(Arc::new(Self { taken, jpeg, tag, _held: held }))
     }
 }
 
@@ -156,17 +161,20 @@ mod tests {
 
     #[test]
     fn thumbnails_stay_within_their_budget() {
-        let (budget, now) = (ThumbnailBudget::new(100), Instant::now());
-        let first = budget.hold(now, jpeg(60, 1)).unwrap();
-        assert!(budget.hold(now, jpeg(41, 1)).is_none(), "no room");
-        let second = budget.hold(now, jpeg(40, 2)).unwrap();
+        let (budget, now) = (ByteBudget::new(100), Instant::now());
+        let first = Thumbnail::hold(&budget, now, jpeg(60, 1)).unwrap();
+        assert!(Thumbnail::hold(&budget, now, jpeg(41, 1)).is_none(), "no room");
+        let second = Thumbnail::hold(&budget, now, jpeg(40, 2)).unwrap();
         assert_ne!(first.tag, second.tag);
         let shared = Arc::clone(&first);
         drop(first);
         assert_eq!(budget.used(), 100, "somebody still shows it");
         drop(shared);
         assert_eq!(budget.used(), 40);
-        assert!(budget.hold(now, vec![0; 10]).is_none(), "no JPEG");
+        assert!(Thumbnail::hold(&budget, now, vec![0; 10]).is_none(), "no JPEG");
         assert_eq!(budget.used(), 40);
+        let budget = ByteBudget::new(usize::MAX);
+        assert!(Thumbnail::hold(&budget, now, jpeg(Thumbnail::MAX_BYTES, 1)).is_some());
+        assert!(Thumbnail::hold(&budget, now, jpeg(Thumbnail::MAX_BYTES + 1, 1)).is_none(), "no thumbnail is as large");
     }
 }

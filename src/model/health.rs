@@ -16,7 +16,7 @@ closed_enum! {
 
 closed_enum! {
     /// Why something is down: exactly one at a time. Those up to `protocol` are a stream's; endpoints and services use some of them and
-    /// those after.
+    /// those after; the last four are a stream's again, whose content has been looked at and whose policy calls that an outage.
     DownCause {
         Dns = "dns",
         Connect = "connect",
@@ -45,6 +45,10 @@ closed_enum! {
         NotLive = "not_live",
         /// What we publish is refused, or is not played back.
         CanaryFailed = "canary_failed",
+        Black = "black",
+        Frozen = "frozen",
+        Silent = "silent",
+        Undecodable = "undecodable",
     }
 }
 
@@ -88,7 +92,7 @@ closed_enum! {
 }
 
 impl DownCause {
-    /// Those a stream can have.
+    /// Those a stream can have whatever it shows: those of its content have the words of degraded ones.
     pub const OF_STREAMS: &'static [Self] = Self::ALL.split_at(Self::Protocol as usize + 1).0;
 }
 
@@ -142,6 +146,10 @@ impl DegradedCauses {
 
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     pub const fn minus(self, other: Self) -> Self {

@@ -5,6 +5,7 @@
 pub mod action;
 pub mod address;
 pub mod anomaly;
+pub mod budget;
 pub mod capabilities;
 pub mod clock;
 pub mod codec;

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use super::anomaly::AnomalyReadings;
 use super::failover::{Decisions, Sight};
-use super::health::{DegradedCauses, DownCause, Health};
+use super::health::{Cause, DegradedCauses, DownCause, Health};
 use super::path::PathView;
 use super::report::StreamReport;
 use super::spec::StreamSpec;
@@ -141,12 +141,22 @@ pub struct Verdict {
     pub down: Option<DownCause>,
     /// Non-empty exactly while `health` is degraded.
     pub degraded: DegradedCauses,
+    /// What applies and counts for nothing, by the policy's word. Empty unless `health` is up or degraded.
+    pub noted: DegradedCauses,
     /// Wall-clock time since which `health` has held.
     pub since: SystemTime,
     /// Why, for people. Redacted.
     pub detail: Arc<str>,
     /// Monotonic number of verdict changes of this stream; survives restarts.
     pub epoch: u64,
+}
+
+impl Verdict {
+    /// Why it is not up, and what applies beside that.
+    pub fn causes(&self) -> impl Iterator<Item = Cause> + use<> {
+        let down = self.down.map(Cause::Down).into_iter();
+        down.chain(self.degraded.union(self.noted).iter().map(Cause::Degraded))
+    }
 }
 
 /// Cumulative figures of judgement.

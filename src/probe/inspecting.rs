@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::inspections::Inspections;
 use crate::media::content::{ContentWatch, Wanted};
+use crate::model::budget::Held;
 use crate::model::content::{InspectFailure, Inspection, Sample};
+use crate::model::content_report::Thumbnail;
 use crate::model::inspector::{Inspecting, InspectionOutcome};
 
 /// Whoever decodes has a deadline of its own; this one holds if that fails.
@@ -40,18 +42,21 @@ impl Inspector {
         if let Some((taken, result)) = outcome {
             self.accept(now, taken, result, content);
         }
-        match content.poll(now, flows) {
+        match content.poll(now, flows, &self.shared.samples) {
             Wanted::Nothing => {}
             Wanted::NoSample => self.shared.count(InspectionOutcome::NoSample),
-            Wanted::Inspection(sample) => self.begin(now, sample, content.policy().thumbnail),
+            Wanted::Room => self.shared.count(InspectionOutcome::Failed(InspectFailure::Busy)),
+            Wanted::Inspection(sample, held) => self.begin(now, sample, held, content.policy().thumbnail),
         }
         news
     }
 
-    fn begin(&mut self, now: Instant, sample: Sample, thumbnail: bool) {
+    fn begin(&mut self, now: Instant, sample: Sample, held: Held, thumbnail: bool) {
         let inspecting = Arc::clone(&self.shared.inspector).inspect(sample, thumbnail);
-        let bounded =
-            async { tokio::time::timeout(LAST_DEADLINE, inspecting).await.unwrap_or(Err(InspectFailure::Deadline)) };
+        let bounded = async {
+            let _held = held;
+            tokio::time::timeout(LAST_DEADLINE, inspecting).await.unwrap_or(Err(InspectFailure::Deadline))
+        };
         self.under_way = Some((now, Box::pin(bounded)));
     }
 
@@ -70,7 +75,7 @@ impl Inspector {
         if let Some(jpeg) = picture.and_then(|picture| picture.thumbnail.take()) {
             // Its room is free for the next one.
             content.set_thumbnail(None);
-            content.set_thumbnail(self.shared.thumbnails.hold(taken, jpeg));
+            content.set_thumbnail(Thumbnail::hold(&self.shared.thumbnails, taken, jpeg));
         }
         content.handle_result(now, result.as_ref().map_err(|failure| *failure));
     }

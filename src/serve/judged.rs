@@ -65,6 +65,12 @@ impl<'s> Judged<'s> {
             .flat_map(|v| v.down.map(Cause::Down).into_iter().chain(v.degraded.iter().map(Cause::Degraded)))
     }
 
+    /// What applies and counts for nothing, as it may be said now.
+    pub fn noted(&self, snapshot: &Snapshot, moment: &Moment) -> impl Iterator<Item = Cause> + use<'s> {
+        let verdict = Some(self.verdict).filter(|_| moment.is_fresh(snapshot));
+        verdict.into_iter().flat_map(|v| v.noted.iter().map(Cause::Degraded))
+    }
+
     /// The store's answer, or the policy for unknown when its snapshot is not `fresh`.
     pub fn answer(&self, fresh: bool) -> HealthAnswer {
         standing(self.answer, self.unknown, fresh)

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::health::{Change, Evaluator, FailoverMemory, Remembered};
 use crate::model::event::{Event, EventKind, Subject};
-use crate::model::health::Cause;
 use crate::model::snapshot::Verdict;
 use crate::model::{Name, TargetId};
 
@@ -37,8 +36,7 @@ impl Outcome {
     }
 
     pub fn note_change(&mut self, at: SystemTime, subject: Subject, change: &Change, verdict: &Verdict) {
-        let causes =
-            verdict.down.map(Cause::Down).into_iter().chain(verdict.degraded.iter().map(Cause::Degraded)).collect();
+        let causes = verdict.causes().collect();
         let (kind, from, to) = match *change {
             Change::Health { from, to } => (EventKind::State, from, to),
             Change::Causes { health } => (EventKind::Cause, health, health),

@@ -56,6 +56,7 @@ impl Watching {
                     health: Health::Up,
                     down: None,
                     degraded: DegradedCauses::default(),
+                    noted: DegradedCauses::default(),
                     since: SystemTime::now(),
                     detail: "".into(),
                     epoch: 0,

@@ -1,14 +1,18 @@
 //! Blame before action: what moves no slave, and what does.
 
+use rtmp_hmonitor::model::content_policy::{BlackLimits, ContentPolicy, Severity};
+use rtmp_hmonitor::model::content_report::{ContentIssue, ContentReport, Finding};
 use rtmp_hmonitor::model::failover::{SuppressReason, SwitchReason};
 use rtmp_hmonitor::model::group::Quorum;
-use rtmp_hmonitor::model::{DownCause, Health};
+use rtmp_hmonitor::model::spec::StreamSpec;
+use rtmp_hmonitor::model::{DownCause, Health, StreamPolicy};
 
 use rtmp_hmonitor::health::{Blame, BlameTracker};
 use rtmp_hmonitor::model::report::{Connection, Fault, MediaReport, Stall, StreamReport, TransportReport};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::site::{Plan, Slave};
+use crate::site::{Plan, Site, Slave};
 use crate::switching::settled;
 
 #[test]
@@ -108,6 +112,71 @@ fn each_cause_blames_whom_it_should() {
     let mut stalled = report(now, None, 1, Connection::Playing { since: now });
     stalled.media.stall = Some(Stall { media: None, since: now });
     assert_eq!(BlameTracker::default().read(true, Some(&stalled), false), Blame::Absent { since: now });
+}
+
+#[test]
+fn who_shows_nothing_is_there_and_may_be_shown_to_be_its_origins_fault() {
+    let now = Instant::now();
+    let issue = ContentIssue::Black;
+    let shown = |since: Option<Instant>| {
+        let mut report = report(now, None, 1, Connection::Playing { since: now });
+        let mut content = ContentReport::default();
+        content.findings[issue as usize] = Some(Finding { at: now, since });
+        report.content = Some(content);
+        report
+    };
+    let since = now - Duration::from_secs(7);
+    let mut tracker = BlameTracker::default();
+    assert_eq!(tracker.read_content(issue, Some(&shown(Some(since)))), Blame::Absent { since });
+    assert_eq!(tracker.read_content(ContentIssue::Frozen, Some(&shown(Some(since)))), Blame::Nobody);
+    assert_eq!(tracker.read_content(issue, Some(&shown(None))), Blame::Nobody);
+    assert_eq!(tracker.read_content(issue, None), Blame::Nobody);
+    // What was seen before it moved says nothing about the place to which it has moved.
+    tracker.note_move(now - Duration::from_secs(3), Some(&shown(Some(since))));
+    assert_eq!(tracker.read_content(issue, Some(&shown(Some(since)))), Blame::Nobody);
+    assert_eq!(tracker.read_content(issue, Some(&shown(Some(now)))), Blame::Absent { since: now });
+}
+
+/// A site whose operator says this of black pictures.
+fn watched_for_black(need: Quorum, severity: Severity) -> Site {
+    let mut site = settled(Plan { need, ..Plan::default() });
+    site.want(|desired| {
+        let black = Some(BlackLimits { severity, ..BlackLimits::default() });
+        let content = ContentPolicy { black, ..ContentPolicy::default() };
+        let policy = |stream: &StreamSpec| StreamPolicy { content: content.clone(), ..(*stream.policy).clone() };
+        let streams = desired.streams.iter();
+        desired.streams = streams
+            .map(|stream| Arc::new(StreamSpec { policy: Arc::new(policy(stream)), ..(**stream).clone() }))
+            .collect();
+    });
+    site.run(30.0);
+    site
+}
+
+#[test]
+fn black_pictures_of_a_slave_move_the_failover_where_the_operator_calls_them_an_outage() {
+    for (severity, moves) in [(Severity::Info, 0), (Severity::Degraded, 0), (Severity::Down, 1)] {
+        let mut site = watched_for_black(Quorum::Share(0.5), severity);
+        let before = site.moves.len();
+        site.dark = Some((0, site.awake));
+        site.run(120.0);
+        assert_eq!(site.moves.len() - before, moves, "{severity}: {:?}", site.moves);
+        assert!(site.moves[before..].iter().all(|made| made.to == 1 && made.reason == SwitchReason::NotServing));
+    }
+}
+
+#[test]
+fn black_cameras_move_no_slave_while_others_are_fine() {
+    for need in [Quorum::All, Quorum::Share(0.9)] {
+        let mut site = watched_for_black(need, Severity::Down);
+        let before = site.moves.len();
+        let since = site.awake;
+        site.cameras.iter_mut().take(2).for_each(|camera| camera.black = Some(since));
+        site.run(120.0);
+        assert_eq!(site.moves.len(), before, "{:?}", site.moves);
+        let down = site.picture.streams.iter().filter(|view| view.verdict.down == Some(DownCause::Black)).count();
+        assert_eq!(down, 2);
+    }
 }
 
 #[test]

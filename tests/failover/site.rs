@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use rtmp_hmonitor::health::{FailoverMemory, Remembered};
+use rtmp_hmonitor::model::content_report::{ContentIssue, ContentReport, Finding};
 use rtmp_hmonitor::model::event::{Event, EventKind, Status, Subject};
 use rtmp_hmonitor::model::failover::{CandidateAnswer, FailoverPin, FailoverView, SwitchReason};
 use rtmp_hmonitor::model::group::{GroupView, Maintenance, MaintenanceState, Quorum, Requirement, Selection};
@@ -43,6 +44,8 @@ pub struct Camera {
     pub dead: bool,
     /// Its machine answers although nothing is published.
     pub crashed: bool,
+    /// Since when its picture is black.
+    pub black: Option<f64>,
     /// Where it publishes.
     attached: Option<usize>,
     /// When it tries again.
@@ -137,6 +140,8 @@ pub struct Site {
     pub isolated: bool,
     /// Cameras reach no slave. They still answer the monitor.
     pub uplink_cut: bool,
+    /// A slave that gives out nothing but black pictures, and since when.
+    pub dark: Option<(usize, f64)>,
     pub rng: fastrand::Rng,
     /// Seconds since the beginning: of the world, and of the monitor's awake clock.
     pub time: f64,
@@ -172,6 +177,7 @@ impl Site {
             canary_refused: vec![false; plan.slaves],
             isolated: false,
             uplink_cut: false,
+            dark: None,
             rng: fastrand::Rng::with_seed(seed),
             time: 0.0,
             awake: 0.0,
@@ -470,9 +476,15 @@ impl Site {
             ..MediaReport::default()
         };
         media.video.medium.last_frame = session.last_frame.map(|at| self.instant(at));
+        // Looked at not long after that.
+        let dark = self.dark.filter(|(at, _)| *at == place).map(|(_, since)| since);
+        let since = dark.or(self.cameras[i].black).map(|since| since.max(session.began) + 0.3 * i as f64);
+        let since = since.filter(|since| *since <= now).map(|since| self.instant(since));
+        let mut content = ContentReport::default();
+        content.findings[ContentIssue::Black as usize] = live.map(|_| Finding { at: self.now(), since });
         StreamReport {
             observed_at: self.now(),
-            content: Default::default(),
+            content: Some(content),
             connection: match playing {
                 true => Connection::Playing { since: self.instant(session.began) },
                 false => Connection::BackingOff,

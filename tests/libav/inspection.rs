@@ -188,6 +188,19 @@ async fn damage_is_counted_and_nothing_decodable_is_said() {
 }
 
 #[tokio::test]
+async fn what_the_libraries_do_not_implement_is_no_damage() {
+    let mut scalable = sample(&ffmpeg(), "-f lavfi -i sine -t 1 -c:a aac");
+    // AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): object type 6, AAC scalable, at 44.1 kHz with two channels.
+    scalable.audio.as_mut().unwrap().configuration = [0x32, 0x10].into();
+    assert_eq!(pool().inspect(&scalable, false).await, Err(InspectFailure::UnsupportedCodec));
+    // Beside a picture, the picture counts.
+    let mut film = filmed("testsrc2");
+    film.audio = scalable.audio;
+    let inspection = pool().inspect(&film, false).await.unwrap();
+    assert!(inspection.sound.is_none() && inspection.picture.unwrap().errors == 0);
+}
+
+#[tokio::test]
 async fn a_track_that_cannot_be_decoded_does_not_hide_the_other_one() {
     let mut sample = filmed("testsrc2");
     let mut audio = sample.video.clone().unwrap();

@@ -16,10 +16,9 @@ use rtmp_hmonitor::control::handle::Command;
 use rtmp_hmonitor::control::{ControlHandle, ControlStatus};
 use rtmp_hmonitor::health::anomaly::{HOURS, Learned, LearnedSignals, Span};
 use rtmp_hmonitor::model::anomaly::{AnomalyReading, AnomalyReadings, Signal};
+use rtmp_hmonitor::model::budget::ByteBudget;
 use rtmp_hmonitor::model::clock::Clock;
-use rtmp_hmonitor::model::content_report::{
-    ContentIssue, ContentReport, Finding, PictureFacts, SoundFacts, ThumbnailBudget,
-};
+use rtmp_hmonitor::model::content_report::{ContentIssue, ContentReport, Finding, PictureFacts, SoundFacts, Thumbnail};
 use rtmp_hmonitor::model::event::{Event, EventKind, Subject};
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::report::{
@@ -71,6 +70,7 @@ pub fn stream(name: &str, health: Health) -> StreamView {
             health,
             down,
             degraded,
+            noted: DegradedCauses::EMPTY,
             since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_250),
             detail: "said for people".into(),
             epoch: 7,
@@ -177,7 +177,7 @@ pub fn content(now: Instant) -> ContentReport {
         }),
         sound: Some(SoundFacts { at: now, channels: 2, loudness_dbfs: -23.5, peak_dbfs: -3.0, digital_silence: false }),
         findings: [Some(Finding { at: now, since: None }); ContentIssue::ALL.len()],
-        thumbnail: ThumbnailBudget::new(1024).hold(now, jpeg),
+        thumbnail: Thumbnail::hold(&ByteBudget::new(1024), now, jpeg),
     }
 }
 

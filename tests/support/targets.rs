@@ -124,6 +124,7 @@ pub fn target(name: &str, check: Check, health: Health) -> TargetView {
             health,
             down,
             degraded,
+            noted: DegradedCauses::EMPTY,
             since: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_250),
             detail: "said for people".into(),
             epoch: 7,

@@ -73,10 +73,13 @@ impl Course {
                 let quiet = change <= limits.change;
                 let same = |still: &Still| most_different(&still.signature, &picture.signature) <= limits.difference;
                 let since = self.still.as_ref().filter(|still| quiet && same(still)).map(|still| still.at);
+                // The first picture may be one of a standstill that began before.
+                if since.is_some() || !quiet || difference.is_some() {
+                    self.set(ContentIssue::Frozen, Finding { at, since });
+                }
                 if since.is_none() {
                     self.still = quiet.then(|| Still { at, signature: Box::new(picture.signature) });
                 }
-                self.set(ContentIssue::Frozen, Finding { at, since });
             }
         }
         self.signature = Some(Box::new(picture.signature));
@@ -131,10 +134,11 @@ impl Course {
 
     /// When another look would make a cause of what has been seen, if it is still so then.
     pub fn confirmed_at(&self, policy: &ContentPolicy) -> Option<Instant> {
-        let due = |issue: ContentIssue, since: Option<Instant>| {
-            let finding = self.findings.get(issue as usize).copied().flatten()?;
-            let due = since.or(finding.since)? + policy.duration(issue)?;
-            (finding.at < due).then_some(due)
+        let due = |issue: ContentIssue, still: Option<Instant>| {
+            let finding = self.findings.get(issue as usize).copied().flatten();
+            let since = still.or_else(|| finding?.since)?;
+            let due = since + policy.duration(issue)?;
+            finding.is_none_or(|finding| finding.at < due).then_some(due)
         };
         let still = self.still.as_ref().map(|still| still.at);
         let with = |issue: ContentIssue| due(issue, still.filter(|_| issue == ContentIssue::Frozen));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::MediaPacket;
+use crate::model::budget::{ByteBudget, Held};
 use crate::model::content::{InspectFailure, Inspection, Sample};
 use crate::model::content_policy::ContentPolicy;
 use crate::model::content_report::{ContentReport, Thumbnail};
@@ -23,13 +24,13 @@ use sizes::Sizes;
 
 /// Least time from one sample to the next.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
-/// The first sample is taken within this of live media, at the stream's own phase.
+/// The first sample is taken within this of live media; the others at the stream's own phase of the interval.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// When those who decode were busy, the next sample is taken about this much later.
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
 /// One stream's content. Counters and the thumbnail survive sessions; everything else starts anew with each.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ContentWatch {
     policy: ContentPolicy,
     phase: f64,
@@ -38,6 +39,9 @@ pub struct ContentWatch {
     course: Course,
     /// When the next sample is wanted; `None` until media is live.
     due: Option<Instant>,
+    /// A moment at which one is wanted whatever happens, as one is every interval before and after it. So streams that something makes
+    /// look at one time do not do so for ever.
+    turn: Option<Instant>,
     /// Something asks for another sample, taken later than the one under way.
     again: bool,
     /// When the sample was taken that is being inspected.
@@ -48,11 +52,13 @@ pub struct ContentWatch {
 }
 
 /// What [`ContentWatch::poll`] says.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Wanted {
     Nothing,
-    /// To be inspected; [`ContentWatch::handle_result`] wants to know the outcome.
-    Inspection(Sample),
+    /// To be inspected; [`ContentWatch::handle_result`] wants to know the outcome. Its part of the budget is to be held until then.
+    Inspection(Sample, Held),
+    /// A sample was wanted, but there is no room for it. It is tried again soon.
+    Room,
     /// A sample was wanted, but nothing came that could be decoded.
     NoSample,
 }
@@ -67,6 +73,7 @@ impl ContentWatch {
             sizes: Sizes::default(),
             course: Course::default(),
             due: None,
+            turn: None,
             again: false,
             inspecting: None,
             inspections: 0,
@@ -104,7 +111,7 @@ impl ContentWatch {
 
     /// How long bodies may be that the next messages should bring whole; `None`: heads will do.
     pub fn wanted_bodies(&self) -> Option<u32> {
-        self.sampler.is_collecting().then_some(Sample::MAX_FRAME)
+        self.sampler.wanted_bodies()
     }
 
     /// Takes a media message.
@@ -140,23 +147,39 @@ impl ContentWatch {
         }
     }
 
-    /// What is to be done now. `flows`: live media arrives.
-    pub fn poll(&mut self, now: Instant, flows: bool) -> Wanted {
+    /// What is to be done now. `flows`: live media arrives. `samples` is the budget of all streams' samples.
+    pub fn poll(&mut self, now: Instant, flows: bool, samples: &ByteBudget) -> Wanted {
         if let Some(complete) = self.sampler.poll(now) {
-            let Some((taken, sample)) = complete else {
+            let Some((taken, sample, held)) = complete else {
                 self.plan(now);
                 return Wanted::NoSample;
             };
             self.inspecting = Some(taken);
-            return Wanted::Inspection(sample);
+            return Wanted::Inspection(sample, held);
         }
-        if flows && self.policy.is_on() && self.inspecting.is_none() && !self.sampler.is_collecting() {
-            let first = || now + self.policy.interval.min(FIRST_WITHIN).mul_f64(self.phase);
-            if now >= *self.due.get_or_insert_with(first) {
-                self.sampler.begin(now);
+        if flows && self.policy.is_on() && self.inspecting.is_none() && self.sampler.wanted_bodies().is_none() {
+            let due = match self.due {
+                Some(due) => due,
+                None => self.begin(now),
+            };
+            if now >= due && !self.sampler.begin(now, samples) {
+                self.due = Some(now + self.pause());
+                return Wanted::Room;
             }
         }
         Wanted::Nothing
+    }
+
+    /// Media is live. When the first sample is due.
+    fn begin(&mut self, now: Instant) -> Instant {
+        let interval = self.policy.interval;
+        self.turn = Some(now + interval.mul_f64(self.phase));
+        *self.due.insert(now + interval.min(FIRST_WITHIN).mul_f64(self.phase))
+    }
+
+    /// Until those who were busy are asked again.
+    fn pause(&self) -> Duration {
+        BUSY_PAUSE.mul_f64(0.5 + self.phase)
     }
 
     /// The outcome of the inspection that [`ContentWatch::poll`] has asked for.
@@ -174,7 +197,7 @@ impl ContentWatch {
         }
         self.plan(now);
         if result.is_err_and(|failure| failure == InspectFailure::Busy) {
-            let pause = BUSY_PAUSE.mul_f64(0.5 + self.phase);
+            let pause = self.pause();
             self.due = self.due.map(|due| due.min(now + pause));
         }
     }
@@ -184,10 +207,15 @@ impl ContentWatch {
         self.thumbnail = thumbnail.filter(|_| self.policy.thumbnail);
     }
 
-    /// Decides when to look next: at the stream's own phase, unless there is a reason to look earlier.
+    /// Decides when to look next: at the stream's own turn, unless there is a reason to look earlier.
     fn plan(&mut self, now: Instant) {
         let interval = self.policy.interval;
-        let regular = self.due.map(|due| due + interval).filter(|due| *due > now).unwrap_or(now + interval);
+        // A turn that comes soon after a look has had it.
+        let from = self.due.map_or(now, |due| due + interval / 2).max(now);
+        let turn = self.turn.unwrap_or(from);
+        let turns = from.saturating_duration_since(turn).as_nanos().div_ceil(interval.as_nanos().max(1));
+        let regular = turn + interval.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
+        self.turn = Some(regular);
         let earlier = if std::mem::take(&mut self.again) { Some(now) } else { self.course.confirmed_at(&self.policy) };
         let earlier = earlier.map(|at| at.max(now + LEAST_INTERVAL));
         self.due = Some(earlier.map_or(regular, |at| at.min(regular)));

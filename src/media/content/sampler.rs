@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::media::enhanced::Tracks;
 use crate::media::tag::{AudioTag, Content, VideoTag};
+use crate::model::budget::{ByteBudget, Held};
 use crate::model::codec;
 use crate::model::content::{CodedFrame, CodedTrack, Sample};
 use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
@@ -23,6 +24,11 @@ const AUDIO_SPAN_MS: i64 = 1000;
 /// For the frames after the keyframe to come.
 const VIDEO_PATIENCE: Duration = Duration::from_secs(4);
 const AUDIO_PATIENCE: Duration = Duration::from_secs(3);
+/// Where there has been no sound: for it to come all the same.
+const SOUND_PATIENCE: Duration = Duration::from_secs(1);
+/// Room for a message on its way: for small ones, and for how many times the largest picture yet.
+const LEAST_ROOM: u32 = 256 * 1024;
+const ROOM: u32 = 2;
 /// For a keyframe to come.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -100,14 +106,33 @@ impl Track {
 }
 
 /// What is wanted now.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Wish {
     since: Instant,
+    /// How long bodies may be that are brought whole.
+    most: u32,
+    /// Room for one of these, and what has been collected.
+    held: Held,
     /// When the sample's keyframe came.
     keyframe: Option<Instant>,
     /// No more video is to come: there is enough, or a frame was too long.
     video_done: bool,
     audio_done: bool,
+}
+
+impl Wish {
+    /// Makes room for bodies of this length, for those that come later.
+    fn make_room(&mut self, largest: u32) {
+        let most = room_for(largest);
+        if most > self.most && self.held.grow((most - self.most) as usize) {
+            self.most = most;
+        }
+    }
+}
+
+/// How long bodies may be where the largest picture was so long.
+fn room_for(largest: u32) -> u32 {
+    largest.saturating_mul(ROOM).clamp(LEAST_ROOM, Sample::MAX_FRAME)
 }
 
 /// A coded frame, however it came.
@@ -131,10 +156,12 @@ pub(super) struct FrameSize {
 }
 
 /// See the module's documentation. Of several tracks the one with the lowest number counts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Sampler {
     video: Track,
     audio: Track,
+    /// Bytes of the largest coded picture.
+    largest: u32,
     wish: Option<Wish>,
 }
 
@@ -217,9 +244,11 @@ impl Sampler {
 
     fn video_frame(&mut self, now: Instant, codec: &'static str, coded: &Coded<'_>) -> FrameSize {
         self.video.note(codec);
+        self.largest = self.largest.max(coded.length);
         if let Some(wish) = self.wish.as_mut().filter(|wish| !wish.video_done) {
+            wish.make_room(self.largest);
             let body = coded.body.filter(|body| !body.is_empty() && (coded.key || wish.keyframe.is_some()));
-            if let Some(body) = body {
+            if let Some(body) = body.filter(|body| wish.held.grow(body.len())) {
                 wish.keyframe.get_or_insert(now);
                 self.video.push(coded, body);
             } else {
@@ -238,47 +267,51 @@ impl Sampler {
         self.audio.note(codec);
         let wish = self.wish.as_mut().filter(|wish| !wish.audio_done);
         let Some((wish, body)) = wish.zip(coded.body) else { return };
-        if self.audio.bytes + body.len() <= MAX_AUDIO_BYTES {
+        let fits = self.audio.bytes + body.len() <= MAX_AUDIO_BYTES && wish.held.grow(body.len());
+        if fits {
             self.audio.push(coded, body);
         }
-        wish.audio_done = self.audio.span() >= AUDIO_SPAN_MS
-            || self.audio.frames.len() >= MAX_AUDIO_FRAMES
-            || self.audio.bytes + body.len() > MAX_AUDIO_BYTES;
+        wish.audio_done = !fits || self.audio.span() >= AUDIO_SPAN_MS || self.audio.frames.len() >= MAX_AUDIO_FRAMES;
     }
 
-    /// Wants a sample from now on.
-    pub fn begin(&mut self, now: Instant) {
-        self.video.clear();
-        self.audio.clear();
-        self.wish = Some(Wish { since: now, keyframe: None, video_done: false, audio_done: false });
-    }
-
-    pub fn is_collecting(&self) -> bool {
+    /// Wants a sample from now on, if `budget` has room for it.
+    pub fn begin(&mut self, now: Instant, budget: &ByteBudget) -> bool {
+        self.stop();
+        let most = room_for(self.largest);
+        let wish = |held| Wish { since: now, most, held, keyframe: None, video_done: false, audio_done: false };
+        self.wish = budget.hold(most as usize).map(wish);
         self.wish.is_some()
+    }
+
+    /// How long bodies may be that are brought whole, while a sample is collected.
+    pub fn wanted_bodies(&self) -> Option<u32> {
+        self.wish.as_ref().map(|wish| wish.most)
     }
 
     /// Whether what is being collected was coded before now.
     pub fn has_begun(&self) -> bool {
-        self.wish.is_some_and(|wish| wish.keyframe.is_some())
+        self.wish.as_ref().is_some_and(|wish| wish.keyframe.is_some())
     }
 
-    /// The sample, once it is complete or has had its time, and when it was taken. `Some(None)`: nothing came.
-    pub fn poll(&mut self, now: Instant) -> Option<Option<(Instant, Sample)>> {
-        let wish = self.wish?;
+    /// The sample with its part of the budget, once it is complete or has had its time, and when it was taken. `Some(None)`: nothing came.
+    pub fn poll(&mut self, now: Instant) -> Option<Option<(Instant, Sample, Held)>> {
+        let wish = self.wish.as_ref()?;
         let waited = now.saturating_duration_since(wish.since);
         let video_over =
             wish.keyframe.map_or(waited >= KEYFRAME_PATIENCE, |at| now.saturating_duration_since(at) >= VIDEO_PATIENCE);
         let video = wish.video_done || video_over || (!self.video.flows && waited >= VIDEO_PATIENCE);
-        let audio = wish.audio_done || waited >= AUDIO_PATIENCE;
+        let patience = if self.audio.flows { AUDIO_PATIENCE } else { SOUND_PATIENCE };
+        let audio = wish.audio_done || waited >= patience;
         if !(video && audio) {
             return None;
         }
-        self.wish = None;
+        let mut wish = self.wish.take()?;
         let sample = Sample { video: self.video.take(), audio: self.audio.take() };
         if sample.video.is_none() && sample.audio.is_none() {
             return Some(None);
         }
-        Some(Some((wish.keyframe.unwrap_or(wish.since), sample)))
+        wish.held.shrink_to(sample.bytes());
+        Some(Some((wish.keyframe.unwrap_or(wish.since), sample, wish.held)))
     }
 
     /// Gives up what is being collected.

@@ -43,7 +43,7 @@ impl<'q> Filter<'q> {
 
     /// Whether this stream, endpoint or service is wanted.
     pub fn wants(&self, judged: Judged<'_>, snapshot: &Snapshot, moment: &Moment) -> bool {
-        let causes = judged.causes(snapshot, moment).map(Cause::as_str);
+        let causes = judged.causes(snapshot, moment).chain(judged.noted(snapshot, moment)).map(Cause::as_str);
         self.passes(judged.name.as_str(), judged.health(snapshot, moment), causes, judged.labels)
     }
 

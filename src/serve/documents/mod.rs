@@ -68,7 +68,10 @@ pub struct JudgementDocument<'s> {
     pub name: &'s str,
     /// `unknown`, `up`, `degraded`, `down` or `idle`.
     pub health: &'static str,
+    /// Why it is not up.
     pub causes: Vec<&'static str>,
+    /// What applies beside that and counts for nothing: content checks of severity `info`.
+    pub noted: Vec<&'static str>,
     /// Why, for people.
     pub detail: &'s str,
     /// Since when `health` has held.
@@ -93,6 +96,7 @@ impl<'s> JudgementDocument<'s> {
             name: judged.name.as_str(),
             health: judged.health(snapshot, moment).as_str(),
             causes: judged.causes(snapshot, moment).map(Cause::as_str).collect(),
+            noted: judged.noted(snapshot, moment).map(Cause::as_str).collect(),
             detail: if fresh { &judged.verdict.detail } else { "the picture is too old" },
             since: rfc3339(judged.verdict.since),
             epoch: judged.verdict.epoch,

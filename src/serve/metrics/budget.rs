@@ -5,6 +5,7 @@
 //! nothing that is left out goes uncounted.
 
 use crate::model::anomaly::{AnomalyReading, Signal};
+use crate::model::content_report::ContentIssue;
 use crate::model::report::{Phase, StreamReport};
 use crate::model::snapshot::StreamView;
 use crate::model::spec::enabled_causes;
@@ -88,10 +89,13 @@ pub enum ContentFigure {
     Loudness,
 }
 
-/// A cause's place in the sets of issues: down causes first, as declared.
+/// A cause's place in the sets of issues: down causes first, as declared. What a stream shows has one place, however it is judged.
 pub fn issue_position(cause: Cause) -> usize {
     match cause {
-        Cause::Down(c) => c as usize,
+        Cause::Down(c) => match ContentIssue::of(c) {
+            Some(issue) => issue_position(Cause::Degraded(issue.cause())),
+            None => c as usize,
+        },
         Cause::Degraded(c) => DownCause::OF_STREAMS.len() + c as usize,
     }
 }
@@ -107,23 +111,16 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
     let mut left = SERIES_LIMIT - CORE - if view.server.is_some() { SERVER } else { 0 };
     let position = |c: DegradedCause| issue_position(Cause::Degraded(c));
     let now = match judged {
-        true => Positions::of(
-            view.verdict.down.map(|c| c as usize).into_iter().chain(view.verdict.degraded.iter().map(position)),
-        ),
+        true => Positions::of(view.verdict.causes().map(issue_position)),
         false => Positions::default(),
     };
     let always = Positions::of(
         std::iter::once(DownCause::Stalled as usize).chain(enabled_causes(&view.spec.policy).iter().map(position)),
     );
-    let seen = view
-        .totals
-        .down_causes_seen
-        .iter()
-        .take(DownCause::OF_STREAMS.len())
-        .enumerate()
-        .filter(|(_, seen)| **seen)
-        .map(|(i, _)| i);
-    let seen = Positions::of(seen.chain(view.totals.causes_seen.iter().map(position)));
+    let down = DownCause::ALL.iter().zip(view.totals.down_causes_seen).filter(|(_, seen)| *seen);
+    let seen = Positions::of(
+        down.map(|(c, _)| issue_position(Cause::Down(*c))).chain(view.totals.causes_seen.iter().map(position)),
+    );
     let first = now.granted(&mut left);
     let second = Positions(always.0 & !first.0).granted(&mut left);
     let third = Positions(seen.0 & !first.0 & !second.0).granted(&mut left);

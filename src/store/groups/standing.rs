@@ -10,8 +10,10 @@ use super::super::paths::Known;
 use super::roster::{Listed, Roster};
 use crate::health::{
     Accounting, Blame, BlameTracker, Member, Missing, Reading, Role, Showing, SightEvaluator, Standing, Tally,
+    shown_since,
 };
 use crate::model::address::Host;
+use crate::model::content_report::ContentIssue;
 use crate::model::event::{Subject, SubjectClass};
 use crate::model::group::{MemberCounts, Quorum};
 use crate::model::health::{Cause, Health};
@@ -66,8 +68,11 @@ impl Witnesses {
             }
             record.probe = Arc::clone(&spec.probe);
             let unplayable = view.server.as_ref().is_some_and(|server| server.unplayable_since.is_some());
-            let down = view.verdict.health == Health::Down;
-            record.blame = record.tracker.read(down, view.report.as_deref(), unplayable);
+            let (down, report) = (view.verdict.health == Health::Down, view.report.as_deref());
+            record.blame = match shows(view) {
+                Some(issue) => record.tracker.read_content(issue, report),
+                None => record.tracker.read(down, report, unplayable),
+            };
         }
         if let Some(at) = last_frame(view).filter(|_| !self.is_own(Some(spec.probe.url.host()))) {
             sight.note_seen(&Subject::stream(&spec.name), at, shows_every(&spec.probe));
@@ -119,13 +124,12 @@ impl Witnesses {
             _ => None,
         });
         let camera = camera.map(|(camera, since)| answers_since(camera, since, view.verdict.since, known));
+        let (issue, report) = (shows(view), view.report.as_deref());
+        let returning = issue.is_none() && report.is_some_and(plays);
         Member {
-            standing: standing(
-                &view.verdict,
-                view.report.as_deref().is_some_and(plays),
-                Standing::Down { blame, camera },
-            ),
-            seen_well: last_frame(view),
+            standing: standing(&view.verdict, returning, Standing::Down { blame, camera }),
+            // Its frames still come, but it is not well any more since it shows this.
+            seen_well: issue.and_then(|issue| shown_since(issue, report)).or_else(|| last_frame(view)),
             local: self.is_own(Some(view.spec.probe.url.host())),
         }
     }
@@ -148,6 +152,11 @@ fn standing(verdict: &Verdict, returning: bool, down: Standing) -> Standing {
         Health::Unknown => Standing::Unknown,
         Health::Idle => Standing::Idle,
     }
+}
+
+/// What a stream shows that puts it down.
+fn shows(view: &StreamView) -> Option<ContentIssue> {
+    view.verdict.down.and_then(ContentIssue::of)
 }
 
 /// How often a stream that plays shows itself.
