@@ -279,6 +279,8 @@ OVER = 'instance=~"$instance",site=~"$site",machine=~"$machine"'
 AVAILABILITY = steps((RED, None), (ORANGE, 0.99), (GREEN, 0.999))
 NONE_IS_GOOD = steps((GREEN, None), (RED, 1))
 NOT_ONE = "none in this time range"
+# A stream has at most 60 series: causes, content and breakdowns come first.
+LEFT_OUT = "left out, as this stream has much else to tell"
 
 
 def at_most(warning, bad):
@@ -370,13 +372,13 @@ def stream():
         ("Connection", 8, [
             (8, graph("Phases of the newest attempt", [(f"hmonitor_stream_connect_duration_seconds{{{of}}}", "{{phase}}")], "s", at_most(3, 8), stack=True)),
             (8, graph("Ends and failures by cause",
-                [(f"increase(hmonitor_stream_disconnects_total{{{of}}}[$__rate_interval])", "ended: {{cause}}"), (f"increase(hmonitor_stream_connect_failures_total{{{of}}}[$__rate_interval])", "failed: {{cause}}")],
-                thresholds=NONE_IS_GOOD, lines=False, stack=True, noValue=NOT_ONE)),
-            (8, graph("TCP round trip", [(f"hmonitor_stream_tcp_rtt_seconds{{{of}}}", "round trip")], "s", at_most(0.1, 0.3), min=0)),
-            (8, graph("Errors in the media", [(f"increase(hmonitor_stream_timestamp_anomalies_total{{{of}}}[$__rate_interval])", "{{media}} {{kind}}"), (f"increase(hmonitor_stream_parse_errors_total{{{of}}}[$__rate_interval])", "parse: {{kind}}")],
-                thresholds=NONE_IS_GOOD, lines=False, stack=True, noValue=NOT_ONE)),
+                [(f"increase(hmonitor_stream_session_failures_total{{{of}}}[$__rate_interval])", "all"), (f"increase(hmonitor_stream_disconnects_total{{{of}}}[$__rate_interval])", "ended: {{cause}}"), (f"increase(hmonitor_stream_connect_failures_total{{{of}}}[$__rate_interval])", "failed: {{cause}}")],
+                thresholds=NONE_IS_GOOD, lines=False)),
+            (8, graph("TCP round trip", [(f"hmonitor_stream_tcp_rtt_seconds{{{of}}}", "round trip")], "s", at_most(0.1, 0.3), min=0, noValue=LEFT_OUT)),
+            (8, graph("Errors in the media", [(f"increase(hmonitor_stream_media_errors_total{{{of}}}[$__rate_interval])", "all"), (f"increase(hmonitor_stream_timestamp_anomalies_total{{{of}}}[$__rate_interval])", "{{media}} {{kind}}"), (f"increase(hmonitor_stream_parse_errors_total{{{of}}}[$__rate_interval])", "parse: {{kind}}")],
+                thresholds=NONE_IS_GOOD, lines=False)),
             (8, graph("Out of order and sent again",
-                [(f"rate(hmonitor_stream_tcp_out_of_order_total{{{of}}}[$__rate_interval])", "out of order"), (f"rate(hmonitor_stream_tcp_retransmits_total{{{of}}}[$__rate_interval])", "sent again")], "pps", at_most(1, 10), min=0)),
+                [(f"rate(hmonitor_stream_tcp_out_of_order_total{{{of}}}[$__rate_interval])", "out of order"), (f"rate(hmonitor_stream_tcp_retransmits_total{{{of}}}[$__rate_interval])", "sent again")], "pps", at_most(1, 10), min=0, noValue=LEFT_OUT)),
             (8, graph("As its server sees it",
                 [(f"8 * rate(hmonitor_stream_server_bytes_total{{{of}}}[$__rate_interval])", "from the publisher")], "bps", min=0, description="Where the media server's statistics are watched.")),
         ]),
@@ -534,7 +536,7 @@ def monitor():
         ("What fires", 8, [(24, alerts())]),
     ]
     return dashboard("hmonitor-monitor", "RTMP: the monitor itself", "Whether the monitor does its job.", [], rows,
-        [SWITCHES, outages(), annotation("Starts", f'changes(process_start_time_seconds{{job="rtmp-hmonitor",{here}}}[1m]) > 0', BLUE, "started", "{{instance}}")])
+        [SWITCHES, outages(), annotation("Starts", f'process_start_time_seconds{{job="rtmp-hmonitor",{here}}} * 1000', BLUE, "started", "{{instance}}", value_is_time=True)])
 
 
 def main():
