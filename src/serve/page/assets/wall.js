@@ -53,7 +53,7 @@ class Tile {
     setText(this.why, reason);
     setAttribute(this.why, "title", reason || null);
     draw(this.spark, past.of(stream.name), past.length);
-    if (hasThumbnail(stream)) showThumbnail(this.shot, stream.name);
+    if (hasThumbnail(stream)) showThumbnail(this.shot, stream);
     else if (!this.shot.hidden) dropThumbnail(this.shot);
   }
 }
