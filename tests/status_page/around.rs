@@ -106,6 +106,7 @@ fn without_failovers_there_is_no_empty_place_for_them() {
     browser.assert_quiet();
 }
 
+#[cfg(feature = "libav")]
 #[test]
 fn the_newest_picture_is_shown_of_streams_that_are_looked_into_and_asked_for_of_no_other() {
     let origin = Origin::start(CAMERAS);

@@ -77,13 +77,13 @@ fn scrolled(browser: &mut Browser, seconds: u32) -> Scrolled {
 }
 
 impl Scrolled {
-    /// What is not smooth, against a page on which nothing happens, and the time of reading a status document on the same machine in the same
-    /// minute. A wall with all tiles in the document needs ten times as long for its longest task as one that is smooth.
+    /// What is not smooth, against an empty page and the time of reading a status document, on the same machine in the same minute. On one
+    /// where a frame takes 17 ms and the longest task of the wall 100 ms, that of a wall with all tiles in the document took a second.
     fn trouble(&self, empty: &Self, reading: f64) -> Option<String> {
         let limits = [
             ("half of the frames", self.median, 2.0 * empty.median + 4.0 * reading),
-            ("95 % of the frames", self.p95, 4.0 * empty.p95 + 12.0 * reading),
-            ("the longest task", self.longest_task, 50.0 + 50.0 * reading),
+            ("95 % of the frames", self.p95, 8.0 * empty.p95 + 20.0 * reading),
+            ("the longest task", self.longest_task, 15.0 * empty.median + 75.0 * reading),
         ];
         let over = limits.iter().find(|(_, found, limit)| found > limit);
         let over = over.map(|(what, found, limit)| format!("{what}: {found:.0} ms, and {limit:.0} ms would be smooth"));
@@ -136,7 +136,7 @@ async fn a_thousand_streams_stay_smooth() {
         // What else this machine does may disturb one measurement, and hardly three.
         let mut trouble = None;
         for _ in 0..3 {
-            browser.open(&format!("http://{}/page/uplot-license.txt", bench.main), &window);
+            browser.open("about:blank", &window);
             let empty = scrolled(&mut browser, 3);
             open_wall(&mut browser, &format!("http://{}/", bench.main), &window);
             browser.picture(name);
@@ -145,7 +145,7 @@ async fn a_thousand_streams_stay_smooth() {
             let busy = (browser.busy_seconds() - before) * 1e3 / wall.frames;
             let reading = browser.eval(READING).as_f64().unwrap();
             println!(
-                "{name}: a page of text {empty}; the wall {wall}, {busy:.1} ms of work a frame; reading one status takes {reading:.1} ms"
+                "{name}: an empty page {empty}; the wall {wall}, {busy:.1} ms of work a frame; reading one status takes {reading:.1} ms"
             );
             trouble = wall.trouble(&empty, reading);
             if trouble.is_none() {
