@@ -10,10 +10,12 @@ FUZZ_SECONDS ?= 20
 TEST_THREADS ?= 3
 FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statistics presenter_text nginx_statistics srs_api mediamtx_api libav_protocol haproxy_answers
 
-.PHONY: help run test test-compose test-content test-ha lint format bench fuzz build deb
+TESTS := CARGO="$(CARGO)" RUST_TEST_THREADS=$(TEST_THREADS) .ci/test
+
+.PHONY: help run test test-without-libav test-compose test-content test-ha lint format bench fuzz build deb
 
 help: ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, and run the monitor on an embedded demo origin
 	@.ci/install build
@@ -26,7 +28,11 @@ build: ## build the release binary
 
 test: ## install what is missing and run all tests
 	@.ci/install test
-	CARGO="$(CARGO)" RUST_TEST_THREADS=$(TEST_THREADS) .ci/test
+	$(TESTS)
+
+test-without-libav: ## run all tests of a build without FFmpeg (about 20 minutes)
+	@.ci/install test
+	$(TESTS) --no-default-features
 
 test-ha: ## judge 10,000 random sites, then measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
 	@.ci/install test
@@ -54,6 +60,7 @@ lint: ## check formatting, lints and docs
 	@.ci/install build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
 format: ## format the code

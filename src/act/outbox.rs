@@ -1,5 +1,5 @@
 //! What waits to be delivered: on disk before it is tried, gone when it is delivered. So each change is delivered at least once, in order,
-//! whatever becomes of the monitor meanwhile.
+//! whatever becomes of the monitor meanwhile. A disk that hangs is not waited for: to tell nobody would be worse.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::Inputs;
 use super::change::{Change, ChangeKind, Ledger};
@@ -23,6 +24,8 @@ use crate::state;
 pub const MAX_WAITING: usize = 1000;
 /// Largest file that is read back.
 const MAX_FILE: u64 = 16 << 20;
+/// Most time that a delivery waits for the disk.
+const SYNC: Duration = Duration::from_millis(250);
 /// Pauses between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -61,15 +64,14 @@ struct Content {
 
 #[derive(Debug)]
 struct Outbox {
-    path: Option<PathBuf>,
     content: Content,
-    failing: bool,
+    file: Option<NewestText>,
 }
 
 impl Outbox {
     async fn open(route: &Route) -> Self {
         let Some(directory) = route.directory.clone() else {
-            return Self { path: None, content: Content::default(), failing: false };
+            return Self { content: Content::default(), file: None };
         };
         let path = directory.join(format!("{}-{}.json", route.kind, route.name));
         let of = path.clone();
@@ -78,7 +80,7 @@ impl Outbox {
             tracing::error!(%error, path = %path.display(), "what waited to be delivered cannot be read back");
             Content::default()
         });
-        Self { path: Some(path), content, failing: false }
+        Self { content, file: Some(NewestText::of(path)) }
     }
 
     /// Takes what is new in `decisions`. How many of those that waited longest had to go: `None` when there is nothing new.
@@ -97,20 +99,58 @@ impl Outbox {
         }
     }
 
-    /// Writes the present content. A failure is logged once until writing works again.
+    /// Puts the present content on disk, if that does not take too long.
     async fn save(&mut self) {
-        let Some(path) = self.path.clone() else { return };
-        let text = match serde_json::to_vec(&self.content) {
-            Ok(text) => text,
-            Err(error) => return tracing::error!(%error, "what waits to be delivered cannot be written"),
-        };
-        let written = tokio::task::spawn_blocking(move || state::replace(&path, &text)).await;
+        let Some(file) = &mut self.file else { return };
+        match serde_json::to_vec(&self.content) {
+            Ok(text) => file.write(text).await,
+            Err(error) => tracing::error!(%error, "what waits to be delivered cannot be written"),
+        }
+    }
+}
+
+/// A file that a task of its own keeps at the newest text.
+#[derive(Debug)]
+struct NewestText {
+    newest: watch::Sender<(u64, Arc<[u8]>)>,
+    /// The number of the last text that was tried.
+    written: watch::Receiver<u64>,
+    hangs: bool,
+}
+
+impl NewestText {
+    fn of(path: PathBuf) -> Self {
+        let (newest, of) = watch::channel((0, Arc::default()));
+        let (tried, written) = watch::channel(0);
+        tokio::spawn(keep(path, of, tried));
+        Self { newest, written, hangs: false }
+    }
+
+    async fn write(&mut self, text: Vec<u8>) {
+        let number = self.newest.borrow().0 + 1;
+        self.newest.send_replace((number, text.into()));
+        let written = tokio::time::timeout(SYNC, self.written.wait_for(|written| *written >= number)).await;
+        let hung = std::mem::replace(&mut self.hangs, written.is_err());
+        if self.hangs && !hung {
+            tracing::error!("the disk takes too long: changes are told before it is noted that they are to be");
+        }
+    }
+}
+
+/// Writes each newest text. A failure is logged once until writing works again.
+async fn keep(path: PathBuf, mut newest: watch::Receiver<(u64, Arc<[u8]>)>, tried: watch::Sender<u64>) {
+    let mut failing = false;
+    while newest.changed().await.is_ok() {
+        let (number, text) = newest.borrow_and_update().clone();
+        let to = path.clone();
+        let written = tokio::task::spawn_blocking(move || state::replace(&to, &text)).await;
         let result = written.map_err(io::Error::other).and_then(|written| written);
         let failed = result.is_err();
-        if let (Err(error), false) = (result, self.failing) {
+        if let (Err(error), false) = (result, failing) {
             tracing::error!(%error, "what waits to be delivered would not survive a restart");
         }
-        self.failing = failed;
+        failing = failed;
+        tried.send_replace(number);
     }
 }
 

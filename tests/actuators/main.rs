@@ -7,6 +7,7 @@ mod harness;
 mod balancer;
 mod commands;
 mod decided;
+mod disk;
 mod ghosts;
 mod haproxy;
 mod keepalived;

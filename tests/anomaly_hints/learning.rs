@@ -62,7 +62,7 @@ fn nothing_is_told_before_a_week_and_a_day() {
     let watched = known();
     let reading = watched.reading(Signal::Bitrate).unwrap();
     assert!((reading.value / RATE - 1.0).abs() < 0.002, "{reading:?}");
-    assert!(reading.ratio.abs() < 0.05 && reading.low < 0.81 * RATE && reading.high > 1.24 * RATE, "{reading:?}");
+    assert!(reading.ratio.abs() < 0.05 && reading.low < 0.86 * RATE && reading.high > 1.17 * RATE, "{reading:?}");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn sensitivity_sets_the_margins() {
         let mut watched = known();
         (0..24).any(|_| !watched.bring(Some(at_rate(share)), sensitivity).changes.is_empty())
     };
-    assert!(told(Sensitivity::High, 0.85) && !told(Sensitivity::Normal, 0.85));
+    assert!(told(Sensitivity::High, 0.87) && !told(Sensitivity::Normal, 0.87));
     assert!(told(Sensitivity::Normal, 0.75) && !told(Sensitivity::Low, 0.75));
     assert!(told(Sensitivity::Low, 0.6));
 }

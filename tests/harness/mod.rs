@@ -122,7 +122,17 @@ impl Monitor {
         environment: &[(&str, &str)],
         adjust: impl FnOnce(Command) -> Command,
     ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), config, server, environment, adjust)
+    }
+
+    /// The same, with its files in `directory`.
+    pub fn start_in(
+        directory: tempfile::TempDir,
+        config: &str,
+        server: &str,
+        environment: &[(&str, &str)],
+        adjust: impl FnOnce(Command) -> Command,
+    ) -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let health = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let text = format!(

@@ -15,7 +15,7 @@ pub const ENOUGH: usize = 8;
 /// What lies beyond the remembered extremes and still is ordinary, in ordinary distances from an hour's middle.
 const REACH: f32 = 1.5;
 
-/// What was ordinary within one hour of one day: its median, and how far from it all but the most extreme twentieth of its values on
+/// What was ordinary within one hour of one day: its median, and how far from it all but the most extreme thirtieth of its values on
 /// either side were, in hundredths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -27,7 +27,7 @@ pub struct Span {
 impl Span {
     /// Of the values of an hour, in order. `None` of none.
     pub fn of(sorted: &[i16]) -> Option<Self> {
-        let extremes = sorted.len() / 20;
+        let extremes = sorted.len() / 30;
         let middle = *sorted.get(sorted.len() / 2)?;
         let (low, high) = (*sorted.get(extremes)?, *sorted.get(sorted.len() - 1 - extremes)?);
         let hundredths =
@@ -62,9 +62,9 @@ impl Band {
         (value - self.low) / half - 1.0
     }
 
-    /// What of it is no farther from `centre` than `distances` say. `centre` lies in it, and no distance is among them.
-    pub fn narrowed(&self, centre: f32, distances: Self) -> Self {
-        Self { low: self.low.max(centre + distances.low), high: self.high.min(centre + distances.high) }
+    /// What of it is no farther from `level` than `distances` say. `level` lies in it, and no distance is among them.
+    pub fn narrowed(&self, level: Self, distances: Self) -> Self {
+        Self { low: self.low.max(level.low + distances.low), high: self.high.min(level.high + distances.high) }
     }
 }
 

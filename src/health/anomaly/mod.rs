@@ -4,7 +4,7 @@
 //! band is the range of all these days, of the hours around it as well, without the most extreme day on either side, and with a margin. So
 //! one bad day teaches nothing, a second one at the same hour does, a weekend is ordinary once there has been one, and a lasting change
 //! is ordinary after two days. There are no hints before an hour has been seen on eight days. The bit rate is also held against its last
-//! half hour, by the changes that are ordinary at the hour: that tells a drop where the range of the days is wide.
+//! twelve minutes, by the changes that are ordinary at the hour: that tells a drop where the range of the days is wide.
 //!
 //! Hints for people: nothing that judges a stream, a group or a failover reads this. Memory is fixed: see [`AnomalyTracker`].
 
@@ -47,6 +47,9 @@ const fn least_margin(signal: Signal) -> f32 {
         Signal::FrameGap => 1_099.0,
     }
 }
+
+/// The same of a sudden change: 15 % below what an ordinary one brings, or 17 % above.
+const LEAST_SUDDEN: f32 = 160.0;
 
 const fn width(sensitivity: Sensitivity) -> f32 {
     match sensitivity {
@@ -177,12 +180,13 @@ impl AnomalyTracker {
     fn turn(&mut self, hour: u64, sensitivity: Sensitivity) {
         let of_day = |hour: u64| (hour % HOURS as u64) as usize;
         let ended = self.hour.filter(|before| *before != hour).map(of_day);
-        let signals = Signal::ALL.iter().copied().zip(self.watches.iter_mut().map(|watch| &mut watch.usual));
-        for (signal, usual) in signals.chain([(Signal::Bitrate, &mut self.sudden.usual)]) {
+        let signals = self.watches.iter_mut().zip(Signal::ALL.iter().copied());
+        let signals = signals.map(|(watch, signal)| (&mut watch.usual, least_margin(signal)));
+        for (usual, least) in signals.chain([(&mut self.sudden.usual, LEAST_SUDDEN)]) {
             if let Some(ended) = ended {
                 usual.learn(ended);
             }
-            usual.turn(of_day(hour), least_margin(signal), width(sensitivity));
+            usual.turn(of_day(hour), least, width(sensitivity));
         }
         (self.hour, self.sensitivity) = (Some(hour), Some(sensitivity));
     }

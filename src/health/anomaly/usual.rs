@@ -6,10 +6,10 @@ use super::band::{Band, Learned, Span};
 const MINUTES: usize = 60;
 /// Minutes that an hour must have been watched for to be remembered.
 const WATCHED_LEAST: usize = 30;
-/// Minutes whose median is the recent level.
-const RECENT: usize = 30;
+/// Minutes whose middle third is the recent level: it follows the sun, and a lively scene or two do not move it.
+const RECENT: usize = 12;
 /// Of these, how many there must be.
-const RECENT_LEAST: usize = 10;
+const RECENT_LEAST: usize = 6;
 
 /// What is usual at each hour of the day, the present hour that is still being learnt, and the band that holds in it.
 #[derive(Debug, Clone)]
@@ -43,14 +43,14 @@ impl Usual {
     }
 }
 
-/// How a figure stands to its own last half hour. It tells a sudden change where the hours' range is wide: around dusk and dawn, or on a
+/// How a figure stands to its own last minutes. It tells a sudden change where the hours' range is wide: around dusk and dawn, or on a
 /// working day of a stream that is another one at weekends.
 #[derive(Debug, Clone)]
 pub struct Sudden {
     /// Of the distance from the recent level.
     pub usual: Usual,
     minutes: Newest<RECENT>,
-    level: Option<i16>,
+    level: Option<(i16, i16)>,
 }
 
 impl Sudden {
@@ -59,11 +59,11 @@ impl Sudden {
     }
 
     pub fn note(&mut self, value: i16) {
-        if let Some(level) = self.level {
-            self.usual.note(value.saturating_sub(level));
+        if let Some((low, high)) = self.level {
+            self.usual.note(value.saturating_sub(value.clamp(low, high)));
         }
         self.minutes.push(value);
-        self.level = self.minutes.median(RECENT_LEAST);
+        self.level = self.minutes.middle_third(RECENT_LEAST);
     }
 
     /// What came before a gap is not recent.
@@ -74,7 +74,8 @@ impl Sudden {
     /// What of `usual` is left of where the figure was. All of it while that is not known, and after it was outside: a return is welcome
     /// however sudden.
     pub fn narrow(&self, usual: Band) -> Band {
-        let level = self.level.map(f32::from).filter(|level| usual.contains(*level));
+        let level = self.level.map(|(low, high)| Band { low: low.into(), high: high.into() });
+        let level = level.filter(|level| usual.contains(level.low) && usual.contains(level.high));
         // A change may always be none.
         let distances = self.usual.band.filter(|distances| distances.contains(0.0));
         level.zip(distances).map_or(usual, |(level, distances)| usual.narrowed(level, distances))
@@ -123,5 +124,13 @@ impl<const N: usize> Newest<N> {
         let sorted = self.sorted();
         let values = Some(sorted.values()).filter(|values| values.len() >= least)?;
         values.get(values.len() / 2).copied()
+    }
+
+    /// The least and the greatest of the middle third. `None` of fewer than `least`.
+    pub fn middle_third(&self, least: usize) -> Option<(i16, i16)> {
+        let sorted = self.sorted();
+        let values = Some(sorted.values()).filter(|values| values.len() >= least)?;
+        let third = values.len() / 3;
+        Some((*values.get(third)?, *values.get(values.len() - 1 - third)?))
     }
 }

@@ -1,0 +1,132 @@
+//! A disk that hangs, as one does whose controller, hypervisor or server has gone: whoever writes there waits and cannot be interrupted.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::balancer::{Balancer, Slaves};
+use crate::decided::SOON;
+use crate::harness::{Monitor, eventually, http, program};
+use crate::receiver::{Mood, Receiver};
+
+/// A test that is killed while its disk hangs would leave processes that nobody can kill.
+const THAWED_ANYWAY: Duration = Duration::from_secs(120);
+
+/// A file system of its own.
+struct Disk {
+    mount: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (image, mount) = (directory.path().join("image"), directory.path().join("mount"));
+        std::fs::create_dir(&mount).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        run(Command::new(program("mkfs.ext4", "e2fsprogs")).args(["-q", "-F"]).arg(&image));
+        run(Command::new(program("mount", "mount")).args(["-o", "loop"]).args([&image, &mount]));
+        Self { mount, _directory: directory }
+    }
+
+    fn hang(&self) -> Hanging<'_> {
+        run(Command::new(program("fsfreeze", "util-linux")).arg("--freeze").arg(&self.mount));
+        let mut later = Command::new("sh");
+        later.args(["-c", "sleep $0; exec fsfreeze --unfreeze \"$1\""]);
+        later.arg(THAWED_ANYWAY.as_secs().to_string()).arg(&self.mount);
+        Hanging { disk: self, thaws_anyway: later.stderr(Stdio::null()).spawn().unwrap() }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.mount).status();
+    }
+}
+
+/// A disk that hangs until this is dropped.
+struct Hanging<'d> {
+    disk: &'d Disk,
+    thaws_anyway: Child,
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.disk.mount).status();
+        let _ = self.thaws_anyway.kill().and_then(|()| self.thaws_anyway.wait());
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_disk_that_hangs_delays_no_answer_no_switch_and_no_message() {
+    let slaves = Slaves::new();
+    let balancer = Balancer::start(&slaves.lines());
+    let receiver = Receiver::start();
+    let machines = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let endpoint = |at: usize| {
+        let address = machines[at].local_addr().unwrap();
+        format!("  - {{ name: host-{}, tcp: {{ address: \"{address}\", interval: 200ms, down_after: 2 }} }}\n", at + 1)
+    };
+    let config = format!(
+        "log: {{ file: {{ path: hmonitor.log }} }}\nendpoints:\n{}{}groups:\n\
+         \x20 - {{ name: slave-1, eligible_while: {{ endpoints: [host-1] }} }}\n\
+         \x20 - {{ name: slave-2, eligible_while: {{ endpoints: [host-2] }} }}\n\
+         failovers: [{{ name: ingest, candidates: [slave-1, slave-2], settle: 1s, hold: 1s }}]\n\
+         actions:\n\
+         \x20 haproxy:\n    - {{ name: lb, socket: {}, servers: [{{ server: slaves/s1, group: slave-1, failover: ingest }}, {{ server: slaves/s2, group: slave-2, failover: ingest }}] }}\n\
+         \x20 webhook: [{{ name: hook, url: \"http://{}/\", groups: [] }}]\n",
+        endpoint(0),
+        endpoint(1),
+        balancer.socket().display(),
+        receiver.address,
+    );
+    let disk = Disk::new();
+    // The log on standard error, the log file, the state file and what waits to be told: all on that disk.
+    let files = tempfile::tempdir_in(&disk.mount).unwrap();
+    let tokens = "  tokens: [{ role: operate, token: operator-test-token }]\n";
+    let mut monitor = Monitor::start_in(files, &config, tokens, &[], |command| command);
+    balancer.wait_agents(true, false);
+    let told =
+        || receiver.taken(Mood::Fine).iter().map(|r| r.json()["to"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    eventually("the first", SOON, || (told() == ["slave-1"]).then_some(()));
+
+    let hanging = disk.hang();
+    let [first, _second] = machines;
+    drop(first);
+    balancer.wait_agents(false, true);
+    eventually("the switch is told", SOON, || (told() == ["slave-1", "slave-2"]).then_some(()));
+    let operator = ["Authorization: Bearer operator-test-token"];
+    let asked = monitor.request(
+        "PUT",
+        "/api/v1/groups/slave-1/maintenance",
+        &operator,
+        r#"{ "state": "maint", "reason": "repairs" }"#,
+    );
+    assert_eq!(asked.status, 504, "{}", asked.body);
+    for path in ["/health/groups/slave-2", "/health/groups/slave-1", "/livez"] {
+        let start = Instant::now();
+        let answer = http(monitor.health, "GET", path, &[], "").unwrap();
+        assert_eq!(answer.status, if path.ends_with("-1") { 503 } else { 200 }, "{path}: {}", answer.body);
+        assert!(start.elapsed() < SOON / 4, "{path}: {:?}", start.elapsed());
+    }
+
+    drop(hanging);
+    let state = monitor.path().join("state.json");
+    eventually("the decision is on disk", SOON, || {
+        std::fs::read_to_string(&state)
+            .ok()
+            .filter(|text| text.contains("repairs") && text.contains("slave-2"))
+            .map(drop)
+    });
+    eventually("what happened is in the log", SOON, || {
+        let log = std::fs::read_to_string(monitor.path().join("hmonitor.log")).unwrap();
+        log.contains("slave-1 → slave-2").then_some(())
+    });
+    assert!(monitor.terminate().success());
+}
