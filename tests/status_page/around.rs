@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, DESKTOP, Window, fixture};
-use crate::harness::Monitor;
 use crate::process::Origin;
 use crate::{CAMERAS, url, watched};
 
@@ -110,7 +109,7 @@ fn without_failovers_there_is_no_empty_place_for_them() {
 #[test]
 fn the_newest_picture_is_shown_of_streams_that_are_looked_into_and_asked_for_of_no_other() {
     let origin = Origin::start(CAMERAS);
-    let monitor = Monitor::start(&format!(
+    let monitor = crate::harness::Monitor::start(&format!(
         "streams:\n  - {{ name: gate-2, url: \"{}\", content: {{ silent: true, interval: 1s }} }}\n  - {{ name: gate-3, url: \"{}\" }}\n",
         origin.url("gate-2"),
         origin.url("gate-3")
