@@ -48,6 +48,30 @@ fn most_streams_gone_at_one_moment_while_their_cameras_answer_is_the_slave() {
     assert_eq!((site.active(), site.view().suppressed), (Some(0), Some(SuppressReason::Blame)));
 }
 
+#[test]
+fn a_canary_that_is_refused_moves_nothing_while_cameras_play() {
+    let mut site = settled(Plan { canaries: true, ..Plan::default() });
+    site.canary_refused[0] = true;
+    site.run(120.0);
+    assert_eq!((site.moves.len(), site.group(0).eligible), (1, Some(true)));
+    // It has proved nothing: the next one may be listened to.
+    site.canary_refused[0] = false;
+    site.run(10.0);
+    site.slaves[0] = Slave::Deaf;
+    site.run_until(15.0, |s| s.active() == Some(1)).expect("it does not serve");
+}
+
+#[test]
+fn a_canary_tells_a_slave_that_relays_nothing_from_cameras_that_are_away() {
+    let mut site = settled(Plan { canaries: true, pinged: 0, ..Plan::default() });
+    site.cameras.iter_mut().for_each(|camera| camera.dead = true);
+    site.run(60.0);
+    assert_eq!(site.moves.len(), 1);
+    let mut site = settled(Plan { canaries: true, pinged: 0, ..Plan::default() });
+    site.slaves[0] = Slave::Deaf;
+    site.run_until(15.0, |s| s.active() == Some(1)).expect("nobody has to ask the cameras");
+}
+
 /// A report at `now` with this fault.
 fn report(now: Instant, fault: Option<DownCause>, attempts: u64, connection: Connection) -> StreamReport {
     let fault = fault.map(|cause| Fault { cause, since: now, detail: "".into() });

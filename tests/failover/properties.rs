@@ -64,6 +64,7 @@ fn plan(rng: &mut fastrand::Rng) -> Plan {
         rise: 1.0 + rng.f64() * 4.0,
         fall: if rng.bool() { 0.0 } else { rng.f64() * 2.0 },
         vantage: rng.usize(0..4) > 0,
+        canaries: rng.bool(),
         tick: 1.0,
         ..Plan::default()
     }
@@ -189,6 +190,8 @@ fn begin(site: &mut Site, w: &mut Witness, trouble: Trouble, story: &str) {
             w.checked = site.moves.len();
             w.group_answers.clear();
         }
+        // Only going back to it tells that it relays nothing still, and each time waits longer. A canary tells it before.
+        Trouble::Slave(_, Slave::Deaf) if site.plan.preempt && !site.plan.canaries => w.reasons += 4,
         _ => {}
     }
 }

@@ -18,7 +18,7 @@ use rtmp_hmonitor::model::{Name, TargetId};
 use rtmp_hmonitor::probe::Reports;
 use rtmp_hmonitor::store::{Fold, Outcome};
 
-use crate::specs::{clause, endpoint, failover, follower, group, name, named, seconds};
+use crate::specs::{canary, clause, endpoint, failover, follower, group, name, named, seconds};
 
 /// Media silence that is a stall.
 const STALL: f64 = 2.0;
@@ -88,6 +88,8 @@ pub struct Plan {
     pub rise: f64,
     pub fall: f64,
     pub vantage: bool,
+    /// A canary is published at every slave.
+    pub canaries: bool,
     /// Between two rounds of looks, in seconds.
     pub tick: f64,
 }
@@ -108,6 +110,7 @@ impl Default for Plan {
             rise: 5.0,
             fall: 0.0,
             vantage: true,
+            canaries: false,
             tick: 0.5,
         }
     }
@@ -128,6 +131,8 @@ pub struct Site {
     pub plan: Plan,
     pub slaves: Vec<Slave>,
     pub cameras: Vec<Camera>,
+    /// Slaves that refuse the canary: its password has changed.
+    pub canary_refused: Vec<bool>,
     /// The monitor's network is cut.
     pub isolated: bool,
     /// Cameras reach no slave. They still answer the monitor.
@@ -164,6 +169,7 @@ impl Site {
         let mut site = Self {
             slaves: vec![Slave::Well; plan.slaves],
             cameras: vec![Camera::default(); plan.cameras],
+            canary_refused: vec![false; plan.slaves],
             isolated: false,
             uplink_cut: false,
             rng: fastrand::Rng::with_seed(seed),
@@ -366,13 +372,18 @@ impl Site {
                     let i: usize = slave[6..].parse::<usize>().unwrap() - 1;
                     match what {
                         "host" => self.slaves[i] != Slave::Gone,
+                        "canary" => self.slaves[i] == Slave::Well && !self.canary_refused[i],
                         _ => matches!(self.slaves[i], Slave::Well | Slave::Deaf),
                     }
                 }
                 None => true,
             };
         let now = self.awake;
-        let needed = if text.ends_with(".host") { 3 } else { 2 };
+        let (needed, cause) = match text.rsplit_once('.') {
+            Some((_, "host")) => (3, DownCause::Timeout),
+            Some((_, "canary")) => (1, DownCause::CanaryFailed),
+            _ => (2, DownCause::Timeout),
+        };
         let looks = self.looks.entry(text).or_default();
         if answers {
             *looks = Looks { last_success: Some(now), ..Looks::default() };
@@ -388,11 +399,7 @@ impl Site {
         let report = TargetReport {
             observed_at: self.instant(observed_at),
             valid_for: seconds(5.0),
-            fault: faulty.then(|| Fault {
-                cause: DownCause::Timeout,
-                since: self.instant(looks.since),
-                detail: "no answer".into(),
-            }),
+            fault: faulty.then(|| Fault { cause, since: self.instant(looks.since), detail: "no answer".into() }),
             looks: 1,
             failures: [0; DownCause::ALL.len()],
             blind: [0; BlindCause::ALL.len()],
@@ -530,11 +537,13 @@ fn desired(plan: &Plan) -> Desired {
         let address = [10, 0, 0, 11 + i as u8];
         targets.push(endpoint(&format!("{slave}.host"), address));
         targets.push(endpoint(&format!("{slave}.rtmp"), address));
+        let mut eligible = vec![format!("{slave}.host"), format!("{slave}.rtmp")];
+        if plan.canaries {
+            eligible.push(format!("{slave}.canary"));
+            targets.push(canary(&format!("{slave}.canary"), address));
+        }
         let mut spec = group(&slave);
-        spec.eligible_while = Requirement {
-            endpoints: clause(named([format!("{slave}.host"), format!("{slave}.rtmp")]), Quorum::All),
-            ..Requirement::default()
-        };
+        spec.eligible_while = Requirement { endpoints: clause(named(eligible), Quorum::All), ..Requirement::default() };
         spec.serving_while = Requirement { streams: clause(Selection::Followers, plan.need), ..Requirement::default() };
         spec.unknown = plan.unknown;
         (spec.rise, spec.fall) = (seconds(plan.rise), seconds(plan.fall));

@@ -11,7 +11,7 @@ use rtmp_hmonitor::model::spec::{
     EvidenceSource, Follow, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
     UnknownAnswer, Watch,
 };
-use rtmp_hmonitor::model::target::{Check, CheckSpec, TargetPolicy, TcpCheck};
+use rtmp_hmonitor::model::target::{CanaryCheck, Check, CheckSpec, TargetPolicy, TcpCheck};
 use rtmp_hmonitor::model::{Name, StreamUrl, TargetClass, TargetId, TargetSpec};
 
 pub fn name(text: &str) -> Name {
@@ -75,6 +75,15 @@ pub fn endpoint(text: &str, host: [u8; 4]) -> TargetSpec {
         policy: Arc::new(TargetPolicy { rise: seconds(2.0), ..TargetPolicy::default() }),
         labels: Labels::default(),
     }
+}
+
+/// The same, where a canary is published.
+pub fn canary(text: &str, host: [u8; 4]) -> TargetSpec {
+    let mut spec = endpoint(text, host);
+    let url = StreamUrl::parse(&format!("rtmp://{}/live/canary", IpAddr::from(host))).unwrap();
+    let check = Check::Canary(CanaryCheck { play: url.clone(), url, tls: TlsSpec::default() });
+    Arc::make_mut(&mut spec.check).check = check;
+    spec
 }
 
 /// A stream that is played at `host`.

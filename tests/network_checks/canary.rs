@@ -176,3 +176,48 @@ fn a_failover_passes_over_a_standby_whose_canary_fails() {
     drop(monitor);
     runtime.block_on(sim.stop());
 }
+
+/// A canary whose name or password is no longer taken says less of a server than the camera that plays there.
+#[test]
+fn a_canary_that_fails_while_a_camera_plays_moves_nothing() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let sim =
+        runtime.block_on(Sim::start(SimConfig { cameras: "gate".parse().unwrap(), ..SimConfig::default() })).unwrap();
+    // Two sockets of the first candidate, so that its canary can be refused alone.
+    let door = runtime.block_on(Sim::start(SimConfig::default())).unwrap();
+    let (here, there) = (sim.address(), Nginx::start(LIVE));
+    let canary = |name: &str, address: &str| {
+        format!(
+            "  - {{ name: {name}-canary, canary: {{ url: 'rtmp://{address}/live/PLANTED', interval: 5s, timeout: 3s, down_after: 1 }}, rise: 0s }}\n"
+        )
+    };
+    let monitor = Monitor::start(&format!(
+        "streams: [{{ name: gate, url: 'rtmp://{{address}}:{}/live/gate', follow: ingest, stall_timeout: 1s }}]\nendpoints:\n{}{}groups:\n\
+         \x20 - {{ name: a, address: 127.0.0.1, eligible_while: {{ endpoints: [a-canary] }}, serving_while: {{ streams: all }}, rise: 0s }}\n\
+         \x20 - {{ name: b, address: 127.0.0.9, eligible_while: {{ endpoints: [b-canary] }}, rise: 0s }}\n\
+         failovers:\n  - {{ name: ingest, candidates: [a, b], settle: 1s, hold: 0s }}\n",
+        here.port(),
+        canary("a", &door.address().to_string()),
+        canary("b", &there.address().to_string()),
+    ));
+    let active = || monitor.document("failovers/ingest")["active"].as_str().map(str::to_owned);
+    for canary in ["endpoints/a-canary", "endpoints/b-canary"] {
+        monitor.wait_at(canary, "up", SOON * 3);
+    }
+    monitor.wait_for("gate", "up", SOON);
+    eventually("the first takes its turn", SOON, || active().filter(|name| name == "a"));
+
+    door.set_fault("*", &Fault::Refuse).unwrap();
+    monitor.wait_at("endpoints/a-canary", "down canary_failed", SOON * 3);
+    // Long enough for decisions to be taken, with more failures of the canary.
+    let failures = || monitor.metric("hmonitor_endpoint_checks_failed_total", &["endpoint=\"a-canary\""]);
+    eventually("more failures", SOON * 3, || (failures()? >= 3.0).then_some(()));
+    assert_eq!(active().as_deref(), Some("a"));
+    assert!(!monitor.log().contains("a → b"), "{}", monitor.log());
+    assert_eq!(monitor.health_of("groups/a").0, 200);
+
+    runtime.block_on(sim.stop());
+    eventually("the other one takes over from one that is dead", SOON * 3, || active().filter(|name| name == "b"));
+    drop(monitor);
+    runtime.block_on(door.stop());
+}

@@ -113,7 +113,7 @@ impl GroupEntry {
         known: &impl Known,
         outcome: &mut Outcome,
     ) {
-        let review = Review::new(&self.roster, self.turn, witnesses, known);
+        let review = Review::new(&self.roster, self.turn, moment.now, witnesses, known);
         let before = self.evaluator.evaluate(&GroupSituation {
             now: moment.now,
             wall: moment.wall,
@@ -129,6 +129,12 @@ impl GroupEntry {
             outcome.events.push(report::change(moment.wall, &self.spec.name, from, &self.evaluator, &review));
         }
         self.review = Some(review);
+    }
+
+    /// When it has to be judged although no member has changed.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let again = self.review.as_ref().and_then(|review| review.again);
+        self.evaluator.poll_timeout().into_iter().chain(again).min()
     }
 
     pub fn answered_well(&self, name: &Name) -> Option<Name> {

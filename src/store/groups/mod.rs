@@ -284,7 +284,7 @@ impl Groups {
                 None => Turn::Settled,
             });
             let turn = turns.max().unwrap_or_default();
-            let due = entry.evaluator.poll_timeout().is_some_and(|at| at <= moment.now);
+            let due = entry.poll_timeout().is_some_and(|at| at <= moment.now);
             // What is held for want of sight is looked at whenever something is seen.
             let waits = entry.evaluator.wants_look() || entry.evaluator.is_held();
             if !dirty.remove(name) && !due && !waits && turn == entry.turn && entry.review.is_some() {
@@ -363,7 +363,7 @@ impl Groups {
     }
 
     fn next_deadline(&self, Moment { now, wall, .. }: Moment) -> Option<Instant> {
-        let groups = self.groups.values().filter_map(|entry| entry.evaluator.poll_timeout());
+        let groups = self.groups.values().filter_map(GroupEntry::poll_timeout);
         let failovers = self.failovers.values().filter_map(|entry| entry.evaluator.poll_timeout());
         // An operator's word ends by the wall clock.
         let maintenance = self.groups.values().filter_map(|entry| entry.maintenance.as_ref()?.until);

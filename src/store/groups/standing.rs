@@ -24,6 +24,8 @@ use crate::model::{DownCause, Name, StreamReport, TargetClass, TargetId};
 const PLAYED: Duration = Duration::from_secs(1);
 /// Longest usual time between two looks at server statistics.
 const TOLD: Duration = Duration::from_secs(5);
+/// A stream that has not shown itself for so many times its usual time no longer plays.
+const SHOWS_WITHIN: u32 = 2;
 
 /// What has been made out about members beside their verdicts.
 #[derive(Debug, Default)]
@@ -68,12 +70,7 @@ impl Witnesses {
             record.blame = record.tracker.read(down, view.report.as_deref(), unplayable);
         }
         if let Some(at) = last_frame(view).filter(|_| !self.is_own(Some(spec.probe.url.host()))) {
-            let every = match (&spec.probe.evidence, spec.probe.watch) {
-                (EvidenceSource::Server(_), _) => TOLD,
-                (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Periodic { every, .. }) => every,
-                (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Always) => PLAYED,
-            };
-            sight.note_seen(&Subject::stream(&spec.name), at, every);
+            sight.note_seen(&Subject::stream(&spec.name), at, shows_every(&spec.probe));
         }
     }
 
@@ -153,6 +150,15 @@ fn standing(verdict: &Verdict, returning: bool, down: Standing) -> Standing {
     }
 }
 
+/// How often a stream that plays shows itself.
+fn shows_every(probe: &ProbeSpec) -> Duration {
+    match (&probe.evidence, probe.watch) {
+        (EvidenceSource::Server(_), _) => TOLD,
+        (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Periodic { every, .. }) => every,
+        (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Always) => PLAYED,
+    }
+}
+
 fn plays(report: &StreamReport) -> bool {
     report.fault.is_none() && report.media.stall.is_none() && report.media.live_since.is_some()
 }
@@ -202,23 +208,33 @@ pub enum Turn {
 struct Canaries {
     failed: BTreeSet<Subject>,
     disproved: BTreeSet<Subject>,
+    /// When those are judged that nothing has proved wrong yet: what played a moment ago may still do so.
+    again: Option<Instant>,
 }
 
 impl Canaries {
-    fn read(roster: &Roster, turn: Turn, witnesses: &Witnesses, known: &impl Known) -> Self {
+    fn read(roster: &Roster, turn: Turn, now: Instant, known: &impl Known) -> Self {
+        let mut canaries = Self { failed: BTreeSet::new(), disproved: BTreeSet::new(), again: None };
         let members = || roster.eligible.iter().chain(&roster.serving).flat_map(|listed| &listed.members);
-        let failing = members().filter_map(|subject| Some((subject.clone(), failing_canary(subject, known)?)));
-        let failing: BTreeMap<_, _> = failing.collect();
-        // It is asked for only where it matters: there may be a thousand streams.
-        let played = (turn != Turn::No && !failing.is_empty()).then(|| {
-            let streams = members().filter(|subject| subject.class == SubjectClass::Stream);
-            streams.filter_map(|subject| witnesses.member(subject, known).seen_well).max()
-        });
-        let played = played.flatten();
-        let (disproved, failed): (Vec<_>, Vec<_>) =
-            failing.into_iter().partition(|(_, since)| played.is_some_and(|at| at > *since));
-        let names = |list: Vec<(Subject, Instant)>| list.into_iter().map(|(subject, _)| subject).collect();
-        Self { failed: names(failed), disproved: names(disproved) }
+        let failing: Vec<_> = members().filter_map(|m| Some((m.clone(), failing_canary(m, known)?))).collect();
+        // They are asked for only where it matters: there may be a thousand.
+        let streams = || members().filter(|member| turn != Turn::No && member.class == SubjectClass::Stream);
+        let played: Vec<_> = if failing.is_empty() {
+            Vec::new()
+        } else {
+            let views = streams().filter_map(|stream| known.stream(&stream.name));
+            views.filter_map(|view| Some((last_frame(view)?, SHOWS_WITHIN * shows_every(&view.spec.probe)))).collect()
+        };
+        for (canary, since) in failing {
+            let plays = played.iter().any(|(at, _)| *at > since);
+            let may_play =
+                played.iter().filter(|(at, within)| *at + *within > since).map(|(_, within)| since + *within);
+            let again = may_play.max().filter(|again| !plays && *again > now);
+            let of = if plays || again.is_some() { &mut canaries.disproved } else { &mut canaries.failed };
+            of.insert(canary);
+            canaries.again = canaries.again.into_iter().chain(again).min();
+        }
+        canaries
     }
 }
 
@@ -242,15 +258,17 @@ pub struct Review {
     pub failing: Vec<Subject>,
     /// When only streams keep it from serving: which.
     pub missing: Option<Missing>,
+    /// When it would be another one although no member had changed.
+    pub again: Option<Instant>,
 }
 
 impl Review {
     /// Of a candidate whose turn it is not, no stream is judged. What plays at one whose turn it is shows better than any canary that it
     /// relays: a canary that fails meanwhile (a password that has changed, a name that is taken) counts as well, until it has succeeded
     /// again.
-    pub fn new(roster: &Roster, turn: Turn, witnesses: &Witnesses, known: &impl Known) -> Self {
+    pub fn new(roster: &Roster, turn: Turn, now: Instant, witnesses: &Witnesses, known: &impl Known) -> Self {
         let mut all = BTreeMap::new();
-        let canaries = Canaries::read(roster, turn, witnesses, known);
+        let canaries = Canaries::read(roster, turn, now, known);
         let accounting = match roster.is_candidate() {
             true => Accounting::Blaming { canary_failed: !canaries.failed.is_empty() },
             false => Accounting::Plain,
@@ -294,7 +312,7 @@ impl Review {
         let mut causes: Vec<Cause> = failing.iter().filter_map(|s| verdict(s, known)?.down).map(Cause::Down).collect();
         causes.sort_unstable();
         causes.dedup();
-        Self { role, counts: tally.counts, weight, causes, failing, missing }
+        Self { role, counts: tally.counts, weight, causes, failing, missing, again: canaries.again }
     }
 }
 
