@@ -75,7 +75,8 @@ def stat(title, expr, unit="short", thresholds=None, mappings=None, text="value"
         "justifyMode": "center",
         "orientation": "auto",
     }
-    return panel("stat", title, queries([(expr, legend)], instant=True), unit, thresholds, mappings=mappings, options=options, **more)
+    found = [(expr, legend)] if isinstance(expr, str) else expr
+    return panel("stat", title, queries(found, instant=True), unit, thresholds, mappings=mappings, options=options, **more)
 
 
 def graph(title, found, unit="short", thresholds=None, stack=False, lines=True, **more):
@@ -118,10 +119,11 @@ def table(title, expr, rename=None, hide=(), links=None, unit="short", mappings=
     return found
 
 
-def alerts(title, labels):
+def alerts(labels=""):
+    """What fires; `labels` is a matcher of alerts' labels."""
     return {
         "type": "alertlist",
-        "title": title,
+        "title": "Alerts",
         "description": "What Prometheus has firing or pending.",
         "datasource": SOURCE,
         "targets": [],
@@ -276,6 +278,20 @@ TO_STREAM = "/d/hmonitor-stream?var-stream=${__data.fields.stream}&${__url_time_
 OVER = 'instance=~"$instance",site=~"$site",machine=~"$machine"'
 AVAILABILITY = steps((RED, None), (ORANGE, 0.99), (GREEN, 0.999))
 NONE_IS_GOOD = steps((GREEN, None), (RED, 1))
+NOT_ONE = "none in this time range"
+# A stream has at most 60 series: causes, content and breakdowns come first.
+LEFT_OUT = "left out, as this stream has much else to tell"
+
+
+def at_most(warning, bad):
+    """Thresholds of what should be small."""
+    return steps((GREEN, None), (ORANGE, warning), (RED, bad))
+
+
+def within(bad):
+    """Thresholds of what should be about zero."""
+    return steps((RED, None), (GREEN, -bad), (RED, bad))
+
 
 
 def overview():
@@ -288,10 +304,10 @@ def overview():
             + [(5, stat("Availability, 30 days", f"avg(stream:hmonitor_available:ratio_rate30d{{{OVER}}})", "percentunit", AVAILABILITY, decimals=3)),
                (4, stat("All cameras together", f"8 * sum(hmonitor_stream_media_bytes_per_second{{{OVER}}})", "bps"))]),
         (None, 9, [
-            (10, alerts("Alerts", '{site=~"$site"}')),
+            (10, alerts('{site=~"$site"}')),
             (14, table("Streams that are not well",
                 f'sum by (site, machine, stream, cause) (hmonitor_stream_issue{{{OVER}}} == 1)',
-                rename={"Value": "applies"}, hide=("Value",), links={"stream": TO_STREAM},
+                rename={"Value": "applies"}, hide=("Value",), links={"stream": TO_STREAM}, noValue="all are well",
                 description="Each cause that applies now, by stream.")),
         ]),
         (None, 12, [(24, timeline("Streams", [(state_of("stream", OVER), "{{stream}}")], STATE_MAPPING,
@@ -301,7 +317,7 @@ def overview():
             (12, graph("Streams up, by machine", [(f"sum by (site, machine) (hmonitor_stream_up{{{OVER}}})", "{{site}} {{machine}}")], lines=True, decimals=0)),
         ]),
         ("Availability", 8, [
-            (8, graph("Share of time down, by site (last hour)", [('site:hmonitor_unavailable:ratio_rate1h{instance=~"$instance",site=~"$site"}', "{{site}}")], "percentunit")),
+            (8, graph("Share of time down, by site (last hour)", [('site:hmonitor_unavailable:ratio_rate1h{instance=~"$instance",site=~"$site"}', "{{site}}")], "percentunit", at_most(0.001, 0.01), min=0)),
             (8, graph("Burn rate of the objective, by site",
                 [('site:hmonitor_unavailable:ratio_rate1h{instance=~"$instance",site=~"$site"} / on () group_left () (1 - hmonitor:objective:ratio)', "{{site}} 1 h"),
                  ('site:hmonitor_unavailable:ratio_rate6h{instance=~"$instance",site=~"$site"} / on () group_left () (1 - hmonitor:objective:ratio)', "{{site}} 6 h")],
@@ -332,31 +348,39 @@ def stream():
         ]),
         ("Media", 8, [
             (8, graph("Bit rate", [(f"8 * hmonitor_stream_media_bytes_per_second{{{of}}}", "{{media}}"), (f"8 * hmonitor_stream_declared_bytes_per_second{{{of}}}", "{{media}} declared")], "bps")),
-            (8, graph("Pictures a second", [(f"hmonitor_stream_frames_per_second{{{of}}}", "measured"), (f"hmonitor_stream_declared_frames_per_second{{{of}}}", "declared")], "fps")),
-            (8, graph("Keyframe interval", [(f"hmonitor_stream_keyframe_interval_seconds{{{of}}}", "interval")], "s")),
-            (8, graph("Longest gap between frames", [(f"hmonitor_stream_frame_gap_max_seconds{{{of}}}", "{{media}}")], "s")),
-            (8, graph("Jitter and A/V skew", [(f"hmonitor_stream_jitter_seconds{{{of}}}", "jitter"), (f"hmonitor_stream_av_skew_seconds{{{of}}}", "audio minus video")], "s")),
-            (8, graph("Drift against our clock", [(f"hmonitor_stream_drift_seconds{{{of}}}", "drift")], "s")),
+            (8, graph("Pictures a second", [(f"hmonitor_stream_frames_per_second{{{of}}}", "measured"), (f"hmonitor_stream_declared_frames_per_second{{{of}}}", "declared")], "fps", steps((RED, None), (ORANGE, 10), (GREEN, 20)), min=0)),
+            (8, graph("Keyframe interval", [(f"hmonitor_stream_keyframe_interval_seconds{{{of}}}", "interval")], "s", at_most(4, 10), min=0)),
+            (8, graph("Longest gap between frames", [(f"hmonitor_stream_frame_gap_max_seconds{{{of}}}", "{{media}}")], "s", at_most(1, 2), min=0,
+                description="A stream is stalled after 2 s without media, unless configured otherwise.")),
+            (8, graph("Jitter and A/V skew", [(f"hmonitor_stream_jitter_seconds{{{of}}}", "jitter"), (f"hmonitor_stream_av_skew_seconds{{{of}}}", "audio minus video")], "s", within(0.5))),
+            (8, graph("Drift against our clock", [(f"hmonitor_stream_drift_seconds{{{of}}}", "drift")], "s", within(2))),
             (8, graph("Against what is usual for it", [(f"hmonitor_stream_anomaly_ratio{{{of}}}", "{{signal}}")], thresholds=steps((ORANGE, None), (GREEN, -1), (ORANGE, 1)),
-                description="Where each figure lies in the band that this stream has shown at this time of day: beyond -1 and 1 it is unusual. Nothing until a week is known.")),
+                description="Where each figure lies in the band that this stream has shown at this time of day: beyond -1 and 1 it is unusual. Nothing until a week is known.", noValue="not yet known for a week")),
+            (8, alerts('{stream="$stream"}')),
+            (8, graph("Outages and stalls",
+                [(f"increase(hmonitor_stream_outages_total{{{of}}}[$__rate_interval])", "outages"), (f"increase(hmonitor_stream_stalls_total{{{of}}}[$__rate_interval])", "stalls")],
+                thresholds=NONE_IS_GOOD, lines=False, decimals=0)),
         ]),
         ("Picture and sound", 7, [
             (6, table("Format", f"hmonitor_stream_video_info{{{of}}} or hmonitor_stream_audio_info{{{of}}}", hide=("Value", "site", "machine", "stream"))),
-            (3, stat("Size", f"hmonitor_stream_video_width_pixels{{{of}}} or hmonitor_stream_video_height_pixels{{{of}}}", thresholds=steps((BLUE, None)), text="value")),
-            (5, graph("Brightness", [(f"hmonitor_stream_luma_mean_ratio{{{of}}}", "mean luma")], "percentunit")),
-            (5, graph("Frozen for", [(f"hmonitor_stream_frozen_seconds{{{of}}}", "frozen")], "s")),
-            (5, graph("Loudness", [(f"hmonitor_stream_audio_loudness_dbfs{{{of}}}", "loudness")], "dB")),
+            (3, stat("Size", [(f"hmonitor_stream_video_width_pixels{{{of}}}", "wide"), (f"hmonitor_stream_video_height_pixels{{{of}}}", "high")], "none",
+                steps((BLUE, None)), text="value_and_name")),
+            (5, graph("Brightness", [(f"hmonitor_stream_luma_mean_ratio{{{of}}}", "mean luma")], "percentunit", steps((RED, None), (GREEN, 0.03)), min=0, max=1)),
+            (5, graph("Frozen for", [(f"hmonitor_stream_frozen_seconds{{{of}}}", "frozen")], "s", at_most(5, 10), min=0)),
+            (5, graph("Loudness", [(f"hmonitor_stream_audio_loudness_dbfs{{{of}}}", "loudness")], "dB", steps((RED, None), (GREEN, -70)), max=0)),
         ]),
         ("Connection", 8, [
-            (8, graph("Phases of the newest attempt", [(f"hmonitor_stream_connect_duration_seconds{{{of}}}", "{{phase}}")], "s", stack=True)),
+            (8, graph("Phases of the newest attempt", [(f"hmonitor_stream_connect_duration_seconds{{{of}}}", "{{phase}}")], "s", at_most(3, 8), stack=True)),
             (8, graph("Ends and failures by cause",
-                [(f"increase(hmonitor_stream_disconnects_total{{{of}}}[$__rate_interval])", "ended: {{cause}}"), (f"increase(hmonitor_stream_connect_failures_total{{{of}}}[$__rate_interval])", "failed: {{cause}}")], lines=False, stack=True)),
-            (8, graph("TCP round trip", [(f"hmonitor_stream_tcp_rtt_seconds{{{of}}}", "round trip")], "s")),
-            (8, graph("Errors in the media", [(f"increase(hmonitor_stream_timestamp_anomalies_total{{{of}}}[$__rate_interval])", "{{media}} {{kind}}"), (f"increase(hmonitor_stream_parse_errors_total{{{of}}}[$__rate_interval])", "parse: {{kind}}")], lines=False, stack=True)),
+                [(f"increase(hmonitor_stream_session_failures_total{{{of}}}[$__rate_interval])", "all"), (f"increase(hmonitor_stream_disconnects_total{{{of}}}[$__rate_interval])", "ended: {{cause}}"), (f"increase(hmonitor_stream_connect_failures_total{{{of}}}[$__rate_interval])", "failed: {{cause}}")],
+                thresholds=NONE_IS_GOOD, lines=False)),
+            (8, graph("TCP round trip", [(f"hmonitor_stream_tcp_rtt_seconds{{{of}}}", "round trip")], "s", at_most(0.1, 0.3), min=0, noValue=LEFT_OUT)),
+            (8, graph("Errors in the media", [(f"increase(hmonitor_stream_media_errors_total{{{of}}}[$__rate_interval])", "all"), (f"increase(hmonitor_stream_timestamp_anomalies_total{{{of}}}[$__rate_interval])", "{{media}} {{kind}}"), (f"increase(hmonitor_stream_parse_errors_total{{{of}}}[$__rate_interval])", "parse: {{kind}}")],
+                thresholds=NONE_IS_GOOD, lines=False)),
             (8, graph("Out of order and sent again",
-                [(f"rate(hmonitor_stream_tcp_out_of_order_total{{{of}}}[$__rate_interval])", "out of order"), (f"rate(hmonitor_stream_tcp_retransmits_total{{{of}}}[$__rate_interval])", "sent again")], "pps")),
+                [(f"rate(hmonitor_stream_tcp_out_of_order_total{{{of}}}[$__rate_interval])", "out of order"), (f"rate(hmonitor_stream_tcp_retransmits_total{{{of}}}[$__rate_interval])", "sent again")], "pps", at_most(1, 10), min=0, noValue=LEFT_OUT)),
             (8, graph("As its server sees it",
-                [(f"8 * rate(hmonitor_stream_server_bytes_total{{{of}}}[$__rate_interval])", "from the publisher")], "bps", description="Where the media server's statistics are watched.")),
+                [(f"8 * rate(hmonitor_stream_server_bytes_total{{{of}}}[$__rate_interval])", "from the publisher")], "bps", min=0, description="Where the media server's statistics are watched.")),
         ]),
     ]
     return dashboard("hmonitor-stream", "RTMP: stream", "One stream in full.", [SITE, MACHINE, STREAM], rows, [SWITCHES, outages(',stream="$stream"')])
@@ -372,25 +396,27 @@ def network():
             (10, table("First failing hop of each path", f"sum by (path, hop) (hmonitor_path_fault{{{pa}}} == 1)", hide=("Value",), noValue="no path fails")),
         ]),
         ("Network", 8, [
-            (8, graph("Round trip (mean of the window)", [(f"hmonitor_ping_rtt_mean_seconds{{{ep}}}", "{{endpoint}}")], "s")),
-            (8, graph("Round trip, 99th percentile", [(f"histogram_quantile(0.99, sum by (endpoint, le) (rate(hmonitor_ping_rtt_seconds_bucket{{{ep}}}[1m])))", "{{endpoint}}")], "s")),
+            (8, graph("Round trip (mean of the window)", [(f"hmonitor_ping_rtt_mean_seconds{{{ep}}}", "{{endpoint}}")], "s", at_most(0.05, 0.2), min=0)),
+            (8, graph("Round trip, 99th percentile", [(f"histogram_quantile(0.99, sum by (endpoint, le) (rate(hmonitor_ping_rtt_seconds_bucket{{{ep}}}[1m])))", "{{endpoint}}")], "s", at_most(0.1, 0.3), min=0)),
             (8, graph("Loss", [(f"hmonitor_ping_loss_ratio{{{ep}}}", "{{endpoint}}")], "percentunit", steps((GREEN, None), (ORANGE, 0.01), (RED, 0.05)), min=0)),
-            (8, graph("Ping jitter", [(f"hmonitor_ping_jitter_seconds{{{ep}}}", "{{endpoint}}")], "s")),
-            (8, graph("Duration of a whole look", [(f"hmonitor_endpoint_check_duration_seconds{{{ep}}}", "{{endpoint}}")], "s")),
-            (8, graph("Failed looks by cause", [(f"increase(hmonitor_endpoint_failures_total{{{ep}}}[$__rate_interval])", "{{endpoint}} {{cause}}")], lines=False, stack=True)),
+            (8, graph("Ping jitter", [(f"hmonitor_ping_jitter_seconds{{{ep}}}", "{{endpoint}}")], "s", at_most(0.01, 0.05), min=0)),
+            (8, graph("Duration of a whole look", [(f"hmonitor_endpoint_check_duration_seconds{{{ep}}}", "{{endpoint}}")], "s", at_most(0.5, 2), min=0)),
+            (8, graph("Failed looks by cause", [(f"increase(hmonitor_endpoint_failures_total{{{ep}}}[$__rate_interval])", "{{endpoint}} {{cause}}")],
+                thresholds=NONE_IS_GOOD, lines=False, stack=True, noValue=NOT_ONE)),
             (8, graph("Links: delivered over expected", [(f"hmonitor_link_receive_ratio{{{pa}}}", "{{path}}")], "percentunit", steps((RED, None), (ORANGE, 0.9), (GREEN, 1)), min=0)),
             (8, graph("Measured downloads", [(f"8 * hmonitor_download_bytes_per_second{{{ep}}}", "{{endpoint}}")], "bps")),
             (8, table("Certificates expire in", f"sort(hmonitor_endpoint_tls_expiry_timestamp_seconds{{{ep}}} - time() or hmonitor_service_tls_expiry_timestamp_seconds{{{sv}}} - time())",
                 rename={"Value": "time left"}, unit="s", thresholds=steps((RED, None), (ORANGE, 7 * 86400), (GREEN, 21 * 86400)))),
         ]),
         ("Replication", 7, [
-            (8, graph("Lag", [(f"hmonitor_replication_lag_seconds{{{ep}}}", "{{endpoint}}")], "s")),
-            (8, graph("Lag in bytes", [(f"hmonitor_replication_lag_bytes{{{ep}}}", "{{endpoint}}")], "bytes")),
+            (8, graph("Lag", [(f"hmonitor_replication_lag_seconds{{{ep}}}", "{{endpoint}}")], "s", at_most(5, 10), min=0)),
+            (8, graph("Lag in bytes", [(f"hmonitor_replication_lag_bytes{{{ep}}}", "{{endpoint}}")], "bytes", at_most(1 << 20, 16 << 20), min=0)),
             (8, timeline("Role", [(f'hmonitor_replication_role{{{ep},role="primary"}}', "{{endpoint}} is primary")], YES_NO)),
         ]),
         ("Services", 8, [
             (12, timeline("Services", [(state_of("service", sv), "{{service}}")], STATE_MAPPING)),
-            (12, graph("Failed looks by cause", [(f"increase(hmonitor_service_errors_total{{{sv}}}[$__rate_interval])", "{{service}} {{cause}}")], lines=False, stack=True)),
+            (12, graph("Failed looks by cause", [(f"increase(hmonitor_service_errors_total{{{sv}}}[$__rate_interval])", "{{service}} {{cause}}")],
+                thresholds=NONE_IS_GOOD, lines=False, stack=True, noValue=NOT_ONE)),
         ]),
         ("Web Presenter and Vimeo", 8, [
             (6, graph("Web Presenter: rate", [(f"8 * hmonitor_web_presenter_bytes_per_second{{{sv}}}", "{{service}}"), (f"8 * hmonitor_web_presenter_target_bytes_per_second{{{sv}}}", "{{service}} target")], "bps")),
@@ -404,8 +430,9 @@ def network():
             (8, timeline("HAProxy: servers", [(f"hmonitor_haproxy_server_up{{{sv}}}", "{{proxy}}/{{server}}")],
                 [{"type": "value", "options": {"0": {"text": "down", "color": RED, "index": 0}, "1": {"text": "up", "color": GREEN, "index": 1}}}])),
             (8, graph("HAProxy: sessions", [(f"hmonitor_haproxy_sessions{{{sv}}}", "{{proxy}}")])),
-            (8, graph("HAProxy: failed checks", [(f"increase(hmonitor_haproxy_server_check_failures_total{{{sv}}}[$__rate_interval])", "{{proxy}}/{{server}}")], lines=False, stack=True)),
-            (8, alerts("Alerts", "")),
+            (8, graph("HAProxy: failed checks", [(f"increase(hmonitor_haproxy_server_check_failures_total{{{sv}}}[$__rate_interval])", "{{proxy}}/{{server}}")],
+                thresholds=NONE_IS_GOOD, lines=False, stack=True)),
+            (8, alerts()),
         ]),
     ]
     return dashboard("hmonitor-network", "RTMP: network and services", "What lies around the streams: hosts, links, databases, devices, platforms, load balancers.",
@@ -427,30 +454,48 @@ def ha():
             (3, stat("Actions that wait", f"sum(hmonitor_actions_pending{{{here}}})", thresholds=NONE_IS_GOOD)),
         ]),
         (None, 8, [
-            (12, timeline("Active candidate", [(f"hmonitor_failover_active{{{fo}}}", "{{failover}}: {{candidate}}")], YES_NO)),
+            (12, timeline("What we said: the active candidate", [(f"hmonitor_failover_active{{{fo}}}", "{{failover}}: {{candidate}}")], YES_NO)),
+            (12, timeline("What HAProxy did: servers that take sessions", [(f"hmonitor_haproxy_server_up{{{here}}}", "{{service}}: {{proxy}}/{{server}}")], YES_NO)),
+            (8, graph("HAProxy: sessions, by server", [(f"hmonitor_haproxy_server_sessions{{{here}}}", "{{service}}: {{proxy}}/{{server}}")], stack=True, min=0, decimals=0)),
+            (8, graph("HAProxy: weight, by server", [(f"hmonitor_haproxy_server_weight{{{here}}}", "{{service}}: {{proxy}}/{{server}}")], min=0, decimals=0)),
+            (8, graph("Controllers that disagree", [(f"hmonitor_controller_disagreement_seconds{{{here}}}", "{{object}}")], "s", at_most(2, 10), min=0,
+                description="How long a load balancer that asks has not done what it was told.")),
+            (8, graph("HAProxy: new sessions", [(f"rate(hmonitor_haproxy_sessions_total{{{here}}}[$__rate_interval])", "{{service}}: {{proxy}}")], "cps", min=0)),
+            (8, graph("HAProxy: failed checks", [(f"increase(hmonitor_haproxy_server_check_failures_total{{{here}}}[$__rate_interval])", "{{service}}: {{proxy}}/{{server}}")],
+                thresholds=NONE_IS_GOOD, lines=False, stack=True)),
+            (8, timeline("HAProxy: backends that have a server", [(f"hmonitor_haproxy_backend_up{{{here}}}", "{{service}}: {{proxy}}")],
+                [{"type": "value", "options": {"0": {"text": "none", "color": RED, "index": 0}, "1": {"text": "yes", "color": GREEN, "index": 1}}}])),
+        ]),
+        ("Groups", 8, [
             (12, timeline("Groups", [(state_of("group", gr), "{{group}}")], STATE_MAPPING)),
-            (8, timeline("Fit to serve (eligible)", [(f"hmonitor_group_eligible{{{gr}}}", "{{group}}")],
+            (12, timeline("Fit to serve (eligible)", [(f"hmonitor_group_eligible{{{gr}}}", "{{group}}")],
                 [{"type": "value", "options": {"0": {"text": "no", "color": RED, "index": 0}, "1": {"text": "yes", "color": GREEN, "index": 1}}}])),
             (8, timeline("Serving", [(f"hmonitor_group_serving{{{gr}}}", "{{group}}")], YES_NO)),
-            (8, timeline("Maintenance", [(f"hmonitor_group_maintenance{{{gr},state!=\"ready\"}} == 1", "{{group}} {{state}}")],
-                [{"type": "value", "options": {"1": {"text": "yes", "color": BLUE, "index": 0}}}])),
+            (8, graph("Share of members that are well", [(f"hmonitor_group_weight_ratio{{{gr}}}", "{{group}}")], "percentunit",
+                steps((RED, None), (ORANGE, 0.5), (GREEN, 1)), min=0, max=1)),
+            (8, timeline("Maintenance",
+                [(f'sum by (group) (1 * hmonitor_group_maintenance{{{gr},state="drain"}} or 2 * hmonitor_group_maintenance{{{gr},state="maint"}})', "{{group}}")],
+                [{"type": "value", "options": {"0": {"text": "no", "color": "transparent", "index": 0}, "1": {"text": "drain", "color": BLUE, "index": 1}, "2": {"text": "maint", "color": ORANGE, "index": 2}}}])),
         ]),
         ("Decisions", 8, [
-            (8, graph("Share of members that are well", [(f"hmonitor_group_weight_ratio{{{gr}}}", "{{group}}")], "percentunit", min=0, max=1)),
-            (8, graph("Switches, by reason", [(f"increase(hmonitor_failover_switches_total{{{fo}}}[$__rate_interval])", "{{failover}} {{reason}}")], lines=False, stack=True)),
-            (8, graph("Switches held back, by reason", [(f"increase(hmonitor_failover_suppressed_total{{{fo}}}[$__rate_interval])", "{{failover}} {{reason}}")], lines=False, stack=True)),
+            (8, graph("Switches, by reason", [(f"increase(hmonitor_failover_switches_total{{{fo}}}[$__rate_interval])", "{{failover}} {{reason}}")],
+                thresholds=steps((GREEN, None), (ORANGE, 1)), lines=False, stack=True, noValue=NOT_ONE)),
+            (8, graph("Switches held back, by reason", [(f"increase(hmonitor_failover_suppressed_total{{{fo}}}[$__rate_interval])", "{{failover}} {{reason}}")],
+                thresholds=steps((GREEN, None), (ORANGE, 1)), lines=False, stack=True, noValue=NOT_ONE)),
             (8, graph("From evidence until HAProxy has been told",
-                [(f"histogram_quantile({q}, sum by (le) (rate(hmonitor_decision_latency_seconds_bucket{{{here}}}[$__range])))", f"{share} of decisions") for q, share in ((0.5, "half"), (0.99, "99 %"))], "s")),
+                [(f"histogram_quantile({q}, sum by (le) (rate(hmonitor_decision_latency_seconds_bucket{{{here}}}[$__range])))", f"{share} of decisions") for q, share in ((0.5, "half"), (0.99, "99 %"))], "s", at_most(0.5, 1), min=0,
+                noValue="HAProxy has been told nothing")),
             (8, timeline("Pinned by an operator", [(f"hmonitor_failover_pinned{{{fo}}}", "{{failover}}")],
                 [{"type": "value", "options": {"0": {"text": "no", "color": "transparent", "index": 0}, "1": {"text": "pinned", "color": BLUE, "index": 1}}}])),
-            (8, timeline("Switches held back now", [(f"hmonitor_failover_suppressed{{{fo}}} == 1", "{{failover}}: {{reason}}")],
-                [{"type": "value", "options": {"1": {"text": "held back", "color": ORANGE, "index": 0}}}])),
-            (8, graph("Controllers that disagree", [(f"hmonitor_controller_disagreement_seconds{{{here}}}", "{{object}}")], "s", steps((GREEN, None), (RED, 10)))),
+            (8, timeline("Switches held back now", 
+                [(f"hmonitor_failover_suppressed{{{fo}}} == 1", "{{failover}}: {{reason}}"), (f"sum by (failover) (hmonitor_failover_suppressed{{{fo}}}) == 0", "{{failover}}: none")],
+                [{"type": "value", "options": {"0": {"text": "none", "color": "transparent", "index": 0}, "1": {"text": "held back", "color": ORANGE, "index": 1}}}])),
+            (8, alerts()),
         ]),
         ("Carried out", 8, [
-            (8, graph("Actions, by outcome", [(f"rate(hmonitor_actions_total{{{here}}}[$__rate_interval])", "{{action}} {{outcome}}")], "ops")),
-            (8, graph("Health answers a second", [(f"sum by (view, answer) (rate(hmonitor_health_answers_total{{{here}}}[$__rate_interval]))", "{{view}} {{answer}}")], "reqps")),
-            (8, alerts("Alerts", "")),
+            (8, graph("Actions, by outcome", [(f"rate(hmonitor_actions_total{{{here}}}[$__rate_interval])", "{{action}} {{outcome}}")], "ops", min=0)),
+            (8, graph("Actions that wait", [(f"hmonitor_actions_pending{{{here}}}", "{{action}}")], thresholds=NONE_IS_GOOD, min=0, decimals=0)),
+            (8, graph("Health answers a second", [(f"sum by (view, answer) (rate(hmonitor_health_answers_total{{{here}}}[$__rate_interval]))", "{{view}} {{answer}}")], "reqps", min=0)),
         ]),
     ]
     return dashboard("hmonitor-ha", "RTMP: failovers", "Who is active, who could take over, and what was decided and carried out.", [FAILOVER, GROUP], rows, [SWITCHES, outages()])
@@ -468,27 +513,30 @@ def monitor():
             (4, stat("Version", f"hmonitor_build_info{{{here}}}", text="name", legend="{{version}} {{revision}}", thresholds=steps((BLUE, None)))),
         ]),
         ("Load", 8, [
-            (8, graph("Processor", [(f"rate(process_cpu_seconds_total{{job=\"rtmp-hmonitor\",{here}}}[$__rate_interval])", "{{instance}}")], "percentunit", description="1 is one core.")),
-            (8, graph("Memory", [(f"process_resident_memory_bytes{{job=\"rtmp-hmonitor\",{here}}}", "{{instance}}")], "bytes")),
-            (8, graph("File descriptors", [(f"process_open_fds{{job=\"rtmp-hmonitor\",{here}}}", "open"), (f"process_max_fds{{job=\"rtmp-hmonitor\",{here}}}", "allowed")])),
+            (8, graph("Processor", [(f"rate(process_cpu_seconds_total{{job=\"rtmp-hmonitor\",{here}}}[$__rate_interval])", "{{instance}}")], "percentunit", at_most(1.5, 2), min=0, description="1 is one core; the stack's container may use two.")),
+            (8, graph("Memory", [(f"process_resident_memory_bytes{{job=\"rtmp-hmonitor\",{here}}}", "{{instance}}")], "bytes", at_most(384 << 20, 480 << 20), min=0,
+                description="The stack's container may use 512 MiB.")),
+            (8, graph("File descriptors in use", [(f"process_open_fds{{job=\"rtmp-hmonitor\",{here}}} / process_max_fds", "{{instance}}")], "percentunit", at_most(0.7, 0.9), min=0,
+                description="Of those that the process may open.")),
             (8, graph("Received from origins", [(f"8 * sum by (instance) (rate(hmonitor_stream_received_bytes_total{{{here}}}[$__rate_interval]))", "{{instance}}")], "bps")),
             (8, graph("Threads", [(f"process_threads{{{here}}}", "{{instance}}")])),
             (8, graph("Age of the picture", [(f"hmonitor_snapshot_age_seconds{{{here}}}", "{{instance}}")], "s", steps((GREEN, None), (RED, 5)))),
         ]),
         ("Answers", 8, [
-            (8, graph("Requests", [(f"sum by (route, code) (rate(hmonitor_http_requests_total{{{here}}}[$__rate_interval]))", "{{route}} {{code}}")], "reqps")),
-            (8, graph("Health answers", [(f"sum by (answer) (rate(hmonitor_health_answers_total{{{here}}}[$__rate_interval]))", "{{answer}}")], "reqps", description="Held and assumed ones rest on no fresh evidence.")),
-            (8, graph("Refused connections", [(f"increase(hmonitor_connections_refused_total{{{here}}}[$__rate_interval])", "{{listener}}")], lines=False, stack=True)),
+            (8, graph("Requests", [(f"sum by (route, code) (rate(hmonitor_http_requests_total{{{here}}}[$__rate_interval]))", "{{route}} {{code}}")], "reqps", min=0)),
+            (8, graph("Health answers", [(f"sum by (answer) (rate(hmonitor_health_answers_total{{{here}}}[$__rate_interval]))", "{{answer}}")], "reqps", min=0, description="Held and assumed ones rest on no fresh evidence.")),
+            (8, graph("Refused connections", [(f"increase(hmonitor_connections_refused_total{{{here}}}[$__rate_interval])", "{{listener}}")], thresholds=NONE_IS_GOOD, lines=False, stack=True)),
         ]),
         ("Faults of its own", 8, [
-            (6, graph("Probes started again", [(f"sum by (reason) (increase(hmonitor_probe_restarts_total{{{here}}}[$__rate_interval]))", "{{reason}}")], lines=False, stack=True)),
-            (6, graph("Panics", [(f"increase(hmonitor_task_panics_total{{{here}}}[$__rate_interval])", "{{instance}}")], lines=False)),
-            (6, graph("Times it stood still", [(f"increase(hmonitor_observer_pauses_total{{{here}}}[$__rate_interval])", "{{instance}}")], lines=False)),
-            (6, graph("Discovery sources that fail", [(f"hmonitor_discovery_sources_failing{{{here}}}", "{{instance}}")])),
+            (6, graph("Probes started again", [(f"sum by (reason) (increase(hmonitor_probe_restarts_total{{{here}}}[$__rate_interval]))", "{{reason}}")], lines=False, stack=True, noValue=NOT_ONE)),
+            (6, graph("Panics", [(f"increase(hmonitor_task_panics_total{{{here}}}[$__rate_interval])", "{{instance}}")], thresholds=NONE_IS_GOOD, lines=False)),
+            (6, graph("Times it stood still", [(f"increase(hmonitor_observer_pauses_total{{{here}}}[$__rate_interval])", "{{instance}}")], thresholds=NONE_IS_GOOD, lines=False)),
+            (6, graph("Discovery sources that fail", [(f"hmonitor_discovery_sources_failing{{{here}}}", "{{instance}}")], thresholds=NONE_IS_GOOD, min=0, decimals=0)),
         ]),
+        ("What fires", 8, [(24, alerts())]),
     ]
     return dashboard("hmonitor-monitor", "RTMP: the monitor itself", "Whether the monitor does its job.", [], rows,
-        [annotation("Starts", f'changes(process_start_time_seconds{{job="rtmp-hmonitor",{here}}}[1m]) > 0', BLUE, "started", "{{instance}}")])
+        [SWITCHES, outages(), annotation("Starts", f'process_start_time_seconds{{job="rtmp-hmonitor",{here}}} * 1000', BLUE, "started", "{{instance}}", value_is_time=True)])
 
 
 def main():

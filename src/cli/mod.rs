@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::app::{self, Options};
 use crate::config;
 use crate::model::BitRate;
-use crate::sim::{CameraSet, Sim, SimConfig, UnknownStream};
+use crate::sim::{CameraSet, Sim, SimConfig, UnknownStream, demo_schedule};
 
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -91,6 +91,9 @@ struct SimArguments {
     /// Bit rate of each camera.
     #[arg(long, default_value = "2.5Mbps")]
     bitrate: BitRate,
+    /// Faults that come by themselves; they need the demonstration's cameras, gate-{1..4},yard-{1..4},hall-{1..3},roof.
+    #[arg(long, value_enum, default_value = "none")]
+    faults: Faults,
     /// Send the group of pictures so far to a new player at once.
     #[arg(long)]
     gop_cache: bool,
@@ -103,6 +106,15 @@ struct SimArguments {
     /// Threads that send.
     #[arg(long, default_value = "1")]
     threads: std::num::NonZeroUsize,
+}
+
+/// Faults that come by themselves.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Faults {
+    /// Only those that are set by HTTP.
+    None,
+    /// Those of the demonstration: another one every few seconds, each for some seconds.
+    Demo,
 }
 
 /// Reads the command line and obeys.
@@ -180,7 +192,12 @@ fn simulate(arguments: SimArguments) -> Result<()> {
     let log = config::LogSpec { format: config::LogFormat::Pretty, level: "info".into(), file: None };
     let _log = app::start_logging(&log, app::Console::Error)?;
     let unknown = if arguments.not_found { UnknownStream::NotFound } else { UnknownStream::Silent };
+    let schedule = match arguments.faults {
+        Faults::None => Vec::new(),
+        Faults::Demo => demo_schedule(),
+    };
     let sim = SimConfig {
+        schedule,
         listen: arguments.listen,
         control: Some(arguments.control),
         cameras: CameraSet::parse(&arguments.cameras)?,

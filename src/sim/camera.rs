@@ -41,6 +41,8 @@ pub struct CameraStats {
     pub video_bytes: u64,
     /// Bodies of all audio messages, headers included.
     pub audio_bytes: u64,
+    /// What the camera has published to the origin, whoever plays it: its rate while no fault keeps it silent.
+    pub bytes_published: u64,
     /// Frames that a slow player did not get.
     pub frames_skipped: u64,
     pub pings_sent: u64,
@@ -86,6 +88,8 @@ pub(super) struct State {
     ratio: f64,
     /// From media time to RTMP timestamp.
     offset_ms: i64,
+    /// Up to when `stats.bytes_published` counts.
+    published_us: u64,
 }
 
 /// One message on its way to the players.
@@ -111,6 +115,7 @@ impl Camera {
             anchor_ms: u64::from(phase_ms),
             ratio: 1.0,
             offset_ms: 0,
+            published_us: 0,
         };
         Self { name, next_due: AtomicU64::new(IDLE), state: Mutex::new(state) }
     }
@@ -169,8 +174,9 @@ impl Camera {
         self.schedule(&state);
     }
 
-    pub(super) fn stats(&self) -> (Fault, CameraStats) {
-        let state = self.lock();
+    pub(super) fn stats(&self, now: u64) -> (Fault, CameraStats) {
+        let mut state = self.lock();
+        state.publish(now);
         let mut stats = state.stats;
         stats.players = state.players.len();
         stats.bytes_sent += state.players.iter().map(|p| p.connection.bytes_sent()).sum::<u64>();
@@ -182,6 +188,7 @@ impl Camera {
         let mut state = self.lock();
         // Frames that were due before the fault are part of the past; they go out before it.
         state.advance(now);
+        state.publish(now);
         let kept = if fault.is_momentary() { Fault::None } else { fault.clone() };
         let previous = std::mem::replace(&mut state.fault, kept);
         state.recording = recording.unwrap_or_else(|| Arc::clone(&state.normal));
@@ -242,6 +249,16 @@ impl State {
         let count = self.recording.frames.len().max(1) as u64;
         let frame = self.recording.frames.get((index % count) as usize);
         (index / count * u64::from(LOOP_MS) + frame.map_or(0, |f| u64::from(f.at)), frame)
+    }
+
+    /// Counts what has come from the camera since the last time.
+    fn publish(&mut self, now: u64) {
+        let time = now.saturating_sub(self.published_us);
+        self.published_us = now;
+        if !self.fault.is_silence() {
+            let rate = self.recording.video_rate.bits_per_second() + self.recording.audio_rate.bits_per_second();
+            self.stats.bytes_published += rate * time / 8_000_000;
+        }
     }
 
     fn due_us(&self, index: u64) -> u64 {

@@ -1,10 +1,11 @@
-//! Faults by HTTP.
+//! Faults and statistics by HTTP.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /cameras`, `/cameras/{name}` | name, fault and counters |
 //! | `PUT /cameras/{name}/fault` | body: a [`Fault`]; 200 and the camera. `*` is every camera and the port |
 //! | `DELETE /cameras/{name}/fault` | the fault is over |
+//! | `GET /stat` | what nginx-rtmp's statistics page would say of the cameras |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +26,7 @@ use tokio::task::JoinSet;
 use super::SimError;
 use super::fault::Fault;
 use super::origin::{ALL, Origin};
+use super::statistics;
 
 /// Clients at the same time.
 const MAX_CLIENTS: usize = 64;
@@ -34,6 +37,7 @@ pub(super) fn router(origin: Arc<Origin>) -> Router {
         .route("/cameras", get(list))
         .route("/cameras/{name}", get(one))
         .route("/cameras/{name}/fault", put(set).delete(clear))
+        .route("/stat", get(page))
         .with_state(origin)
 }
 
@@ -77,6 +81,10 @@ async fn one(State(origin): State<Arc<Origin>>, Path(name): Path<String>) -> Res
         Some(view) => Json(view).into_response(),
         None => refusal(&SimError::UnknownCamera),
     }
+}
+
+async fn page(State(origin): State<Arc<Origin>>) -> Response {
+    ([(CONTENT_TYPE, "text/xml")], statistics::page(&origin)).into_response()
 }
 
 async fn set(State(origin): State<Arc<Origin>>, Path(name): Path<String>, Json(fault): Json<Fault>) -> Response {

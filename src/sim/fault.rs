@@ -136,6 +136,11 @@ impl Fault {
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::Unpublish | Self::EndQuietly)
     }
+
+    /// No media comes from the camera while it lasts.
+    pub(super) fn is_silence(&self) -> bool {
+        self.is_absence() || matches!(self, Self::NotFound | Self::Stall | Self::Hang)
+    }
 }
 
 /// A fault that comes by itself.
@@ -165,13 +170,13 @@ pub fn demo_schedule() -> Vec<ScheduledFault> {
         every: Some(Duration::from_secs(every)),
     };
     vec![
-        entry("gate-2", Fault::Stall, 20, 10, 90),
-        entry("gate-4", Fault::Unpublish, 45, 12, 120),
+        entry("gate-2", Fault::Stall, 15, 12, 90),
         entry("yard-1", Fault::LowFps { fps: 8.0 }, 30, 25, 100),
-        entry("yard-3", Fault::LowBitrate { factor: 0.3 }, 55, 30, 140),
-        entry("hall-1", Fault::Drop, 70, 1, 80),
-        entry("hall-2", Fault::StallAudio, 80, 15, 150),
-        entry("hall-3", Fault::TimestampJump { ms: 5000 }, 60, 1, 110),
-        entry("roof", Fault::NotFound, 100, 15, 180),
+        entry("gate-4", Fault::Unpublish, 40, 12, 120),
+        entry("hall-1", Fault::Drop, 45, 1, 80),
+        entry("yard-3", Fault::LowBitrate { factor: 0.3 }, 50, 30, 140),
+        entry("hall-3", Fault::TimestampJump { ms: 5000 }, 55, 1, 110),
+        entry("roof", Fault::NotFound, 60, 15, 180),
+        entry("hall-2", Fault::StallAudio, 70, 15, 150),
     ]
 }

@@ -27,6 +27,7 @@ mod pacer;
 mod recording;
 mod relay;
 mod session;
+mod statistics;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

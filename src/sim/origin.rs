@@ -168,7 +168,7 @@ impl Origin {
     }
 
     pub(super) fn stats(&self, name: &str) -> Option<(Fault, CameraStats)> {
-        self.camera(name).map(Camera::stats)
+        self.camera(name).map(|camera| camera.stats(self.now()))
     }
 
     /// Opens the port.

@@ -99,21 +99,22 @@ pub fn alert_names() -> BTreeSet<String> {
 pub struct Expression {
     pub place: String,
     pub text: String,
-    /// Of a panel: shows something wherever its families exist.
-    pub is_panel: bool,
+    /// Of a dashboard or a recording rule, so that it should find something; alerts and what they look up need not.
+    pub finds: bool,
 }
 
 /// Expressions of rules, of what their annotations look up, and of dashboards.
 pub fn expressions() -> Vec<Expression> {
     let mut found = Vec::new();
     for rule in rules() {
+        let finds = rule.record.is_some();
         let place = rule.alert.or(rule.record).unwrap();
         for annotation in rule.annotations.values() {
             for text in looked_up(annotation) {
-                found.push(Expression { place: format!("{place}, annotation"), text, is_panel: false });
+                found.push(Expression { place: format!("{place}, annotation"), text, finds: false });
             }
         }
-        found.push(Expression { place, text: rule.expr, is_panel: false });
+        found.push(Expression { place, text: rule.expr, finds });
     }
     for path in files("dashboards", ".json") {
         let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -123,18 +124,18 @@ pub fn expressions() -> Vec<Expression> {
         for panel in items(&dashboard["panels"]) {
             let place = format!("{file}: {}", panel["title"]);
             for target in items(&panel["targets"]) {
-                found.push(Expression { place: place.clone(), text: text(&target["expr"]), is_panel: true });
+                found.push(Expression { place: place.clone(), text: text(&target["expr"]), finds: true });
             }
         }
         for annotation in items(&dashboard["annotations"]["list"]) {
             let place = format!("{file}: annotation {}", annotation["name"]);
-            found.push(Expression { place, text: text(&annotation["expr"]), is_panel: false });
+            found.push(Expression { place, text: text(&annotation["expr"]), finds: true });
         }
         for variable in items(&dashboard["templating"]["list"]) {
             let Some(definition) = variable["definition"].as_str() else { continue };
             let (series, _) = definition.strip_prefix("label_values(").unwrap().rsplit_once(',').unwrap();
             let place = format!("{file}: variable {}", variable["name"]);
-            found.push(Expression { place, text: series.to_owned(), is_panel: false });
+            found.push(Expression { place, text: series.to_owned(), finds: true });
         }
     }
     found

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use rtmp_hmonitor::sim::{DEMO_CAMERAS, SimConfig, demo_schedule};
 use serde_json::Value;
 
 use crate::harness::{Monitor, eventually, free_port, http, mortal};
@@ -30,8 +31,12 @@ pub struct World {
     pub prometheus: SocketAddr,
     pub alertmanager: SocketAddr,
     _servers: [Server; 2],
-    _monitor: Monitor,
+    monitor: Monitor,
     _directory: tempfile::TempDir,
+}
+
+fn shipped(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
 }
 
 fn local() -> SocketAddr {
@@ -67,13 +72,50 @@ pub fn two_machines() -> (World, Origin) {
 impl World {
     /// A monitor with this configuration, and what is shipped around it. Returns when Prometheus sees so many streams up.
     pub fn around(config: &str, streams: usize) -> Self {
+        let world = Self::beside(config, tempfile::tempdir().unwrap(), local());
+        eventually("Prometheus sees all cameras up", LIMIT, || {
+            let up = world.query("sum(hmonitor_stream_up)")?;
+            (text(&up.first()?["value"][1]).parse() == Ok(streams)).then_some(())
+        });
+        world
+    }
+
+    /// The demo of `compose/`: its configuration, its cameras, the faults they have now and then.
+    pub fn demo() -> (Self, Origin) {
+        let control = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let sim = SimConfig { control, schedule: demo_schedule(), ..SimConfig::default() };
+        let origin = Origin::start_with(DEMO_CAMERAS, sim);
+        let (directory, prometheus) = (tempfile::tempdir().unwrap(), local());
+        let text = shipped("compose/monitor/demo.yml");
+        // What comes before is the harness's: where it listens, its state, its log.
+        let (_, config) = text.split_once("\ndefaults:\n").expect("the demo's configuration has defaults");
+        let config = replaced(
+            &format!("defaults:\n{config}"),
+            &[
+                ("cameras:1935", &origin.address().to_string()),
+                ("{address}:1935", &format!("{{address}}:{}", origin.address().port())),
+                ("cameras:1936", &origin.control().unwrap().to_string()),
+                ("address: cameras", "address: 127.0.0.1"),
+                ("host: cameras", "host: 127.0.0.1"),
+                ("prometheus:9090", &prometheus.to_string()),
+                ("/var/lib/rtmp-hmonitor", directory.path().to_str().unwrap()),
+            ],
+        );
+        let world = Self::beside(&config, directory, prometheus);
+        // Which port it has is known only now; the monitor reads the file again.
+        let path = world.monitor.config_path();
+        let config = std::fs::read_to_string(&path).unwrap();
+        let health = world.monitor.health.to_string();
+        std::fs::write(path, replaced(&config, &[("127.0.0.1:9937", &health)])).unwrap();
+        (world, origin)
+    }
+
+    /// Prometheus and Alertmanager as shipped, beside a monitor with `config`.
+    fn beside(config: &str, directory: tempfile::TempDir, prometheus: SocketAddr) -> Self {
         let monitor = Monitor::start(config);
         let receiver = Receiver::start();
-
-        let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        let (prometheus, alertmanager) = (local(), local());
-        let shipped = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+        let alertmanager = local();
         let rules = format!("{}/alerts/rules/*.yml", root().display());
         let config = replaced(
             &shipped("compose/prometheus/prometheus.yml"),
@@ -108,19 +150,9 @@ impl World {
         command.arg(format!("--web.listen-address={prometheus}"));
         let scraping = Server::start(&mut command, &at("prometheus.log"));
 
-        let world = Self {
-            receiver,
-            prometheus,
-            alertmanager,
-            _servers: [scraping, alerting],
-            _monitor: monitor,
-            _directory: directory,
-        };
+        let world =
+            Self { receiver, prometheus, alertmanager, _servers: [scraping, alerting], monitor, _directory: directory };
         eventually("Alertmanager answers", LIMIT, || http(alertmanager, "GET", "/-/ready", &[], "").ok());
-        eventually("Prometheus sees all cameras up", LIMIT, || {
-            let up = world.query("sum(hmonitor_stream_up)")?;
-            (text(&up.first()?["value"][1]).parse() == Ok(streams)).then_some(())
-        });
         world
     }
 

@@ -50,6 +50,11 @@ impl Origin {
         self.sim().address()
     }
 
+    /// Where faults are set by HTTP, if anywhere.
+    pub fn control(&self) -> Option<SocketAddr> {
+        self.sim().control_address()
+    }
+
     pub fn url(&self, camera: &str) -> String {
         format!("rtmp://{}/live/{camera}", self.address())
     }

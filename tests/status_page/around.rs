@@ -105,23 +105,29 @@ fn without_failovers_there_is_no_empty_place_for_them() {
     browser.assert_quiet();
 }
 
+#[cfg(feature = "libav")]
 #[test]
-fn thumbnails_are_asked_for_where_there_is_one_and_nowhere_else() {
+fn the_newest_picture_is_shown_of_streams_that_are_looked_into_and_asked_for_of_no_other() {
     let origin = Origin::start(CAMERAS);
-    let monitor = watched(&origin);
+    let monitor = crate::harness::Monitor::start(&format!(
+        "streams:\n  - {{ name: gate-2, url: \"{}\", content: {{ silent: true, interval: 1s }} }}\n  - {{ name: gate-3, url: \"{}\" }}\n",
+        origin.url("gate-2"),
+        origin.url("gate-3")
+    ));
     let mut browser = Browser::start();
-    let with = json!({ "each_stream": { "gate-2": { "content": { "thumbnail": true } }, "gate-3": { "content": { "thumbnail": false } } } });
-    let window = Window {
-        merge: json!({ "/api/v1/status": with }),
-        serve: json!({ "/api/v1/streams/gate-2/thumbnail.jpg": fixture("thumbnail.jpg") }),
-        ..DESKTOP
-    };
-    browser.open(&url(&monitor, ""), &window);
+    browser.open(&url(&monitor, ""), &DESKTOP);
     browser.until("document.querySelector('.tile .shot:not([hidden])')?.naturalWidth > 0");
     let shown = browser.eval("[...document.querySelectorAll('.tile')].filter((t) => !t.querySelector('.shot').hidden).map((t) => t.querySelector('.name').textContent)");
     assert_eq!(shown, json!(["gate-2"]));
+    // A newer picture takes its place.
+    let first = browser.eval("document.querySelector('.tile .shot:not([hidden])').src");
+    browser.until(&format!("document.querySelector('.tile .shot:not([hidden])').src !== {first}"));
     let asked: Vec<_> = browser.requests().into_iter().filter(|path| path.contains("/thumbnail.jpg")).collect();
-    assert!(!asked.is_empty() && asked.iter().all(|path| path == "/api/v1/streams/gate-2/thumbnail.jpg"), "{asked:?}");
+    assert!(asked.iter().all(|path| path == "/api/v1/streams/gate-2/thumbnail.jpg"), "{asked:?}");
     browser.picture("thumbnails");
+
+    browser.eval("location.hash = '#/streams/gate-2'");
+    browser.until("document.querySelector('.stream-body .shot')?.naturalWidth > 0");
+    browser.until("document.querySelector('.facts-grid')?.innerText.includes('dBFS')");
     browser.assert_quiet();
 }

@@ -2,20 +2,20 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{mortal, program};
+use crate::harness::program;
 
 /// Enough for a browser on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// One browser at a time: each is several processes, and some tests look at times.
-static ONE: Mutex<()> = Mutex::new(());
+/// One browser for all tests, one test at a time: each is several processes, which take their time to start, and some tests look at times.
+static SHARED: Mutex<Option<Driver>> = Mutex::new(None);
 
 /// How a page is looked at.
 #[derive(Debug, Clone)]
@@ -26,20 +26,41 @@ pub struct Window {
     pub bypass_csp: bool,
     /// By path, what is added to JSON answers (`each_stream`: by name, to the streams).
     pub merge: Value,
-    /// By path, files that are served as pictures.
-    pub serve: Value,
 }
 
-pub const DESKTOP: Window =
-    Window { width: 1440, height: 900, scheme: "light", bypass_csp: false, merge: Value::Null, serve: Value::Null };
+pub const DESKTOP: Window = Window { width: 1440, height: 900, scheme: "light", bypass_csp: false, merge: Value::Null };
 pub const PHONE: Window = Window { width: 360, height: 740, ..DESKTOP };
 
-/// A browser with at most one page.
-pub struct Browser {
+/// The program that drives Chromium. It ends with its input, and so with this process, and Chromium with it.
+struct Driver {
     child: Child,
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    _alone: MutexGuard<'static, ()>,
+}
+
+impl Driver {
+    fn start() -> Self {
+        let chromium = program("chromium", "chromium");
+        let python = root().join("target/browser-reference/bin/python");
+        assert!(python.exists(), "playwright is missing: .ci/install test");
+        let mut command = Command::new(python);
+        command.arg(root().join("tests/status_page/driver.py")).arg(chromium);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { commands: child.stdin.take(), child, answers }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A browser with at most one page.
+pub struct Browser {
+    driver: MutexGuard<'static, Option<Driver>>,
 }
 
 fn root() -> PathBuf {
@@ -48,35 +69,26 @@ fn root() -> PathBuf {
 
 impl Browser {
     pub fn start() -> Self {
-        let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let chromium = program("chromium", "chromium");
-        let python = root().join("target/browser-reference/bin/python");
-        assert!(python.exists(), "playwright is missing: .ci/install test");
-        let mut child = mortal(python.to_str().unwrap(), "python3-venv")
-            .arg(root().join("tests/status_page/driver.py"))
-            .arg(chromium)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let answers = BufReader::new(child.stdout.take().unwrap());
-        Self { commands: child.stdin.take(), child, answers, _alone: alone }
+        let mut browser = Self { driver: SHARED.lock().unwrap_or_else(PoisonError::into_inner) };
+        browser.ask(&json!({ "do": "forget" }));
+        browser
     }
 
     fn ask(&mut self, command: &Value) -> Value {
-        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
+        let Driver { commands, answers, .. } = self.driver.get_or_insert_with(Driver::start);
+        writeln!(commands.as_mut().unwrap(), "{command}").unwrap();
         let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
+        answers.read_line(&mut line).unwrap();
         let mut answer: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         assert!(answer.get("error").is_none(), "{command}: {}", answer["error"].as_str().unwrap_or_default());
         answer["ok"].take()
     }
 
     pub fn open(&mut self, url: &str, window: &Window) {
-        let Window { width, height, scheme, bypass_csp, merge, serve } = window;
+        let Window { width, height, scheme, bypass_csp, merge } = window;
         self.ask(&json!({
             "do": "open", "url": url, "width": width, "height": height, "scheme": scheme, "bypass_csp": bypass_csp,
-            "merge": merge, "serve": serve,
+            "merge": merge,
         }));
     }
 
@@ -103,7 +115,12 @@ impl Browser {
             }
             if Instant::now() >= end {
                 let page = self.eval("[document.visibilityState, location.hash, document.body.innerText]");
-                panic!("not within {PATIENCE:?}: {script}\n{page:#}\n{:#}", self.ask(&json!({ "do": "seen" })));
+                // What it should be showing.
+                let monitor = self.eval(
+                    "fetch('/api/v1/status').then((reply) => reply.json()).then((status) => status.streams.map((s) => `${s.name} ${s.health} ${s.causes} since ${s.since}`)).catch(String)",
+                );
+                let seen = self.ask(&json!({ "do": "seen" }));
+                panic!("not within {PATIENCE:?}: {script}\n{page:#}\n{monitor:#}\n{seen:#}");
             }
             std::thread::sleep(LOOK);
         }
@@ -156,13 +173,14 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The end of its input ends it, and Chromium with it.
-        drop(self.commands.take());
-        let _ = self.child.wait();
+        if std::thread::panicking() {
+            // Whatever state it is in: the next test gets another one.
+            *self.driver = None;
+        }
     }
 }
 
-/// Whether a file is there, for pictures that tests serve.
+/// A file beside the tests.
 pub fn fixture(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/status_page").join(name);
     assert!(path.exists(), "{}", path.display());

@@ -18,10 +18,6 @@ FLAGS = [
 AXE = os.path.join(os.path.dirname(axe_playwright_python.__file__), "axe.min.js")
 
 
-def serving(file):
-    return lambda route: route.fulfill(path=file, content_type="image/jpeg")
-
-
 # Answers as the server does, with more in it. In the page rather than between it and the server: no word of ours is waited for.
 ADDING = """
 (() => {
@@ -53,8 +49,8 @@ class Driver:
             except queue.Empty:
                 self.page.wait_for_timeout(5)
 
-    def open(self, url, width, height, scheme, bypass_csp, merge, serve):
-        """A page in a context of its own. `merge`: by path, what is added to JSON answers; `serve`: by path, files."""
+    def open(self, url, width, height, scheme, bypass_csp, merge):
+        """A page in a context of its own. `merge`: by path, what is added to JSON answers."""
         self.close()
         context = self.chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=bypass_csp)
@@ -75,8 +71,6 @@ class Driver:
         page.on("pageerror", lambda error: self.troubles.append(f"error: {error.stack or error}"))
         if merge:
             page.add_init_script(ADDING % json.dumps(merge))
-        for path, file in (serve or {}).items():
-            page.route("**" + path, serving(file))
         page.goto(url)
 
     def reload(self):
@@ -84,8 +78,14 @@ class Driver:
 
     def close(self):
         if self.page:
-            self.page.unroute_all(behavior="ignoreErrors")
             self.page.context.close()
+            self.page = None
+
+    def forget(self):
+        """As if nothing had been open yet."""
+        self.close()
+        self.troubles = []
+        self.requests = []
 
     def eval(self, script):
         return self.page.evaluate(script)

@@ -37,6 +37,20 @@ fn where_reading_is_closed_a_token_opens_it_for_this_tab_alone() {
     browser.open(&url(&monitor, ""), &DESKTOP);
     browser.until("document.querySelector('#sign-in').open");
     assert_eq!(browser.eval("document.querySelectorAll('.tile').length"), 0);
+    // Whoever has none is asked once, however often the page is refused, and can think better of it.
+    browser.press(&["Escape"]);
+    let asked = |browser: &mut Browser| browser.requests().iter().filter(|path| *path == "/api/v1/status").count();
+    let before = asked(&mut browser);
+    eventually("refused twice more", PATIENCE, || (asked(&mut browser) > before + 2).then_some(()));
+    assert_eq!(browser.eval("document.querySelector('#sign-in').open"), false);
+    assert!(browser.text("#stale").contains("The monitor refuses"), "{}", browser.text("#stale"));
+    browser.picture("refused");
+    browser.click("#sign-in-open");
+    browser.until("document.querySelector('#sign-in').open");
+    browser.picture("sign-in");
+    browser.click("#sign-in-later");
+    browser.until("!document.querySelector('#sign-in').open");
+    browser.click("#sign-in-open");
     browser.type_text("a wrong one");
     browser.press(&["Enter"]);
     browser.until("document.querySelector('#sign-in').open && document.querySelector('#sign-in-why').textContent.includes('not valid')");

@@ -27,6 +27,8 @@ pub struct StreamSummary<'s> {
     pub bitrate_bps: Option<f64>,
     pub frames_per_second: Option<f64>,
     pub silence: Option<SilenceDocument<'s>>,
+    /// When the picture at `thumbnail.jpg` was taken, where there is one.
+    pub thumbnail_at: Option<String>,
 }
 
 impl<'s> StreamSummary<'s> {
@@ -39,6 +41,11 @@ impl<'s> StreamSummary<'s> {
             bitrate_bps: fresh.and_then(|m| m.bytes_per_second()).map(|b| b * 8.0),
             frames_per_second: fresh.and_then(|m| m.video.frames_per_second),
             silence: view.silence.as_deref().map(SilenceDocument::new),
+            thumbnail_at: view
+                .report
+                .as_ref()
+                .and_then(|report| report.content.as_ref()?.thumbnail.as_ref())
+                .map(|thumbnail| rfc3339(moment.wall_of(thumbnail.taken))),
         }
     }
 }

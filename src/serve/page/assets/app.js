@@ -56,7 +56,8 @@ function showStatus(status) {
 function showTrouble(problem) {
   document.body.classList.toggle("stale", problem !== null);
   setHidden(byId("stale"), problem === null);
-  if (problem) setText(byId("stale"), `${problem}. ${live.status ? `What is shown is as of ${clock(live.status.at)}, not of now.` : ""}`);
+  setHidden(byId("sign-in-open"), !live.refused);
+  if (problem) setText(byId("stale-text"), `${problem}. ${live.status ? `What is shown is as of ${clock(live.status.at)}, not of now.` : ""}`);
   byId("live").dataset.state = problem ? "stale" : "live";
   setText(byId("live-text"), problem ? "Not current" : "Live");
 }
@@ -116,14 +117,19 @@ function themes() {
 
 function signIn() {
   const dialog = byId("sign-in");
+  /** Whoever closes the dialog is not asked again, but finds a button in the banner. */
+  let declined = false;
   live.on("refused", (refused) => {
     setText(byId("sign-in-why"), refused.message + ".");
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open && !declined) dialog.showModal();
   });
+  byId("sign-in-open").addEventListener("click", () => dialog.showModal());
+  byId("sign-in-later").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     const token = byId("token").value.trim();
     byId("token").value = "";
-    if (!token) return;
+    declined = !token;
+    if (declined) return;
     setToken(token);
     live.pause();
     live.resume();

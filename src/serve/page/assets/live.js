@@ -20,6 +20,8 @@ export class Live {
     this.events = [];
     this.past = new Past();
     this.problem = null;
+    /** Whether the problem is that a token is asked for. */
+    this.refused = false;
     this.rarely = false;
     this.listeners = { status: [], events: [], trouble: [], refused: [] };
     this.timer = null;
@@ -72,12 +74,14 @@ export class Live {
       setClock(status.at);
       this.status = status;
       this.problem = status.monitor.status === "up" ? null : "The monitor has stalled";
+      this.refused = false;
       this.past.note(status);
       this.tell("status", status);
     } catch (error) {
       // What browsers say about a lost connection tells nobody more.
       this.problem = error instanceof Refused ? "The monitor refuses: " + error.message : "No contact with the monitor";
-      if (error instanceof Refused && (error.status === 401 || error.status === 403)) this.tell("refused", error);
+      this.refused = error instanceof Refused && (error.status === 401 || error.status === 403);
+      if (this.refused) this.tell("refused", error);
     }
     this.underWay = false;
     this.tell("trouble", this.problem);

@@ -241,10 +241,10 @@ export function told(event) {
   return { state, text: [causes, event.detail].filter(Boolean).join(": ") };
 }
 
-/** Whom an event is about: what kind of thing, and which. */
+/** Whom an event is about: what kind of thing, and which; null where it is about the monitor itself. */
 export function subject(event) {
   const kind = ["stream", "endpoint", "service", "path", "group", "failover"].find((name) => event[name] !== undefined);
-  return { kind, name: event[kind] };
+  return kind ? { kind, name: event[kind] } : { kind: null, name: "monitor" };
 }
 
 function changeRow(event) {
@@ -254,6 +254,6 @@ function changeRow(event) {
   const health = ["state", "cause", "fault"].includes(event.kind) ? event.to : null;
   return h("li", { class: "change", "data-health": health || "unknown" },
     h("time", { datetime: event.at, title: moment(event.at) }, clock(event.at)), dot(health || "idle"),
-    h("span", { class: "what" }, kind === "stream" ? h("a", { href: ofStream(name) }, name) : h("b", null, name || ""), " ", kind === "stream" ? null : h("small", null, kind + " "), h("span", { class: "state" }, state)),
+    h("span", { class: "what" }, kind === "stream" ? h("a", { href: ofStream(name) }, name) : h("b", null, name), " ", kind === "stream" || !kind ? null : h("small", null, kind + " "), h("span", { class: "state" }, state)),
     text ? h("span", { class: "note", title: text }, text) : null);
 }

@@ -131,7 +131,7 @@ export class StreamPage {
       this.labels.shown = labels;
       this.labels.replaceChildren(...Object.entries(stream.labels).map(([name, value]) => h("li", null, h("span", null, name + " "), value)));
     }
-    if (hasThumbnail(stream)) showThumbnail(this.shot, this.name);
+    if (hasThumbnail(stream)) showThumbnail(this.shot, stream);
     else if (!this.shot.hidden) dropThumbnail(this.shot);
     this.fact.show(facts(stream));
     const strange = unusual(stream.anomaly);
@@ -229,15 +229,18 @@ function unusual(anomaly) {
   return parts.length ? `Unusual for this stream at this time of day: ${parts.join("; ")}.` : "";
 }
 
-/** What looking into the picture and the sound has found, as far as the document has plain figures of it. */
+/** What looking into the picture and the sound has found. */
 function content(found) {
   if (!found) return [];
-  const plain = Object.entries(found).filter(([name, value]) => name !== "thumbnail" && ["number", "string"].includes(typeof value));
-  return plain.map(([name, value]) => {
-    const [title, unit] = ["seconds", "ratio", "dbfs"].reduce(([rest, found], unit) => (rest.endsWith("_" + unit) ? [rest.slice(0, -unit.length - 1), unit] : [rest, found]), [name, null]);
-    const said = typeof value === "string" ? value : { seconds: span, ratio: (v) => percent(v, 1), dbfs: (v) => v.toFixed(1) + " dBFS" }[unit]?.(value) ?? String(value);
-    return [sentence(words(title)), said];
-  });
+  const { picture, sound, checks, inspections, decode_errors: errors } = found;
+  const { frozen } = checks;
+  return [
+    ["Brightness", picture ? percent(picture.luma_mean) : "–", "Mean luma of the newest inspected picture"],
+    ["Loudness", sound ? sound.loudness_dbfs.toFixed(1) + " dBFS" : "–", "Of the newest inspected sound"],
+    ...(frozen ? [["Stands still", frozen.since ? "for " + span(frozen.lasted_seconds) : "no"]] : []),
+    ["Looked into", picture ? ago(picture.at) + " ago" : "–", count(inspections, "inspection")],
+    ["Damaged frames", errors ? String(errors) : "none", "Frames of inspected samples that the decoder refused or found damaged"],
+  ];
 }
 
 /** Rows of figure, declared, measured, difference, what the media server says. */

@@ -1,27 +1,26 @@
-// Thumbnails of the streams that have one and are in sight, a few at a time, each looked at again after a while.
+// Thumbnails of the streams that have one and are in sight: a few at a time, and again when there is a newer one.
 
 import { picture, streamPath } from "./api.js";
 
-const AGAIN_MS = 10000;
 const AT_ONCE = 4;
 
 const shown = new Map();
 let underWay = 0;
 
-/** Whether a stream's document says that there is a picture. */
+/** Whether there is a picture of a stream. */
 export function hasThumbnail(stream) {
-  return stream.content?.thumbnail === true;
+  return (stream.thumbnail_at ?? null) !== null;
 }
 
-/** Shows the newest picture of `name` in `image`, which stays hidden until there is one. Cheap to call often. */
-export function showThumbnail(image, name) {
-  const entry = shown.get(image) || { url: null, asked: -Infinity };
+/** Shows the newest picture of a stream in `image`, which stays hidden until it is here. Cheap to call often. */
+export function showThumbnail(image, { name, thumbnail_at: at }) {
+  const entry = shown.get(image) || { url: null, at: null };
   shown.set(image, entry);
-  if (underWay >= AT_ONCE || performance.now() - entry.asked < AGAIN_MS) return;
-  entry.asked = performance.now();
+  if (underWay >= AT_ONCE || entry.at === at) return;
+  entry.at = at;
   underWay += 1;
   picture(streamPath(name) + "/thumbnail.jpg")
-    .then((blob) => replace(image, entry, blob), () => {})
+    .then((blob) => replace(image, entry, blob), () => (entry.at = null))
     .finally(() => (underWay -= 1));
 }
 

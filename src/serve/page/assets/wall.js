@@ -1,5 +1,6 @@
-// The wall of stream tiles. Thousands stay smooth: all are equally high, each has its place in the grid, and only those in sight, with
-// some around them, are in the document.
+// The wall of stream tiles. Thousands stay smooth: all are of one size, each has its place, and only those in sight, with some around
+// them, are in the document. The style's grid says how many columns there are; tiles are put into its places without being laid out by it,
+// so that one that comes moves no other.
 
 import { arrange, byId, h, setAttribute, setHidden, setText } from "./dom.js";
 import { ago, bitrate, rate, stateTitle, why } from "./format.js";
@@ -32,9 +33,11 @@ class Tile {
     this.node.tile = this;
   }
 
-  place(index, columns, of) {
-    setStyle(this.node, "gridRow", String(Math.floor(index / columns) + 1));
-    setStyle(this.node, "gridColumn", String((index % columns) + 1));
+  place(index, { columns, width, height, step, pitch }, of) {
+    setStyle(this.node, "width", width + "px");
+    setStyle(this.node, "height", height + "px");
+    setStyle(this.node, "left", (index % columns) * step + "px");
+    setStyle(this.node, "top", Math.floor(index / columns) * pitch + "px");
     setAttribute(this.node, "aria-posinset", String(index + 1));
     setAttribute(this.node, "aria-setsize", String(of));
   }
@@ -53,7 +56,7 @@ class Tile {
     setText(this.why, reason);
     setAttribute(this.why, "title", reason || null);
     draw(this.spark, past.of(stream.name), past.length);
-    if (hasThumbnail(stream)) showThumbnail(this.shot, stream.name);
+    if (hasThumbnail(stream)) showThumbnail(this.shot, stream);
     else if (!this.shot.hidden) dropThumbnail(this.shot);
   }
 }
@@ -68,8 +71,8 @@ export class Wall {
     /** Grows with every picture. */
     this.turn = 0;
     this.asked = false;
-    this.columns = 1;
-    this.pitch = 1;
+    /** Of a tile; from one to the next sideways and down. */
+    this.grid = { columns: 1, width: 1, height: 1, step: 1, pitch: 1 };
     new ResizeObserver(() => this.measure()).observe(this.root);
     addEventListener("scroll", () => this.paintSoon(), { passive: true });
     addEventListener("resize", () => this.paintSoon());
@@ -97,13 +100,12 @@ export class Wall {
 
   measure() {
     const style = getComputedStyle(this.root);
-    const columns = Math.max(style.gridTemplateColumns.split(" ").length, 1);
-    const gap = parseFloat(style.rowGap) || 0;
-    const pitch = (parseFloat(style.gridAutoRows) || 100) + gap;
-    const height = Math.max(Math.ceil(this.streams.length / columns) * pitch - gap, 0) + "px";
-    setStyle(this.root, "minHeight", height);
-    if (columns === this.columns && pitch === this.pitch) return;
-    Object.assign(this, { columns, pitch });
+    const tracks = style.gridTemplateColumns.split(" ");
+    const [width, height, gap] = [tracks[0], style.gridAutoRows, style.rowGap].map((length) => parseFloat(length) || 0);
+    const grid = { columns: tracks.length, width, height, step: width + gap, pitch: Math.max(height + gap, 1) };
+    setStyle(this.root, "minHeight", Math.max(Math.ceil(this.streams.length / grid.columns) * grid.pitch - gap, 0) + "px");
+    if (Object.values(grid).join() === Object.values(this.grid).join()) return;
+    this.grid = grid;
     this.paintSoon();
   }
 
@@ -118,7 +120,8 @@ export class Wall {
 
   /** Puts the tiles in sight into the document and brings them up to date. */
   paint() {
-    const { streams, columns, pitch } = this;
+    const { streams, grid } = this;
+    const { columns, pitch } = grid;
     if (!this.root.offsetParent) return;
     const { top } = this.root.getBoundingClientRect();
     const row = (y) => Math.max(Math.floor((y - top) / pitch), 0) * columns;
@@ -126,7 +129,7 @@ export class Wall {
     const to = Math.min(row(innerHeight + AHEAD) + columns, streams.length);
     // What has the focus stays, wherever one scrolls.
     const focused = document.activeElement?.closest?.(".tile");
-    const painted = [from, to, columns, this.turn, focused?.tile.name].join();
+    const painted = [from, to, ...Object.values(grid), this.turn, focused?.tile.name].join();
     if (painted === this.painted) return;
     this.painted = painted;
     const wanted = new Set(Array.from({ length: Math.max(to - from, 0) }, (_, i) => from + i));
@@ -134,7 +137,7 @@ export class Wall {
     wanted.delete(-1);
     const nodes = [...wanted].sort((a, b) => a - b).map((i) => {
       const tile = this.tile(streams[i].name);
-      tile.place(i, columns, streams.length);
+      tile.place(i, grid, streams.length);
       tile.paint(streams[i], this.past, this.turn);
       return tile.node;
     });
@@ -155,7 +158,7 @@ export class Wall {
     if (!this.streams[index]) return;
     const tile = this.tile(this.streams[index].name);
     if (!tile.node.isConnected) {
-      scrollBy(0, this.root.getBoundingClientRect().top + Math.floor(index / this.columns) * this.pitch - innerHeight / 2);
+      scrollBy(0, this.root.getBoundingClientRect().top + Math.floor(index / this.grid.columns) * this.grid.pitch - innerHeight / 2);
       this.paint();
     }
     tile.link.focus({ preventScroll: true });
@@ -170,7 +173,7 @@ export class Wall {
   walk(event) {
     const here = event.target.closest?.(".tile");
     if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
-    const { columns, streams } = this;
+    const { streams, grid: { columns } } = this;
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -Infinity, End: Infinity }[event.key];
     if (!step) return;
     const from = streams.findIndex((stream) => stream.name === here.tile.name);
