@@ -184,7 +184,7 @@ async fn counters_outlive_a_restart_of_the_check_but_not_a_removal() {
     b.until("it looks at the other port", |_| two.accept().is_ok().then_some(())).await;
     assert!(b.looks_above(before).await > before);
     b.is(Health::Up).await;
-    let unknown = b.reader.events.recent(None, 0, 100).iter().filter(|e| e.to == Some(Health::Unknown)).count();
+    let unknown = b.reader.events.recent(None, 0, 100).iter().filter(|e| e.to == Some(Health::Unknown.into())).count();
     assert_eq!(unknown, 1, "what was so at the old port says nothing of the new one");
 
     let before = b.looks_above(10).await;
@@ -238,7 +238,7 @@ async fn a_check_that_panics_is_counted_and_goes_on_with_a_new_checker() {
     b.is(Health::Up).await;
     assert_eq!(MADE.load(Ordering::Relaxed), 2);
     assert!(b.looks().await > report.looks, "counters go on");
-    let downs = b.reader.events.recent(None, 0, 100).iter().filter(|e| e.to == Some(Health::Down)).count();
+    let downs = b.reader.events.recent(None, 0, 100).iter().filter(|e| e.to == Some(Health::Down.into())).count();
     assert_eq!(downs, 0, "our defect is no outage");
 }
 

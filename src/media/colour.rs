@@ -127,7 +127,7 @@ pub(super) fn colour_info(body: &[u8]) -> Result<Option<ColourInfo>, MediaError>
     let mut info = ColourInfo::default();
     let [mut primaries, mut transfer, mut matrix] = [2; 3];
     let mut points = [[None; 2]; 4];
-    reader.numbers_of_objects(&mut |object, key, value| {
+    reader.numbers_of_objects(|object, key, value| {
         // Anything beyond the tables has no name; the cast saturates.
         let index = value as u32;
         let within = |least: f64, most: f64| Some(value).filter(|value| (least..=most).contains(value));

@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
 
     /// Hands over the numbers of the objects in the top-level object: the object's key, the number's own, the number. Nothing of null
     /// and undefined, which stand for an object without properties.
-    pub(super) fn numbers_of_objects(&mut self, take: &mut dyn FnMut(&[u8], &[u8], f64)) -> Result<(), MediaError> {
+    pub(super) fn numbers_of_objects(&mut self, mut take: impl FnMut(&[u8], &[u8], f64)) -> Result<(), MediaError> {
         if matches!(self.rest, [5 | 6, ..]) {
             return Ok(());
         }

@@ -98,7 +98,7 @@ fn an_unusual_stream_is_told_of_and_stays_as_healthy_as_it_was() {
 
     let (events, picture) = bench.play(90.0, 100_000.0);
     let [event] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((event.kind, event.from, event.to), (EventKind::Unusual, None, None));
+    assert_eq!((event.kind, &event.from, &event.to), (EventKind::Unusual, &None, &None));
     assert_eq!(&*event.detail, "bit rate 928 kbit/s; usual for this stream at this time: 1.67 Mbit/s to 2.71 Mbit/s");
     let after = judged(&picture);
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
