@@ -63,7 +63,10 @@ fn every_alert_has_a_test_a_severity_a_summary_and_a_section_in_the_runbook() {
         assert!(runbook.contains(&format!("### {name}\n")), "{name} has no section in the runbook");
     }
     let sections = runbook.lines().filter_map(|l| l.strip_prefix("### ").map(str::to_owned));
-    let gone: Vec<_> = sections.filter(|s| !names.contains(s)).collect();
+    // Logstash posts alerts, too.
+    let posted = std::fs::read_to_string(root().join("compose/elk/logstash/pipeline/rtmp-hmonitor.conf")).unwrap();
+    let exists = |name: &String| names.contains(name) || posted.contains(&format!("\"alertname\" => \"{name}\""));
+    let gone: Vec<_> = sections.filter(|section| !exists(section)).collect();
     assert!(gone.is_empty(), "the runbook explains alerts that do not exist: {gone:?}");
 }
 

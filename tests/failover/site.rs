@@ -525,7 +525,9 @@ impl Site {
     }
 
     fn settle(&mut self, outcome: Outcome) {
-        let before = self.picture.decisions.failover("ingest").and_then(|view| view.active);
+        let view = self.picture.decisions.failover("ingest");
+        let before = view.and_then(|view| view.active);
+        let left = view.and_then(|view| view.active_candidate()).map(|c| Status::Candidate(c.group.clone()));
         self.picture = Arc::new(self.fold.snapshot(self.now()));
         self.judgements.extend(outcome.remember);
         self.decisions.extend(outcome.decided);
@@ -535,8 +537,8 @@ impl Site {
                 let to = self.active().expect("one is active");
                 let reason = self.view().reason;
                 let view = self.view();
-                let name = |i: usize| Status::Candidate(view.spec.candidates[i].group.clone());
-                assert_eq!((&event.from, &event.to), (&before.map(name), &Some(name(to))), "the event says the same");
+                let taken = view.active_candidate().map(|c| Status::Candidate(c.group.clone()));
+                assert_eq!((&event.from, &event.to), (&left, &taken), "the event says the same");
                 assert_eq!((event.reason, event.epoch), (Some(reason.as_str()), Some(view.epoch)));
                 self.moves.push(Move { at: time, awake, from: before, to, reason });
             }

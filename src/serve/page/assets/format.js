@@ -115,11 +115,11 @@ export function bytes(number) {
   return fixed(number / 1e3, 0) + " kB";
 }
 
-/** Why something is not well: its causes, then what was said about them. */
+/** Why something is not well: its causes, then what was said about them. Of what is well: what is only to be noted. */
 export function why(item) {
   const causes = (item.causes || []).map(words).join(", ");
   if (item.silence) return sentence("silenced" + (item.silence.reason ? ": " + item.silence.reason : ""));
-  if (item.health === "up") return "";
+  if (item.health === "up") return item.noted?.length ? sentence("noted: " + item.noted.map(words).join(", ")) : "";
   if (causes && item.detail) return sentence(causes) + ": " + item.detail;
   return sentence(causes || item.detail || "");
 }
