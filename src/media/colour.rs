@@ -17,6 +17,12 @@ pub(super) fn colour(primaries: u32, transfer: u32, matrix: u32, full: Option<bo
     }
 }
 
+/// The same of what stands beside the bitstream. FFmpeg takes a matrix that is left out for 0 and passes that on: alone it says nothing.
+pub(super) fn declared(primaries: u32, transfer: u32, matrix: u32, full: Option<bool>) -> Colour {
+    let said = if (primaries, transfer, matrix) == (2, 2, 0) { 2 } else { matrix };
+    colour(primaries, transfer, said, full)
+}
+
 /// `chroma_format_idc` of H.264, H.265 and the rest.
 pub(super) fn chroma_name(format: u32) -> &'static str {
     match format {
@@ -152,11 +158,7 @@ pub(super) fn colour_info(body: &[u8]) -> Result<Option<ColourInfo>, MediaError>
             _ => {}
         }
     })?;
-    // FFmpeg's demuxer takes a matrix that is left out for 0, and its muxer passes that on: alone it says nothing.
-    if (primaries, transfer, matrix) == (2, 2, 0) {
-        matrix = 2;
-    }
-    info.colour = colour(primaries, transfer, matrix, None);
+    info.colour = declared(primaries, transfer, matrix, None);
     let [red, green, blue, white_point] = points.map(|[x, y]| Some([x?, y?]));
     info.hdr = HdrMetadata { red, green, blue, white_point, ..info.hdr };
     Ok(Some(info))

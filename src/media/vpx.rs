@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::MediaError;
 use super::bits::Bits;
-use super::colour::{colour, subsampling_name};
+use super::colour::{colour, declared, subsampling_name};
 use crate::model::report::VideoFormat;
 
 const TRUNCATED: MediaError = MediaError::VideoConfig("truncated VP8 or VP9 configuration");
@@ -37,7 +37,7 @@ pub fn video_format(codec: &'static str, record: &[u8]) -> Result<VideoFormat, M
         level: level_name(level),
         bit_depth: Some(u32::from(shape >> 4)).filter(|depth| matches!(depth, 8 | 10 | 12)),
         chroma: Cow::Borrowed(chroma),
-        colour: colour(u32::from(primaries), u32::from(transfer), u32::from(matrix), Some(full)),
+        colour: declared(u32::from(primaries), u32::from(transfer), u32::from(matrix), Some(full)),
         ..VideoFormat::default()
     })
 }
