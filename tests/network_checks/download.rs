@@ -25,12 +25,12 @@ fn check(door: &Door, bytes: u64) -> Check {
     })
 }
 
-/// Sends `bytes` bytes, `piece` of them every 5 ms. Tells before it sends the last.
+/// Sends `bytes` bytes, `piece` of them every 20 ms. Tells before it sends the last.
 async fn paced(mut socket: TcpStream, piece: usize, mut bytes: usize, last: impl FnOnce()) {
     if door::request_head(&mut socket).await.is_none() {
         return;
     }
-    let mut ticks = interval(Duration::from_millis(5));
+    let mut ticks = interval(Duration::from_millis(20));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sent = socket.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes()).await;
     while bytes > piece && sent.is_ok() {
@@ -59,9 +59,9 @@ fn rate(result: Option<Result<Facts, LookError>>) -> f64 {
 async fn the_rate_is_that_of_the_link() {
     let (door, around) = (Door::open().await, Surroundings::new());
     // 2 MB/s and 400 kB/s, whether all of it is taken or the look's time is over before.
-    for (piece, bytes, timeout) in [(10_000, 1_000_000, 10_000), (2_000, 200_000, 10_000), (10_000, 100_000_000, 700)] {
+    for (piece, bytes, timeout) in [(40_000, 1_000_000, 10_000), (8_000, 200_000, 10_000), (40_000, 100_000_000, 700)] {
         door.treat(move |socket| paced(socket, piece, 100_000_000, || {}));
-        let real = piece as f64 * 200.0;
+        let real = piece as f64 * 50.0;
         // A machine that does much else makes a link uneven, now and then.
         let mut measured = vec![];
         loop {
@@ -106,7 +106,7 @@ async fn what_tells_no_rate_is_a_fault() {
             other => panic!("{what}: {other:?}"),
         }
     }
-    door.treat(|socket| paced(socket, 100, 100_000_000, || {}));
+    door.treat(|socket| paced(socket, 400, 100_000_000, || {}));
     let slow = around.look(&check(&door, 1_000_000), Duration::from_millis(700)).await;
     assert!(
         matches!(&slow, Some(Err(LookError::Fault { cause: DownCause::Timeout, detail })) if detail.contains("bytes came")),
@@ -137,7 +137,7 @@ async fn one_download_at_a_time() {
         let (now, most) = (Arc::clone(&counted), Arc::clone(&noted));
         async move {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            paced(socket, 5_000, 400_000, || {
+            paced(socket, 20_000, 400_000, || {
                 now.fetch_sub(1, Ordering::SeqCst);
             })
             .await;
