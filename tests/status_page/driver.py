@@ -9,6 +9,7 @@ import traceback
 from urllib.parse import urlsplit
 
 import axe_playwright_python
+import playwright.sync_api
 from playwright.sync_api import sync_playwright
 
 FLAGS = [
@@ -41,6 +42,11 @@ class Driver:
         self.troubles = []
         self.requests = []
 
+    def said(self, message):
+        """Notes what the page complains of. Where other tests come and go with network interfaces, Chromium gives up what is under way."""
+        if message.type in ("error", "warning") and "net::ERR_NETWORK_CHANGED" not in message.text:
+            self.troubles.append("console: " + message.text)
+
     def next(self, commands):
         """The next command. Until it comes, the page's requests are answered."""
         while True:
@@ -67,11 +73,17 @@ class Driver:
                     self.troubles.append("request to " + parts.netloc)
 
         page.on("request", asked)
-        page.on("console", lambda message: message.type in ("error", "warning") and self.troubles.append("console: " + message.text))
+        page.on("console", self.said)
         page.on("pageerror", lambda error: self.troubles.append(f"error: {error.stack or error}"))
         if merge:
             page.add_init_script(ADDING % json.dumps(merge))
-        page.goto(url)
+        for attempt in range(10):
+            try:
+                page.goto(url)
+                break
+            except playwright.sync_api.Error as error:
+                if attempt == 9 or "net::ERR_NETWORK_CHANGED" not in error.message:
+                    raise
 
     def reload(self):
         self.page.reload()
