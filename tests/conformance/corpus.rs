@@ -127,7 +127,12 @@ impl Camera {
             return Self::Ours { stop, thread: Some(thread) };
         }
         let mut command = mortal("env", "coreutils");
-        command.arg(ffmpeg(row.by)).args(["-nostdin", "-loglevel", "error", "-re", "-i"]).arg(file);
+        command.arg(ffmpeg(row.by)).args(["-nostdin", "-loglevel", "error", "-re"]);
+        if row.by == By::Modern {
+            // As a camera does and Debian's FFmpeg: what could not be sent in time is sent at once.
+            command.args(["-readrate_catchup", "100"]);
+        }
+        command.arg("-i").arg(file);
         command.args(["-map", "0", "-c", "copy", "-f", "flv", url]);
         Self::Ffmpeg(command.stdout(Stdio::null()).spawn().unwrap())
     }

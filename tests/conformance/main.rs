@@ -18,7 +18,7 @@ mod rows;
 mod wrapped;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -38,37 +38,62 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How many publications go on at the same time: one processor's worth of ffmpeg, at most.
 const MOST_ON_AIR: usize = 24;
 
-/// A publication that goes on.
-struct OnAir<'r> {
-    row: &'r Row,
-    camera: Camera,
-    since: Instant,
-}
-
-/// What is published of a row, and what is known of it, unless a present-day FFmpeg is to be asked.
+/// What is published of a row, and what is known of it.
 struct File {
     path: PathBuf,
-    /// What a present-day FFmpeg says of the bitstream alone.
-    colour: Option<String>,
-    reference: Option<Reference>,
+    reference: Reference,
 }
 
 impl File {
     fn of(row: &Row) -> Result<Self, String> {
         let path = corpus::encoded(row)?;
-        let reference = (row.by == By::Debian).then(|| Reference::by_ffprobe(&path));
-        let colour = if row.by == By::Modern { corpus::colour(&path) } else { None };
-        Ok(Self { path, colour, reference })
+        let reference = match row.by {
+            By::Debian => Reference::by_ffprobe(&path),
+            By::Modern => {
+                let said = media_reference::probe(&[&corpus::known(&path)]);
+                Reference::by_libraries(&said[0], corpus::colour(&path))
+            }
+        };
+        Ok(Self { path, reference })
     }
 }
 
-/// What became of a row.
-struct Seen {
-    /// `None` where it could not be encoded.
-    file: Option<File>,
-    /// What the monitor said once it had measured.
-    stream: Result<Value, String>,
+/// A publication that goes on.
+struct OnAir {
+    row: &'static Row,
+    reference: Reference,
+    camera: Camera,
+    since: Instant,
+    /// The monitor's newest word about all of it.
+    measured: Option<Value>,
 }
+
+impl OnAir {
+    fn start(row: &'static Row, File { path, reference }: File, url: &str) -> Self {
+        Self { row, reference, camera: Camera::start(row, &path, url), since: Instant::now(), measured: None }
+    }
+
+    /// What the monitor says once it has measured. A rate that differs is looked at again until the camera has ended: where a publisher
+    /// gets no processor for a moment, what arrives is not what the file says.
+    fn look(&mut self, monitor: &Monitor) -> Option<Result<Value, String>> {
+        let ended = self.camera.has_ended();
+        if self.since.elapsed() < WARM_UP && !ended {
+            return None;
+        }
+        let stream = monitor.stream(&key(self.row));
+        let mut fits = false;
+        let [health, causes, connection] = ["health", "causes", "connection"].map(|key| stream[key].to_string());
+        if is_measured(&stream) {
+            fits = facts::differences(self.row, &stream, &self.reference).is_empty();
+            self.measured = Some(stream);
+        }
+        let unmeasured = || format!("not measured when the camera had ended: {health} {causes} {connection}");
+        (fits || ended).then(|| self.measured.take().ok_or_else(unmeasured))
+    }
+}
+
+/// What the monitor said, and what FFmpeg does; or why there is no such thing.
+type Seen = Result<(Value, Reference), String>;
 
 #[test]
 fn what_the_monitor_says_of_a_publication_is_what_ffmpeg_says_of_the_file() {
@@ -96,19 +121,10 @@ fn what_the_monitor_says_of_a_publication_is_what_ffmpeg_says_of_the_file() {
         published(&monitor, &url, &files)
     });
     let metrics = monitor.metrics();
-    let unknown = ROWS.iter().filter_map(|row| seen[row.name].file.as_ref().filter(|file| file.reference.is_none()));
-    let paths: Vec<PathBuf> = unknown.map(|file| corpus::known(&file.path)).collect();
-    let paths: Vec<&Path> = paths.iter().map(|path| &**path).collect();
-    let mut said = media_reference::probe(&paths).into_iter();
     println!("{:<16} {:<7} {:<76} {:<28} frames/s (the file's) GOP: frames, seconds", "row", "by", "video", "audio");
     let mut wrong = Vec::new();
     for row in ROWS {
-        let Seen { file, stream } = seen.remove(row.name).unwrap();
-        let told =
-            |file: File| file.reference.unwrap_or_else(|| Reference::by_libraries(&said.next().unwrap(), file.colour));
-        let reference = file.map(told);
-        let outcome = stream.map(|stream| {
-            let reference = reference.unwrap();
+        let outcome = seen.remove(row.name).unwrap().map(|(stream, reference)| {
             println!("{}", facts::line(row, &stream, &reference));
             facts::differences(row, &stream, &reference)
         });
@@ -132,36 +148,24 @@ fn published(
     files: &mpsc::Receiver<(&'static Row, Result<File, String>)>,
 ) -> BTreeMap<&'static str, Seen> {
     let mut seen = BTreeMap::new();
-    let mut on_air: Vec<OnAir<'_>> = Vec::new();
-    while seen.len() < ROWS.len() || !on_air.is_empty() {
+    let mut on_air: Vec<OnAir> = Vec::new();
+    let mut all_come = false;
+    while !all_come || !on_air.is_empty() {
         std::thread::sleep(LOOK);
-        while on_air.len() < MOST_ON_AIR
-            && let Ok((row, file)) = files.try_recv()
-        {
-            let stream = Err(file.as_ref().err().cloned().unwrap_or_else(|| "not measured".to_owned()));
-            let file = file.ok();
-            if let Some(file) = &file {
-                let camera = Camera::start(row, &file.path, &url(row));
-                on_air.push(OnAir { row, camera, since: Instant::now() });
+        while on_air.len() < MOST_ON_AIR && !all_come {
+            match files.try_recv() {
+                Ok((row, Ok(file))) => on_air.push(OnAir::start(row, file, &url(row))),
+                Ok((row, Err(reason))) => drop(seen.insert(row.name, Err(reason))),
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => all_come = true,
             }
-            seen.insert(row.name, Seen { file, stream });
         }
-        on_air.retain_mut(|OnAir { row, camera, since }| {
-            let ended = camera.has_ended();
-            if since.elapsed() < WARM_UP && !ended {
-                return true;
+        for mut watched in std::mem::take(&mut on_air) {
+            match watched.look(monitor) {
+                None => on_air.push(watched),
+                Some(said) => drop(seen.insert(watched.row.name, said.map(|stream| (stream, watched.reference)))),
             }
-            let stream = monitor.stream(&key(row));
-            let measured = is_measured(&stream);
-            if measured || ended {
-                let unmeasured = || {
-                    let [health, causes, connection] = ["health", "causes", "connection"].map(|key| &stream[key]);
-                    format!("not measured when the camera had ended: {health} {causes} {connection}")
-                };
-                seen.get_mut(row.name).unwrap().stream = if measured { Ok(stream) } else { Err(unmeasured()) };
-            }
-            !measured && !ended
-        });
+        }
     }
     seen
 }
