@@ -3,19 +3,20 @@
 //! Cameras die, and that must not move the machine they push to. So a missing stream counts against its origin only when something
 //! points there.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::model::DownCause;
 use crate::model::content_report::ContentIssue;
 use crate::model::report::{Connection, StreamReport};
+use crate::model::{DownCause, Health};
 
 /// What a stream that is down says about the origin that should serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// Nothing: the fault is elsewhere, or not known yet.
     Nobody,
-    /// The origin is there and has no such publication since then. That is the camera's fault until more is known.
-    Absent { since: Instant },
+    /// The origin is there and has had no such publication since then. That is the camera's fault until more is known. `vanished`: when
+    /// it went, wherever that was; `None` where it has never been seen.
+    Absent { since: Instant, vanished: Option<Instant> },
     /// The origin is at fault.
     Origin,
 }
@@ -25,6 +26,9 @@ pub enum Blame {
 pub struct BlameTracker {
     closed: Option<Closed>,
     moved: Option<Moved>,
+    /// It was there, or nobody missed it, until this outage.
+    was_there: bool,
+    vanished: Option<Instant>,
 }
 
 /// An outage in which the origin has closed the session.
@@ -45,16 +49,41 @@ struct Moved {
 }
 
 impl BlameTracker {
+    /// Knows how an earlier process judged the stream, and for how long it had been so.
+    pub fn remembering(now: Instant, health: Health, lasted: Duration) -> Self {
+        let mut tracker = Self::default();
+        tracker.follow(health, None);
+        tracker.vanished = now.checked_sub(lasted).filter(|_| health == Health::Down);
+        tracker
+    }
+
+    /// Follows what the stream is judged to be: sessions come and go, and what is absent all the while has not vanished.
+    pub fn follow(&mut self, health: Health, report: Option<&StreamReport>) {
+        match health {
+            Health::Up | Health::Degraded | Health::Idle => (self.was_there, self.vanished) = (true, None),
+            Health::Down if std::mem::take(&mut self.was_there) => {
+                self.vanished = report.map(|report| silent_since(report).unwrap_or(report.observed_at));
+            }
+            Health::Down | Health::Unknown => {}
+        }
+    }
+
     /// From now on the stream is played elsewhere: what has been found so far says nothing about the new origin.
     pub fn note_move(&mut self, now: Instant, report: Option<&StreamReport>) {
-        *self = Self { closed: None, moved: Some(Moved { at: now, ends: report.map_or(0, ends) }) };
+        self.closed = None;
+        self.moved = Some(Moved { at: now, ends: report.map_or(0, ends) });
+    }
+
+    /// When the stream began to be played where it is played now, if it has moved.
+    pub fn moved_at(&self) -> Option<Instant> {
+        self.moved.map(|moved| moved.at)
     }
 
     /// Reads how a stream is that is down for what it shows. Who sends black pictures is there: it is the camera's fault until more is known.
     pub fn read_content(&mut self, issue: ContentIssue, report: Option<&StreamReport>) -> Blame {
         self.closed = None;
         let since = shown_since(issue, report).filter(|since| self.moved.is_none_or(|moved| *since > moved.at));
-        since.map_or(Blame::Nobody, |since| Blame::Absent { since })
+        since.map_or(Blame::Nobody, |since| Blame::Absent { since, vanished: Some(since) })
     }
 
     /// Reads how the stream is. `down`: it is judged so; `unplayable`: its server says that it is published and that bytes arrive.
@@ -82,8 +111,8 @@ impl BlameTracker {
             DownCause::NoMedia if self.closed.is_some() => Blame::Origin,
             DownCause::NoMedia | DownCause::NotFound | DownCause::Stalled if unplayable => Blame::Origin,
             DownCause::NoMedia | DownCause::NotFound | DownCause::Stalled => {
-                let since = silent_since(report).max(self.moved.map(|moved| moved.at));
-                since.map_or(Blame::Nobody, |since| Blame::Absent { since })
+                let since = silent_since(report).max(self.moved_at());
+                since.map_or(Blame::Nobody, |since| Blame::Absent { since, vanished: self.vanished })
             }
             _ => Blame::Nobody,
         }

@@ -161,6 +161,8 @@ pub struct Evaluator {
     totals: VerdictTotals,
     /// The last judgement that rested on evidence: what staleness returns to.
     settled: Option<Settled>,
+    /// What an earlier process found, and since when, until something is found again: that goes on.
+    before_start: Option<(Health, SystemTime)>,
     last_answer: Option<bool>,
     /// Since when live evidence has held while down.
     rising: Option<Instant>,
@@ -207,6 +209,7 @@ impl Evaluator {
             },
             totals: VerdictTotals::default(),
             settled,
+            before_start: remembered.map(|r| (r.health, r.since)),
             last_answer,
             rising: None,
             causes: Causes::remembering(seen.map(ContentIssue::cause).into_iter().collect()),
@@ -238,7 +241,7 @@ impl Evaluator {
                 (health, _) => health,
             },
             down: self.verdict.down,
-            since: self.verdict.since,
+            since: self.before_start.map_or(self.verdict.since, |(_, since)| since),
             epoch: self.verdict.epoch,
             healthy_answer: self.last_answer,
         }
@@ -414,7 +417,8 @@ impl Evaluator {
             return causes_changed.then_some(Change::Causes { health });
         }
         self.verdict.health = health;
-        self.verdict.since = s.wall;
+        let goes_on = self.before_start.take().filter(|(before, _)| *before == health);
+        self.verdict.since = goes_on.map_or(s.wall, |(_, since)| since);
         self.verdict.epoch += 1;
         self.totals.changes[health as usize] += 1;
         if health == Health::Down {

@@ -21,16 +21,28 @@ pub struct Showing {
     pub last_good: Option<Instant>,
     /// All of those are on this host.
     pub local: bool,
+    /// Within this all of those are looked at again.
+    pub looked_at_within: Duration,
+    /// By the newest looks all is well.
+    pub returns: bool,
 }
 
 impl Showing {
     /// Without a clause there is nothing to miss.
     pub fn of(clauses: &[(Tally, Quorum)]) -> Self {
-        let start = Self { reading: Reading::Good, last_good: None, local: true };
+        let start = Self {
+            reading: Reading::Good,
+            last_good: None,
+            local: true,
+            looked_at_within: Duration::ZERO,
+            returns: true,
+        };
         clauses.iter().fold(start, |all, (tally, need)| Self {
             reading: all.reading.and(tally.reading(*need)),
             last_good: all.last_good.max(tally.last_good),
             local: all.local && tally.local,
+            looked_at_within: all.looked_at_within.max(tally.looked_at_within),
+            returns: all.returns && tally.returns(*need),
         })
     }
 }
@@ -78,6 +90,8 @@ struct Condition {
     holds: Option<bool>,
     /// Since when evidence has said the opposite of what is settled.
     contrary_since: Option<Instant>,
+    /// By the newest looks it holds.
+    returns: bool,
     doubt: Option<Doubt>,
 }
 
@@ -145,7 +159,7 @@ impl GroupEvaluator {
     /// Judged not to be well, while all evidence says by now that it is: that has yet to last.
     pub fn is_returning(&self) -> bool {
         let mut failing = [&self.eligible, &self.serving].into_iter().filter(|c| c.holds == Some(false)).peekable();
-        failing.peek().is_some() && failing.all(|c| c.contrary_since.is_some())
+        failing.peek().is_some() && failing.all(|c| c.returns)
     }
 
     /// The judgement stays although evidence says otherwise, because we cannot see.
@@ -275,6 +289,7 @@ struct Step {
 impl Condition {
     fn judge(&mut self, s: &GroupSituation<'_>, showing: &Showing) -> Step {
         self.doubt = None;
+        self.returns = showing.returns;
         match (showing.reading, self.settled) {
             (Reading::Good, None | Some(true)) => self.settle(true),
             (Reading::Good, Some(false)) => {
@@ -311,8 +326,8 @@ impl Condition {
         if s.now < counts_at {
             return Step { again: Some(counts_at), ..Step::default() };
         }
-        let Showing { last_good, local, .. } = *showing;
-        let trust = s.sight.trust(s.now, &Suspicion { since: counts_at, last_good, local });
+        let Showing { last_good, local, looked_at_within, .. } = *showing;
+        let trust = s.sight.trust(s.now, &Suspicion { since: counts_at, last_good, local, looked_at_within });
         let again = match trust {
             Trust::Confirmed if s.complete => {
                 self.settle(false);

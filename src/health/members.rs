@@ -16,6 +16,8 @@ pub struct Member {
     pub seen_well: Option<Instant>,
     /// It is on this host: no network lies between.
     pub local: bool,
+    /// While it is down: within this it is looked at again, and that look has ended.
+    pub looked_at_within: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,6 +85,10 @@ pub struct Tally {
     pub last_good: Option<Instant>,
     /// All of those are on this host.
     pub local: bool,
+    /// Within this all of those are looked at again.
+    pub looked_at_within: Duration,
+    /// Those that show themselves well again.
+    pub returning: u32,
 }
 
 impl Tally {
@@ -94,14 +100,14 @@ impl Tally {
             match member.standing {
                 Standing::Idle => tally.counts.idle += 1,
                 Standing::Well => tally.counts.healthy += 1,
-                Standing::Returning => {}
+                Standing::Returning => tally.returning += 1,
                 Standing::Unknown => tally.counts.unknown += 1,
                 Standing::Down { blame, camera } => {
                     let counts = match (accounting, blame) {
                         (Accounting::Plain, _) | (_, Blame::Origin) => true,
                         (_, Blame::Nobody) => false,
-                        (Accounting::Blaming { canary_failed }, Blame::Absent { since }) => {
-                            let together = vanished.is_some_and(|(from, to)| (from..=to).contains(&since));
+                        (Accounting::Blaming { canary_failed }, Blame::Absent { vanished: at, .. }) => {
+                            let together = vanished.zip(at).is_some_and(|((from, to), at)| (from..=to).contains(&at));
                             canary_failed || together && camera != Some(false)
                         }
                     };
@@ -109,6 +115,7 @@ impl Tally {
                         tally.against += 1;
                         tally.last_good = tally.last_good.max(member.seen_well);
                         tally.local &= member.local;
+                        tally.looked_at_within = tally.looked_at_within.max(member.looked_at_within);
                     }
                 }
             }
@@ -120,8 +127,7 @@ impl Tally {
     /// Whether as many as it takes are well.
     pub fn reading(&self, need: Quorum) -> Reading {
         let MemberCounts { expected, healthy, unknown, .. } = self.counts;
-        // Nobody can be asked for more than there are.
-        let needed = need.of(expected).min(expected);
+        let needed = self.needed(need);
         match () {
             () if expected == 0 => Reading::Unknown,
             () if healthy >= needed => Reading::Good,
@@ -130,6 +136,16 @@ impl Tally {
             () => Reading::Unblamed,
         }
     }
+
+    /// Whether they are, or show themselves so by now.
+    pub fn returns(&self, need: Quorum) -> bool {
+        self.counts.expected > 0 && self.counts.healthy + self.returning >= self.needed(need)
+    }
+
+    /// Nobody can be asked for more than there are.
+    fn needed(&self, need: Quorum) -> u32 {
+        need.of(self.counts.expected).min(self.counts.expected)
+    }
 }
 
 /// The moment in which most of the expected streams vanished although their cameras answer, if there is one: from, to.
@@ -137,7 +153,7 @@ fn vanished_at_once(members: &[Member], expected: usize) -> Option<(Instant, Ins
     let mut answering: Vec<Instant> = members
         .iter()
         .filter_map(|m| match m.standing {
-            Standing::Down { blame: Blame::Absent { since }, camera: Some(true) } => Some(since),
+            Standing::Down { blame: Blame::Absent { vanished, .. }, camera: Some(true) } => vanished,
             _ => None,
         })
         .collect();

@@ -20,10 +20,8 @@ const SLACK: Duration = Duration::from_millis(500);
 const LOOK_ANEW: Duration = Duration::from_secs(5);
 /// Silence of everything for less than this says nothing.
 const USUAL_SILENCE: Duration = Duration::from_secs(2);
-/// A vantage endpoint that is silent for this long while others plainly answer is none any more.
+/// A vantage endpoint that has been silent for this long when others answer is none, until it answers again.
 const VANTAGE_PATIENCE: Duration = Duration::from_secs(60);
-/// How recent an answer is that shows that others plainly answer.
-const RECENT: Duration = Duration::from_secs(5);
 /// Signs of life and blind spells that are remembered.
 const REMEMBERED: usize = 64;
 
@@ -35,6 +33,8 @@ pub struct Suspicion {
     pub last_good: Option<Instant>,
     /// It is on this host.
     pub local: bool,
+    /// Within this it is looked at again, and that look has ended.
+    pub looked_at_within: Duration,
 }
 
 /// What a suspicion is worth.
@@ -79,17 +79,16 @@ impl SightEvaluator {
     }
 
     /// Whether there is a vantage endpoint to be had.
-    pub fn has_vantage(&self, now: Instant) -> bool {
+    pub fn has_vantage(&self) -> bool {
         let Some(last) = self.vantage.last().filter(|_| !self.vantage.things.is_empty()) else { return false };
-        let others = |at| at > last && now.saturating_duration_since(at) <= RECENT;
-        !(now.saturating_duration_since(last) > VANTAGE_PATIENCE && self.anything.last().is_some_and(others))
+        self.anything.last().is_none_or(|other| other <= last + VANTAGE_PATIENCE)
     }
 
     /// Whether a suspicion may be believed.
     pub fn trust(&self, now: Instant, suspicion: &Suspicion) -> Trust {
         match () {
             () if suspicion.local => Trust::Confirmed,
-            () if self.has_vantage(now) => self.vantage.trust(now, suspicion, Some(PROMPT)),
+            () if self.has_vantage() => self.vantage.trust(now, suspicion, Some(PROMPT)),
             // Nobody can be asked: what happens to be seen has to do.
             () => self.anything.trust(now, suspicion, None),
         }
@@ -98,7 +97,7 @@ impl SightEvaluator {
     /// Looks whether we see anything at all. `true`: that has changed.
     pub fn evaluate(&mut self, now: Instant) -> bool {
         self.begun.get_or_insert(now);
-        let isolated = self.blind_from(now).is_some_and(|at| now > at);
+        let isolated = self.blind_from().is_some_and(|at| now > at);
         let changed = std::mem::replace(&mut self.isolated, isolated) != isolated;
         if changed {
             self.seen_again = (!isolated).then_some(now);
@@ -117,12 +116,12 @@ impl SightEvaluator {
 
     /// When we are isolated, if nothing is seen until then.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        self.blind_from(now).map(|at| at + Duration::from_millis(1)).filter(|at| *at > now)
+        self.blind_from().map(|at| at + Duration::from_millis(1)).filter(|at| *at > now)
     }
 
-    fn blind_from(&self, now: Instant) -> Option<Instant> {
+    fn blind_from(&self) -> Option<Instant> {
         let last = self.anything.last();
-        if self.has_vantage(now) {
+        if self.has_vantage() {
             let silent_from = last.map(|at| at + USUAL_SILENCE);
             return self.vantage.all_overdue().max(silent_from);
         }
@@ -186,12 +185,14 @@ impl<K: Clone + Ord> Signs<K> {
     fn trust(&self, now: Instant, suspicion: &Suspicion, prompt: Option<Duration>) -> Trust {
         let after = suspicion.last_good.map_or(suspicion.since, |good| good.max(suspicion.since));
         let Some(first) = self.moments.iter().copied().find(|at| *at > after) else { return Trust::Unconfirmed };
-        // Asked at once and answered late: we were blind in between.
-        let late = prompt.filter(|prompt| first - after > *prompt).map(|_| (after, first));
+        // Asked at once and answered late: we were blind in between. Older signs than those remembered may have been prompt.
+        let remembers = self.moments.len() < REMEMBERED || self.moments.front().is_some_and(|at| *at <= after);
+        let late = prompt.filter(|prompt| remembers && first - after > *prompt).map(|_| (after, first));
         let spells = self.spells.iter().copied().chain(late);
         // What had been on its way arrives when a spell ends, and is no sign that what follows is well.
         let traces = spells.filter(|(_, end)| suspicion.last_good.is_none_or(|good| good < *end + GRACE.0));
-        match traces.map(|(from, to)| to + (to - from).clamp(GRACE.0, GRACE.1)).max() {
+        let grace = |from: Instant, to: Instant| (to - from).clamp(GRACE.0, GRACE.1).max(suspicion.looked_at_within);
+        match traces.map(|(from, to)| to + grace(from, to)).max() {
             Some(until) if until > now => Trust::Clearing { until },
             _ => Trust::Confirmed,
         }
@@ -220,7 +221,12 @@ mod tests {
         for second in [0.0, 1.0, 2.0, 5.0, 5.5] {
             sight.note_vantage(&gateway, at(second), Duration::from_secs(1));
         }
-        let suspicion = |last_good| Suspicion { since: at(5.2), last_good: Some(at(last_good)), local: false };
+        let suspicion = |last_good| Suspicion {
+            since: at(5.2),
+            last_good: Some(at(last_good)),
+            local: false,
+            looked_at_within: Duration::ZERO,
+        };
         let clearing = Trust::Clearing { until: at(8.0) };
         assert_eq!(sight.trust(at(6.1), &suspicion(2.0)), clearing, "seen well before the spell alone");
         assert_eq!(sight.trust(at(6.1), &suspicion(5.1)), clearing, "and a moment after its end");

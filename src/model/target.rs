@@ -59,6 +59,24 @@ pub struct CheckSpec {
     pub check: Check,
 }
 
+impl CheckSpec {
+    /// While a fault stands its end is looked for at least this often, however long the interval.
+    pub const FAULT_LOOK: Duration = Duration::from_secs(5);
+    /// A failure is looked into again after a tenth of the interval, within these bounds: soon, and yet not within the same blip.
+    const SECOND_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+
+    /// From the end of a look that has failed to the next one.
+    pub fn second_look(&self) -> Duration {
+        let (least, most) = Self::SECOND_LOOK;
+        (self.interval / 10).clamp(least, most).min(self.interval)
+    }
+
+    /// Within this what is down has been looked at once more.
+    pub fn looked_at_within(&self) -> Duration {
+        self.interval.min(Self::FAULT_LOOK) + self.timeout
+    }
+}
+
 closed_enum! {
     /// The kinds of [`Check`]: metric label and configuration key.
     CheckKind {

@@ -9,8 +9,9 @@ use rtmp_hmonitor::model::{DownCause, Health, StreamPolicy};
 
 use rtmp_hmonitor::health::{Blame, BlameTracker};
 use rtmp_hmonitor::model::report::{Connection, Fault, MediaReport, Stall, StreamReport, TransportReport};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::site::{Plan, Site, Slave};
 use crate::switching::settled;
@@ -50,6 +51,75 @@ fn most_streams_gone_at_one_moment_while_their_cameras_answer_is_the_slave() {
     site.slaves[0] = Slave::Deaf;
     site.run(60.0);
     assert_eq!((site.active(), site.view().suppressed), (Some(0), Some(SuppressReason::Blame)));
+}
+
+#[test]
+fn cameras_that_went_one_by_one_did_not_go_at_one_moment_whenever_it_is_looked_at() {
+    let gone = |slaves| {
+        let mut site = settled(Plan { slaves, ..Plan::default() });
+        for camera in 0..4 {
+            site.cameras[camera].crashed = true;
+            site.run(20.0);
+        }
+        assert_eq!((site.moves.len(), site.view().suppressed), (1, Some(SuppressReason::Blame)));
+        site
+    };
+    let mut site = gone(2);
+    for _ in 0..2 {
+        site.without_monitor(3.0);
+        site.run(60.0);
+    }
+    assert_eq!(site.moves.len(), 1, "a monitor that has been started anew");
+    let since: HashSet<SystemTime> = site.picture.streams.iter().take(4).map(|view| view.verdict.since).collect();
+    assert_eq!(since.len(), 4, "each is down for as long as it is");
+    let mut site = gone(3);
+    site.slaves[0] = Slave::Gone;
+    site.run_until(10.0, |s| s.active() == Some(1)).expect("left");
+    site.slaves[0] = Slave::Well;
+    site.run(300.0);
+    assert_eq!(site.moves.len(), 2, "another slave: {:?}", site.moves);
+}
+
+#[test]
+fn streams_that_went_at_one_moment_are_still_so_after_a_restart() {
+    let mut site = settled(Plan::default());
+    site.slaves[0] = Slave::Deaf;
+    site.run(0.5);
+    site.without_monitor(1.0);
+    site.run_until(40.0, |s| s.active() == Some(1)).expect("it does not serve");
+}
+
+#[test]
+fn cameras_that_are_new_to_the_monitor_have_not_vanished() {
+    let mut site = Site::new(Plan::default(), 1);
+    site.cameras.iter_mut().for_each(|camera| camera.crashed = true);
+    site.run(120.0);
+    assert_eq!((site.moves.len(), site.active()), (1, Some(0)));
+}
+
+#[test]
+fn a_resolver_that_fails_moves_no_slave() {
+    let mut site = settled(Plan::default());
+    site.unresolved[0] = true;
+    site.run(60.0);
+    site.unresolved[1] = true;
+    site.run(60.0);
+    assert_eq!((site.moves.len(), site.view().suppressed), (1, Some(SuppressReason::Blame)));
+    site.slaves[0] = Slave::Gone;
+    site.unresolved[1] = false;
+    site.run_until(20.0, |s| s.active() == Some(1)).expect("its streams show that it is gone");
+}
+
+#[test]
+fn sessions_that_stay_with_the_old_candidate_say_nothing_about_the_new_one() {
+    let mut site = settled(Plan { slaves: 3, ..Plan::default() });
+    site.followers_stuck = true;
+    site.slaves[0] = Slave::Gone;
+    site.run(90.0);
+    assert_eq!((site.moves.len(), site.active()), (2, Some(1)), "{:?}", site.moves);
+    site.followers_stuck = false;
+    site.run(60.0);
+    assert_eq!((site.moves.len(), site.group(1).members.healthy), (2, 8));
 }
 
 #[test]
@@ -98,7 +168,7 @@ fn each_cause_blames_whom_it_should() {
     for cause in C::OF_STREAMS.iter().copied() {
         let expected = match cause {
             C::OriginUnresponsive | C::Connect | C::Handshake => Blame::Origin,
-            C::NoMedia | C::NotFound | C::Stalled => Blame::Absent { since: now },
+            C::NoMedia | C::NotFound | C::Stalled => Blame::Absent { since: now, vanished: None },
             C::Dns | C::Tls | C::Rejected | C::Closed | C::Protocol => Blame::Nobody,
             other => panic!("{other} is no stream's cause"),
         };
@@ -111,7 +181,7 @@ fn each_cause_blames_whom_it_should() {
     }
     let mut stalled = report(now, None, 1, Connection::Playing { since: now });
     stalled.media.stall = Some(Stall { media: None, since: now });
-    assert_eq!(BlameTracker::default().read(true, Some(&stalled), false), Blame::Absent { since: now });
+    assert_eq!(BlameTracker::default().read(true, Some(&stalled), false), Blame::Absent { since: now, vanished: None });
 }
 
 #[test]
@@ -127,14 +197,14 @@ fn who_shows_nothing_is_there_and_may_be_shown_to_be_its_origins_fault() {
     };
     let since = now - Duration::from_secs(7);
     let mut tracker = BlameTracker::default();
-    assert_eq!(tracker.read_content(issue, Some(&shown(Some(since)))), Blame::Absent { since });
+    assert_eq!(tracker.read_content(issue, Some(&shown(Some(since)))), Blame::Absent { since, vanished: Some(since) });
     assert_eq!(tracker.read_content(ContentIssue::Frozen, Some(&shown(Some(since)))), Blame::Nobody);
     assert_eq!(tracker.read_content(issue, Some(&shown(None))), Blame::Nobody);
     assert_eq!(tracker.read_content(issue, None), Blame::Nobody);
     // What was seen before it moved says nothing about the place to which it has moved.
     tracker.note_move(now - Duration::from_secs(3), Some(&shown(Some(since))));
     assert_eq!(tracker.read_content(issue, Some(&shown(Some(since)))), Blame::Nobody);
-    assert_eq!(tracker.read_content(issue, Some(&shown(Some(now)))), Blame::Absent { since: now });
+    assert_eq!(tracker.read_content(issue, Some(&shown(Some(now)))), Blame::Absent { since: now, vanished: Some(now) });
 }
 
 /// A site whose operator says this of black pictures.
@@ -196,7 +266,7 @@ fn closed_counts_when_the_reconnect_fails_or_brings_no_media() {
     let playing = Connection::Playing { since: now };
     assert_eq!(read(report(now, Some(DownCause::NoMedia), 2, playing)), Blame::Origin);
     // A server that closes its players when the camera goes.
-    assert_eq!(read(report(now, Some(DownCause::NotFound), 3, playing)), Blame::Absent { since: now });
+    assert_eq!(read(report(now, Some(DownCause::NotFound), 3, playing)), Blame::Absent { since: now, vanished: None });
 }
 
 #[test]
@@ -216,7 +286,7 @@ fn what_was_found_at_one_candidate_says_nothing_about_the_next() {
     tracker.note_move(moved, Some(&unresponsive));
     assert_eq!(
         tracker.read(true, Some(&silent), false),
-        Blame::Absent { since: moved },
+        Blame::Absent { since: moved, vanished: None },
         "missing there since the move"
     );
 }

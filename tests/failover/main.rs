@@ -2,6 +2,7 @@
 
 mod blame;
 mod operators;
+mod proof;
 mod properties;
 mod restarts;
 mod sight;

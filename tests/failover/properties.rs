@@ -39,6 +39,8 @@ enum Trouble {
     Restart(f64),
     Pin(usize),
     Maintenance(usize, MaintenanceState),
+    /// Looks at its program get lost.
+    LostLooks(usize),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,17 @@ fn plan(rng: &mut fastrand::Rng) -> Plan {
         canaries: rng.bool(),
         tick: 1.0,
         ..Plan::default()
+    }
+}
+
+/// What looks alone may find, or alone may miss.
+fn of_looks(rng: &mut fastrand::Rng, plan: &Plan) -> Vec<Episode> {
+    let slave = rng.usize(0..plan.slaves);
+    let from = 20.0 + rng.f64() * 70.0;
+    match rng.usize(0..4) {
+        0 => vec![],
+        1 => vec![Episode { from, to: from + 10.0 + rng.f64() * 20.0, trouble: Trouble::Slave(slave, Slave::Shut) }],
+        _ => vec![Episode { from, to: from + 1.0 + rng.f64() * 2.0, trouble: Trouble::LostLooks(slave) }],
     }
 }
 
@@ -127,7 +140,10 @@ struct Witness {
 fn scenario(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let plan = plan(&mut rng);
-    let episodes = episodes(&mut rng, &plan);
+    let mut episodes = episodes(&mut rng, &plan);
+    if !WRONG_BEFORE.contains(&seed) {
+        episodes.extend(of_looks(&mut rng, &plan));
+    }
     let story = format!("seed {seed}: {plan:?}\n{episodes:#?}");
     let mut site = Site::new(plan, seed);
     let mut w = Witness {
@@ -205,6 +221,7 @@ fn apply(site: &mut Site, episodes: &[Episode], begun: &[bool]) {
     for camera in &mut site.cameras {
         (camera.dead, camera.crashed) = (false, false);
     }
+    site.lost.clear();
     let (mut pin, mut words) = (None, vec![None; site.plan.slaves]);
     for trouble in on() {
         match trouble {
@@ -214,6 +231,7 @@ fn apply(site: &mut Site, episodes: &[Episode], begun: &[bool]) {
             Trouble::Blackout => site.cameras.iter_mut().for_each(|c| c.dead = true),
             Trouble::UplinkCut => site.uplink_cut = true,
             Trouble::Isolation => site.isolated = true,
+            Trouble::LostLooks(i) => _ = site.lost.insert(format!("{}.rtmp", crate::site::slave_name(i))),
             Trouble::Pin(i) => pin = Some(i),
             Trouble::Maintenance(i, state) => words[i] = Some(state),
             Trouble::Freeze(_) | Trouble::Restart(_) => {}
@@ -238,7 +256,9 @@ fn observe(site: &mut Site, w: &mut Witness, story: &str) {
             w.well_since[i] = now + site.plan.tick;
             w.faulty_until[i] = now;
         }
-        if site.uplink_cut && view.active == Some(i) {
+        // Where something plays, looks that get lost are no fault.
+        let missed = !site.lost.is_empty() && !site.plays();
+        if (site.uplink_cut || missed) && view.active == Some(i) {
             w.faulty_until[i] = now;
         }
     }
@@ -310,7 +330,7 @@ fn observe(site: &mut Site, w: &mut Witness, story: &str) {
     }
     // 7
     let due = view.active.is_some_and(|active| {
-        let dead = matches!(site.slaves[active], Slave::Gone | Slave::Frozen | Slave::Killed);
+        let dead = !matches!(site.slaves[active], Slave::Well | Slave::Deaf);
         let other = (0..site.plan.slaves).any(|i| {
             let free = view.candidates[i].suspect_until.is_none() && site.group(i).maintenance.is_none();
             i != active
@@ -366,7 +386,9 @@ fn what_must_hold_does_in_random_sites_last_quarter() {
     run(3);
 }
 
+const WRONG_BEFORE: [u64; 10] = [732, 2725, 3821, 5305, 5964, 6117, 6829, 7620, 8102, 8918];
+
 #[test]
 fn what_must_hold_does_in_sites_that_were_judged_wrongly_before() {
-    [732, 2725, 3821, 5305, 5964, 6117, 6829, 7620, 8102, 8918].into_iter().for_each(scenario);
+    WRONG_BEFORE.into_iter().for_each(scenario);
 }

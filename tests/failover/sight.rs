@@ -104,7 +104,10 @@ impl Eyes {
 
     fn trust(&self, now: f64, since: f64, last_good: f64) -> Trust {
         let last_good = Some(self.at(last_good));
-        self.sight.trust(self.at(now), &Suspicion { since: self.at(since), last_good, local: false })
+        self.sight.trust(
+            self.at(now),
+            &Suspicion { since: self.at(since), last_good, local: false, looked_at_within: Duration::ZERO },
+        )
     }
 }
 
@@ -131,7 +134,50 @@ fn a_suspicion_is_believed_after_a_prompt_answer_of_a_vantage_endpoint_alone() {
 fn what_is_on_this_host_needs_no_vantage_endpoint() {
     let eyes = Eyes::new();
     let now = eyes.at(5.0);
-    let suspicion = Suspicion { since: now, last_good: None, local: true };
+    let suspicion = Suspicion { since: now, last_good: None, local: true, looked_at_within: Duration::ZERO };
     assert_eq!(eyes.sight.trust(now, &suspicion), Trust::Confirmed);
     assert_eq!(eyes.sight.trust(now, &Suspicion { local: false, ..suspicion }), Trust::Unconfirmed);
+}
+
+#[test]
+fn a_vantage_endpoint_that_is_silent_for_a_minute_while_others_answer_is_none() {
+    let mut eyes = Eyes::new();
+    eyes.answers(0.0);
+    let other = Subject::stream(&Name::new("other").unwrap());
+    let mut sees = false;
+    for tenth in 0..2_000 {
+        let at = f64::from(tenth) / 10.0;
+        if tenth % 100 == 0 {
+            eyes.sight.note_seen(&other, eyes.at(at), Duration::from_secs(10));
+        }
+        let now = eyes.at(at + 0.001);
+        eyes.sight.evaluate(now);
+        sees |= at > 75.0 && !eyes.sight.is_isolated() && eyes.sight.looks_anew_until(now).is_none();
+    }
+    assert!(sees, "for good, and not only for a moment after each answer");
+    eyes.answers(200.0);
+    assert!(eyes.sight.has_vantage(), "until it answers again");
+}
+
+#[test]
+fn a_suspicion_that_had_to_wait_is_not_held_against_signs_that_are_forgotten() {
+    let mut eyes = Eyes::new();
+    (0..=1000).for_each(|tenth| eyes.answers(f64::from(tenth) / 10.0));
+    assert_eq!(eyes.trust(100.0, 10.0, 9.9), Trust::Confirmed);
+}
+
+#[test]
+fn after_a_blind_spell_what_failed_in_it_has_time_to_be_looked_at_again() {
+    let mut eyes = Eyes::new();
+    (0..=10).for_each(|second| eyes.answers(second.into()));
+    eyes.answers(13.0);
+    eyes.answers(13.5);
+    let suspicion = |seconds| Suspicion {
+        since: eyes.at(13.2),
+        last_good: Some(eyes.at(9.9)),
+        local: false,
+        looked_at_within: Duration::from_secs(seconds),
+    };
+    assert_eq!(eyes.sight.trust(eyes.at(14.0), &suspicion(1)), Trust::Clearing { until: eyes.at(16.0) });
+    assert_eq!(eyes.sight.trust(eyes.at(14.0), &suspicion(7)), Trust::Clearing { until: eyes.at(20.0) });
 }

@@ -19,7 +19,7 @@ use rtmp_hmonitor::model::{Name, TargetId};
 use rtmp_hmonitor::probe::Reports;
 use rtmp_hmonitor::store::{Fold, Outcome};
 
-use crate::specs::{canary, clause, endpoint, failover, follower, group, name, named, seconds};
+use crate::specs::{canary, clause, endpoint, failover, follower, group, name, named, pinged, seconds};
 
 /// Media silence that is a stall.
 const STALL: f64 = 2.0;
@@ -37,6 +37,8 @@ pub enum Slave {
     Frozen,
     /// Everything answers, and no publication gets through.
     Deaf,
+    /// Who is connected stays so, and nobody else gets in.
+    Shut,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -138,6 +140,12 @@ pub struct Site {
     pub canary_refused: Vec<bool>,
     /// The monitor's network is cut.
     pub isolated: bool,
+    /// Slaves whose names cannot be resolved.
+    pub unresolved: Vec<bool>,
+    /// Endpoints to which the monitor's looks get lost.
+    pub lost: HashSet<String>,
+    /// The monitor goes on playing streams where it does.
+    pub followers_stuck: bool,
     /// Cameras reach no slave. They still answer the monitor.
     pub uplink_cut: bool,
     /// A slave that gives out nothing but black pictures, and since when.
@@ -176,6 +184,9 @@ impl Site {
             cameras: vec![Camera::default(); plan.cameras],
             canary_refused: vec![false; plan.slaves],
             isolated: false,
+            unresolved: vec![false; plan.slaves],
+            lost: HashSet::new(),
+            followers_stuck: false,
             uplink_cut: false,
             dark: None,
             rng: fastrand::Rng::with_seed(seed),
@@ -233,6 +244,11 @@ impl Site {
 
     pub fn healthy(&self) -> Vec<bool> {
         self.view().candidates.iter().map(|c| c.answer.healthy).collect()
+    }
+
+    /// Whether a stream has shown itself at the last look.
+    pub fn plays(&self) -> bool {
+        self.sessions.iter().any(|s| s.fault.is_none() && s.last_frame.is_some_and(|at| at >= self.awake - 0.1))
     }
 
     /// A new process of the monitor: it knows what is in the state file.
@@ -310,8 +326,29 @@ impl Site {
         }
         self.pass(next - self.awake);
         self.move_cameras();
+        self.move_followers();
         let reports = self.look();
         self.fold(reports, Outcome::default());
+    }
+
+    /// The monitor's part that starts and stops sessions hears of a decision.
+    fn move_followers(&mut self) {
+        let Some(active) =
+            self.picture.decisions.failovers.first().and_then(|f| f.active).filter(|_| !self.followers_stuck)
+        else {
+            return;
+        };
+        let placed = |stream: &Arc<StreamSpec>| match &stream.follow {
+            Some(follow) if follow.served_by[active].probe.url != stream.probe.url => {
+                let probe = Arc::clone(&follow.served_by[active].probe);
+                Arc::new(StreamSpec { probe, ..(**stream).clone() })
+            }
+            _ => Arc::clone(stream),
+        };
+        let streams: Arc<[_]> = self.desired.streams.iter().map(placed).collect();
+        if streams != self.desired.streams {
+            self.want(|desired| desired.streams = streams);
+        }
     }
 
     fn pass(&mut self, length: f64) {
@@ -329,8 +366,7 @@ impl Site {
             }
         }
         for camera in &mut self.cameras {
-            let there =
-                camera.attached.is_some_and(|i| matches!(self.slaves[i], Slave::Well | Slave::Frozen | Slave::Deaf));
+            let there = camera.attached.is_some_and(|i| !matches!(self.slaves[i], Slave::Killed | Slave::Gone));
             if camera.dead || camera.crashed || self.uplink_cut || !there {
                 camera.attached = None;
             }
@@ -351,13 +387,14 @@ impl Site {
                 self.look_at(&target.id, &mut reports);
             }
         }
-        let active = if self.picture.decisions.failovers.is_empty() { None } else { self.active() }.unwrap_or(0);
         for i in 0..self.sessions.len() {
-            if self.sessions[i].place != active {
-                let Session { attempts, ends, fault, .. } = self.sessions[i];
-                let attempts = attempts + 1;
-                self.sessions[i] =
-                    Session { place: active, began: self.awake, attempts, ends, fault, ..Session::default() };
+            let StreamSpec { follow, probe, .. } = &*self.desired.streams[i];
+            let places = follow.iter().flat_map(|follow| &follow.served_by);
+            let place = places.map(|place| &place.probe.url).position(|url| *url == probe.url).unwrap_or(0);
+            if self.sessions[i].place != place {
+                let Session { attempts, ends, fault, last_frame, .. } = self.sessions[i];
+                let (began, attempts) = (self.awake + 0.001, attempts + 1);
+                self.sessions[i] = Session { place, began, attempts, ends, fault, last_frame, ..Session::default() };
             }
             let report = self.watch(i);
             reports.streams.insert(name(&camera_name(i)), Arc::new(report));
@@ -368,7 +405,11 @@ impl Site {
     /// Looks at an endpoint.
     fn look_at(&mut self, id: &TargetId, reports: &mut Reports) {
         let text = id.name.as_str().to_owned();
+        let dns = text.strip_prefix("slave-").and_then(|rest| rest.split_once('.'));
+        let dns = dns.is_some_and(|(number, _)| self.unresolved[number.parse::<usize>().unwrap() - 1]);
         let answers = !self.isolated
+            && !dns
+            && !self.lost.contains(&text)
             && match text.split_once('.') {
                 Some((camera, "host")) if camera.starts_with("cam-") => {
                     let i: usize = camera[4..].parse::<usize>().unwrap() - 1;
@@ -386,6 +427,7 @@ impl Site {
             };
         let now = self.awake;
         let (needed, cause) = match text.rsplit_once('.') {
+            _ if dns => (2, DownCause::Dns),
             Some((_, "host")) => (3, DownCause::Timeout),
             Some((_, "canary")) => (1, DownCause::CanaryFailed),
             _ => (2, DownCause::Timeout),
@@ -424,10 +466,10 @@ impl Site {
         let place = self.sessions[i].place;
         let slave = self.slaves[place];
         let camera = &self.cameras[i];
-        let published = camera.attached == Some(place) && slave == Slave::Well;
+        let published = camera.attached == Some(place) && matches!(slave, Slave::Well | Slave::Shut);
         let backoff = 0.5 + self.rng.f64() * 3.0;
         let session = &mut self.sessions[i];
-        let silent = now - session.last_frame.unwrap_or(session.began);
+        let silent = now - session.last_frame.map_or(session.began, |at| at.max(session.began));
         let fail = |session: &mut Session, cause: DownCause| {
             let since = session.fault.map_or(now, |(_, since)| since);
             if session.fault.is_none_or(|(before, _)| before != cause) {
@@ -449,17 +491,17 @@ impl Site {
             Slave::Gone | Slave::Frozen if silent < STALL + 5.0 => fail(session, DownCause::OriginUnresponsive),
             Slave::Gone => fail(session, DownCause::Connect),
             Slave::Frozen => fail(session, DownCause::Handshake),
-            Slave::Well | Slave::Deaf if now < session.busy_until => {}
-            Slave::Well | Slave::Deaf if published => {
+            Slave::Well | Slave::Deaf | Slave::Shut if now < session.busy_until => {}
+            Slave::Well | Slave::Deaf | Slave::Shut if published => {
                 session.fault = None;
                 session.last_frame = Some(now);
             }
-            Slave::Well | Slave::Deaf => {
+            Slave::Well | Slave::Deaf | Slave::Shut => {
                 let fresh = session.last_frame.is_none_or(|at| at < session.began);
                 let lost = session.fault.is_some_and(|(cause, _)| cause != DownCause::NoMedia);
                 if lost {
                     // The session is open again, and nothing comes.
-                    session.began = now;
+                    session.began = now + 0.001;
                     session.fault = None;
                 } else if fresh && now - session.began > 8.0 {
                     session.fault = Some((DownCause::NoMedia, session.fault.map_or(now, |(_, since)| since)));
@@ -553,7 +595,7 @@ fn desired(plan: &Plan) -> Desired {
     for i in 0..plan.slaves {
         let slave = slave_name(i);
         let address = [10, 0, 0, 11 + i as u8];
-        targets.push(endpoint(&format!("{slave}.host"), address));
+        targets.push(pinged(&format!("{slave}.host"), address));
         targets.push(endpoint(&format!("{slave}.rtmp"), address));
         let mut eligible = vec![format!("{slave}.host"), format!("{slave}.rtmp")];
         if plan.canaries {
@@ -569,10 +611,11 @@ fn desired(plan: &Plan) -> Desired {
     }
     let mut streams: Vec<Arc<StreamSpec>> = Vec::new();
     for i in 0..plan.cameras {
-        let mut spec = follower(&camera_name(i), "ingest");
+        let places: Vec<_> = (0..plan.slaves).map(|i| (slave_name(i), [10, 0, 0, 11 + i as u8])).collect();
+        let mut spec = follower(&camera_name(i), "ingest", &places);
         if i < plan.pinged {
             let host = format!("{}.host", camera_name(i));
-            targets.push(endpoint(&host, [10, 0, 1, 1 + i as u8]));
+            targets.push(pinged(&host, [10, 0, 1, 1 + i as u8]));
             spec.camera = Some(name(&host));
         }
         streams.push(Arc::new(spec));
@@ -582,7 +625,7 @@ fn desired(plan: &Plan) -> Desired {
     (spec.preempt, spec.answer, spec.unknown) = (plan.preempt, plan.answer, plan.unknown);
     let mut vantage = Vec::new();
     if plan.vantage {
-        targets.push(endpoint("gateway", [10, 0, 0, 1]));
+        targets.push(pinged("gateway", [10, 0, 0, 1]));
         vantage.push(name("gateway"));
     }
     let mut targets: Vec<_> = targets.into_iter().map(Arc::new).collect();

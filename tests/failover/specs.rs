@@ -8,10 +8,10 @@ use rtmp_hmonitor::model::address::{Address, Host};
 use rtmp_hmonitor::model::failover::{Candidate, CandidateAnswer, FailoverSpec};
 use rtmp_hmonitor::model::group::{Clause, GroupSpec, Quorum, Requirement, Selection};
 use rtmp_hmonitor::model::spec::{
-    EvidenceSource, Follow, Labels, PhaseTimeouts, ProbeSpec, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
+    EvidenceSource, Follow, Labels, PhaseTimeouts, ProbeSpec, ServedBy, SpecSource, StreamPolicy, StreamSpec, TlsSpec,
     UnknownAnswer, Watch,
 };
-use rtmp_hmonitor::model::target::{CanaryCheck, Check, CheckSpec, TargetPolicy, TcpCheck};
+use rtmp_hmonitor::model::target::{CanaryCheck, Check, CheckSpec, Family, IcmpCheck, TargetPolicy, TcpCheck};
 use rtmp_hmonitor::model::{Name, StreamUrl, TargetClass, TargetId, TargetSpec};
 
 pub fn name(text: &str) -> Name {
@@ -77,6 +77,15 @@ pub fn endpoint(text: &str, host: [u8; 4]) -> TargetSpec {
     }
 }
 
+/// The same, pinged.
+pub fn pinged(text: &str, host: [u8; 4]) -> TargetSpec {
+    let mut spec = endpoint(text, host);
+    let host = Host::Address(IpAddr::from(host));
+    let check = IcmpCheck { host, family: Family::Any, payload: 16, window: seconds(60.0) };
+    Arc::make_mut(&mut spec.check).check = Check::Icmp(check);
+    spec
+}
+
 /// The same, where a canary is published.
 pub fn canary(text: &str, host: [u8; 4]) -> TargetSpec {
     let mut spec = endpoint(text, host);
@@ -86,18 +95,22 @@ pub fn canary(text: &str, host: [u8; 4]) -> TargetSpec {
     spec
 }
 
+fn played(text: &str, host: [u8; 4]) -> Arc<ProbeSpec> {
+    let url = format!("rtmp://{}/live/{text}", IpAddr::from(host));
+    Arc::new(ProbeSpec {
+        url: StreamUrl::parse(&url).unwrap(),
+        timeouts: PhaseTimeouts::default(),
+        tls: TlsSpec::default(),
+        watch: Watch::Always,
+        evidence: EvidenceSource::Play,
+    })
+}
+
 /// A stream that is played at `host`.
 pub fn stream(text: &str, host: [u8; 4]) -> StreamSpec {
-    let url = format!("rtmp://{}/live/{text}", IpAddr::from(host));
     StreamSpec {
         name: name(text),
-        probe: Arc::new(ProbeSpec {
-            url: StreamUrl::parse(&url).unwrap(),
-            timeouts: PhaseTimeouts::default(),
-            tls: TlsSpec::default(),
-            watch: Watch::Always,
-            evidence: EvidenceSource::Play,
-        }),
+        probe: played(text, host),
         policy: Arc::new(StreamPolicy { rise: seconds(2.0), ..StreamPolicy::default() }),
         labels: Labels::default(),
         server: None,
@@ -107,8 +120,12 @@ pub fn stream(text: &str, host: [u8; 4]) -> StreamSpec {
     }
 }
 
-/// One that is played wherever the failover's active candidate serves it.
-pub fn follower(text: &str, failover: &str) -> StreamSpec {
-    let follow = Follow { failover: name(failover), served_by: Box::new([]) };
-    StreamSpec { follow: Some(Arc::new(follow)), ..stream(text, [10, 0, 0, 11]) }
+/// One that is played wherever the failover's active candidate serves it: each of these has an address. At first that is the first.
+pub fn follower(text: &str, failover: &str, candidates: &[(String, [u8; 4])]) -> StreamSpec {
+    let place =
+        |(group, host): &(String, [u8; 4])| ServedBy { group: name(group), probe: played(text, *host), server: None };
+    let served_by: Box<[ServedBy]> = candidates.iter().map(place).collect();
+    let probe = Arc::clone(&served_by[0].probe);
+    let follow = Follow { failover: name(failover), served_by };
+    StreamSpec { follow: Some(Arc::new(follow)), probe, ..stream(text, [0, 0, 0, 0]) }
 }

@@ -77,6 +77,22 @@ fn the_second_switch_waits_for_hold_and_says_so() {
 }
 
 #[test]
+fn a_candidate_that_is_back_is_not_left_while_it_has_yet_to_show_that_it_lasts() {
+    let mut site = settled(Plan { cameras: 0, pinged: 0, ..Plan::default() });
+    site.slaves[0] = Slave::Gone;
+    site.run_until(10.0, |s| s.active() == Some(1)).expect("left");
+    site.slaves[0] = Slave::Well;
+    let hold_ends = site.moves[1].at + 30.0;
+    site.run(hold_ends - 10.0 - site.time);
+    site.slaves[1] = Slave::Gone;
+    site.run(hold_ends - 1.5 - site.time);
+    assert_eq!(site.view().suppressed, Some(SuppressReason::Hold));
+    site.slaves[1] = Slave::Well;
+    site.run(60.0);
+    assert_eq!((site.active(), site.moves.len()), (Some(1), 2), "{:?}", site.moves);
+}
+
+#[test]
 fn with_nobody_to_go_to_the_last_one_goes_on_answering_healthy() {
     let mut site = settled(Plan::default());
     site.slaves.fill(Slave::Gone);

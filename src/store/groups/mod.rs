@@ -1,6 +1,7 @@
 //! Groups and failovers in the picture: what their members say goes to the evaluators, and what those decide becomes [`Decisions`].
 
 mod entries;
+mod proof;
 mod report;
 mod roster;
 mod standing;
@@ -81,10 +82,10 @@ impl Groups {
         outcome: &mut Outcome,
     ) {
         self.vantage = Arc::clone(&desired.vantage);
-        self.set_groups(now, wall, desired, remembered, announce, outcome);
+        self.set_groups(now, wall, desired, &remembered, announce, outcome);
         self.set_failovers(now, wall, desired, announce, outcome);
         self.index = Index::new(self.groups.iter().map(|(name, entry)| (name, &entry.roster)), desired);
-        self.witnesses.retain(|name| self.index.knows(&Subject::stream(name)));
+        self.witnesses.set_desired(now, wall, desired, &self.index, &remembered);
         self.standings.retain(|member, _| self.index.knows(member));
         let targets: HashSet<Subject> = desired.targets.iter().map(|t| Subject::target(&t.id)).collect();
         let streams: HashSet<&Name> = desired.streams.iter().map(|s| &s.name).collect();
@@ -228,7 +229,7 @@ impl Groups {
             match subject.class {
                 SubjectClass::Stream => {
                     if let Some(view) = known.stream(&subject.name) {
-                        self.witnesses.note_stream(now, view, self.index.knows(&subject), &mut self.sight);
+                        self.witnesses.note_stream(now, view, &mut self.sight);
                     }
                 }
                 SubjectClass::Endpoint | SubjectClass::Service => {
@@ -294,9 +295,10 @@ impl Groups {
     /// Their followers are played elsewhere from now on.
     fn note_moves(&mut self, now: Instant, moved: &[Name], known: &impl Known) {
         for (name, entry) in &self.groups {
-            if entry.roster.failovers.iter().any(|failover| moved.contains(failover)) {
+            for failover in entry.roster.failovers.iter().filter(|failover| moved.contains(failover)) {
+                let active = self.failovers.get(failover).and_then(|entry| entry.evaluator.active());
                 for stream in entry.roster.followers() {
-                    self.witnesses.note_move(now, stream, known);
+                    self.witnesses.note_move(now, stream, active, known);
                 }
                 self.dirty.insert(name.clone());
             }

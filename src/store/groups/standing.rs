@@ -1,16 +1,17 @@
 //! How members stand, read from the views of streams and targets.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::super::paths::Known;
-use super::roster::{Listed, Roster};
+use super::proof::Proof;
+use super::roster::{Index, Listed, Roster};
 use crate::health::{
-    Accounting, Blame, BlameTracker, Member, Missing, Reading, Role, Showing, SightEvaluator, Standing, Tally,
-    shown_since,
+    Accounting, Blame, BlameTracker, Member, Missing, Reading, Remembered, Role, Showing, SightEvaluator, Standing,
+    Tally, shown_since,
 };
 use crate::model::address::Host;
 use crate::model::content_report::ContentIssue;
@@ -18,7 +19,7 @@ use crate::model::event::{Subject, SubjectClass};
 use crate::model::group::{MemberCounts, Quorum};
 use crate::model::health::{Cause, Health};
 use crate::model::snapshot::{StreamView, TargetView, Verdict};
-use crate::model::spec::{EvidenceSource, ProbeSpec, Watch};
+use crate::model::spec::{Desired, EvidenceSource, ProbeSpec, Watch};
 use crate::model::target::CheckKind;
 use crate::model::{DownCause, Name, StreamReport, TargetClass, TargetId};
 
@@ -26,13 +27,13 @@ use crate::model::{DownCause, Name, StreamReport, TargetClass, TargetId};
 const PLAYED: Duration = Duration::from_secs(1);
 /// Longest usual time between two looks at server statistics.
 const TOLD: Duration = Duration::from_secs(5);
-/// A stream that has not shown itself for so many times its usual time no longer plays.
-const SHOWS_WITHIN: u32 = 2;
 
 /// What has been made out about members beside their verdicts.
 #[derive(Debug, Default)]
 pub struct Witnesses {
     blames: HashMap<Name, Record>,
+    /// The looks that put canaries down.
+    failing_canaries: HashMap<Subject, Instant>,
     /// This host's addresses.
     own: HashSet<IpAddr>,
 }
@@ -43,6 +44,14 @@ struct Record {
     probe: Arc<ProbeSpec>,
     tracker: BlameTracker,
     blame: Blame,
+    /// It is to be played elsewhere, and nobody has begun to.
+    is_leaving: bool,
+}
+
+impl Record {
+    fn new(probe: &Arc<ProbeSpec>, tracker: BlameTracker) -> Self {
+        Self { probe: Arc::clone(probe), tracker, blame: Blame::Nobody, is_leaving: false }
+    }
 }
 
 impl Witnesses {
@@ -50,26 +59,46 @@ impl Witnesses {
         self.own = own;
     }
 
-    pub fn retain(&mut self, is_wanted: impl Fn(&Name) -> bool) {
-        self.blames.retain(|name, _| is_wanted(name));
+    /// Follows what is wanted, of which what has moved is played where it belongs. `remembered`: how an earlier process judged a stream.
+    pub fn set_desired(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        desired: &Desired,
+        index: &Index,
+        remembered: impl Fn(&Subject) -> Option<Remembered>,
+    ) {
+        self.blames.retain(|name, _| index.knows(&Subject::stream(name)));
+        self.failing_canaries.retain(|canary, _| index.knows(canary));
+        for stream in desired.streams.iter() {
+            let subject = Subject::stream(&stream.name);
+            if !index.knows(&subject) {
+                continue;
+            }
+            match self.blames.entry(stream.name.clone()) {
+                hash_map::Entry::Occupied(mut record) => record.get_mut().is_leaving = false,
+                hash_map::Entry::Vacant(place) => {
+                    let (health, since) = remembered(&subject).map_or((Health::Unknown, wall), |r| (r.health, r.since));
+                    let lasted = wall.duration_since(since).unwrap_or_default();
+                    place.insert(Record::new(&stream.probe, BlameTracker::remembering(now, health, lasted)));
+                }
+            }
+        }
     }
 
     /// Notes what a stream's newest report says: about its origin, and about our sight.
-    pub fn note_stream(&mut self, now: Instant, view: &StreamView, counts: bool, sight: &mut SightEvaluator) {
+    pub fn note_stream(&mut self, now: Instant, view: &StreamView, sight: &mut SightEvaluator) {
         let spec = &view.spec;
-        if counts {
-            let record = self.blames.entry(spec.name.clone()).or_insert_with(|| Record {
-                probe: Arc::clone(&spec.probe),
-                tracker: BlameTracker::default(),
-                blame: Blame::Nobody,
-            });
+        if let Some(record) = self.blames.get_mut(&spec.name) {
             if !Arc::ptr_eq(&record.probe, &spec.probe) && record.probe.url != spec.probe.url {
                 record.tracker.note_move(now, view.report.as_deref());
             }
             record.probe = Arc::clone(&spec.probe);
             let unplayable = view.server.as_ref().is_some_and(|server| server.unplayable_since.is_some());
             let (down, report) = (view.verdict.health == Health::Down, view.report.as_deref());
+            record.tracker.follow(view.verdict.health, report);
             record.blame = match shows(view) {
+                _ if record.is_leaving => Blame::Nobody,
                 Some(issue) => record.tracker.read_content(issue, report),
                 None => record.tracker.read(down, report, unplayable),
             };
@@ -79,16 +108,35 @@ impl Witnesses {
         }
     }
 
-    /// The stream is to be played elsewhere.
-    pub fn note_move(&mut self, now: Instant, stream: &Name, known: &impl Known) {
-        if let Some(record) = self.blames.get_mut(stream) {
-            record.tracker.note_move(now, known.stream(stream).and_then(|view| view.report.as_deref()));
-            record.blame = Blame::Nobody;
-        }
+    /// The stream is to be played where `active` serves it.
+    pub fn note_move(&mut self, now: Instant, stream: &Name, active: Option<&Name>, known: &impl Known) {
+        let Some((record, view)) = self.blames.get_mut(stream).zip(known.stream(stream)) else { return };
+        record.tracker.note_move(now, view.report.as_deref());
+        record.blame = Blame::Nobody;
+        let places = view.spec.follow.iter().flat_map(|follow| &follow.served_by);
+        let place = places.filter(|place| Some(&place.group) == active).map(|place| &place.probe.url).next();
+        record.is_leaving = place.is_some_and(|url| *url != view.spec.probe.url);
     }
 
-    /// Notes what a target's newest report says about our sight.
-    pub fn note_target(&self, view: &TargetView, is_vantage: bool, sight: &mut SightEvaluator) {
+    /// When a stream began to be played where it is played now, if it has moved.
+    pub fn moved_at(&self, stream: &Name) -> Option<Instant> {
+        self.blames.get(stream)?.tracker.moved_at()
+    }
+
+    /// Since when a canary is known to fail.
+    pub fn failing_since(&self, canary: &Subject) -> Option<Instant> {
+        self.failing_canaries.get(canary).copied()
+    }
+
+    /// Notes what a target's newest report says: of a canary, and about our sight.
+    pub fn note_target(&mut self, view: &TargetView, is_vantage: bool, sight: &mut SightEvaluator) {
+        if view.spec.check.check.kind() == CheckKind::Canary {
+            let subject = Subject::target(&view.spec.id);
+            match view.report.as_ref().filter(|report| report.fault.is_some()) {
+                Some(report) => _ = self.failing_canaries.entry(subject).or_insert(report.observed_at),
+                None => _ = self.failing_canaries.remove(&subject),
+            }
+        }
         let Some(at) = view.report.as_ref().and_then(|report| report.last_success) else { return };
         let every = view.spec.check.interval;
         if is_vantage {
@@ -114,13 +162,18 @@ impl Witnesses {
             SubjectClass::Stream => known.stream(&subject.name).map(|view| self.stream(view, known)),
             class => target(class, &subject.name, known).map(|view| self.target(view)),
         };
-        found.unwrap_or(Member { standing: Standing::Unknown, seen_well: None, local: false })
+        found.unwrap_or(Member {
+            standing: Standing::Unknown,
+            seen_well: None,
+            local: false,
+            looked_at_within: Duration::ZERO,
+        })
     }
 
     fn stream(&self, view: &StreamView, known: &impl Known) -> Member {
         let blame = self.blames.get(&view.spec.name).map_or(Blame::Nobody, |record| record.blame);
         let camera = view.spec.camera.as_ref().zip(match blame {
-            Blame::Absent { since } => Some(since),
+            Blame::Absent { since, .. } => Some(since),
             _ => None,
         });
         let camera = camera.map(|(camera, since)| answers_since(camera, since, view.verdict.since, known));
@@ -131,14 +184,22 @@ impl Witnesses {
             // Its frames still come, but it is not well any more since it shows this.
             seen_well: issue.and_then(|issue| shown_since(issue, report)).or_else(|| last_frame(view)),
             local: self.is_own(Some(view.spec.probe.url.host())),
+            // It tries again by itself.
+            looked_at_within: Duration::ZERO,
         }
     }
 
     fn target(&self, view: &TargetView) -> Member {
+        // Whose name cannot be resolved was not looked at.
+        let down = match view.verdict.down {
+            Some(DownCause::Dns) => Standing::Down { blame: Blame::Nobody, camera: None },
+            _ => Standing::DOWN,
+        };
         Member {
-            standing: standing(&view.verdict, answers_again(view), Standing::DOWN),
+            standing: standing(&view.verdict, answers_again(view), down),
             seen_well: view.report.as_ref().and_then(|report| report.last_success),
             local: self.is_own(view.spec.check.check.host().as_ref()),
+            looked_at_within: view.spec.check.looked_at_within(),
         }
     }
 }
@@ -160,7 +221,7 @@ fn shows(view: &StreamView) -> Option<ContentIssue> {
 }
 
 /// How often a stream that plays shows itself.
-fn shows_every(probe: &ProbeSpec) -> Duration {
+pub fn shows_every(probe: &ProbeSpec) -> Duration {
     match (&probe.evidence, probe.watch) {
         (EvidenceSource::Server(_), _) => TOLD,
         (EvidenceSource::Play | EvidenceSource::Demux(_), Watch::Periodic { every, .. }) => every,
@@ -188,7 +249,7 @@ fn answers_since(camera: &Name, since: Instant, noticed: SystemTime, known: &imp
     })
 }
 
-fn target<'k>(class: SubjectClass, name: &Name, known: &'k impl Known) -> Option<&'k TargetView> {
+pub fn target<'k>(class: SubjectClass, name: &Name, known: &'k impl Known) -> Option<&'k TargetView> {
     let class = match class {
         SubjectClass::Endpoint => TargetClass::Endpoint,
         SubjectClass::Service => TargetClass::Service,
@@ -197,7 +258,7 @@ fn target<'k>(class: SubjectClass, name: &Name, known: &'k impl Known) -> Option
     known.target(&TargetId { class, name: name.clone() })
 }
 
-fn last_frame(view: &StreamView) -> Option<Instant> {
+pub fn last_frame(view: &StreamView) -> Option<Instant> {
     let media = &view.report.as_ref()?.media;
     media.video.medium.last_frame.max(media.audio.medium.last_frame)
 }
@@ -211,48 +272,6 @@ pub enum Turn {
     /// Its streams have time to arrive.
     Settling,
     Settled,
-}
-
-/// The canaries of a candidate that have failed, but for those that are proved wrong by what plays.
-struct Canaries {
-    failed: BTreeSet<Subject>,
-    disproved: BTreeSet<Subject>,
-    /// When those are judged that nothing has proved wrong yet: what played a moment ago may still do so.
-    again: Option<Instant>,
-}
-
-impl Canaries {
-    fn read(roster: &Roster, turn: Turn, now: Instant, known: &impl Known) -> Self {
-        let mut canaries = Self { failed: BTreeSet::new(), disproved: BTreeSet::new(), again: None };
-        let members = || roster.eligible.iter().chain(&roster.serving).flat_map(|listed| &listed.members);
-        let failing: Vec<_> = members().filter_map(|m| Some((m.clone(), failing_canary(m, known)?))).collect();
-        // They are asked for only where it matters: there may be a thousand.
-        let streams = || members().filter(|member| turn != Turn::No && member.class == SubjectClass::Stream);
-        let played: Vec<_> = if failing.is_empty() {
-            Vec::new()
-        } else {
-            let views = streams().filter_map(|stream| known.stream(&stream.name));
-            views.filter_map(|view| Some((last_frame(view)?, SHOWS_WITHIN * shows_every(&view.spec.probe)))).collect()
-        };
-        for (canary, since) in failing {
-            let plays = played.iter().any(|(at, _)| *at > since);
-            let may_play =
-                played.iter().filter(|(at, within)| *at + *within > since).map(|(_, within)| since + *within);
-            let again = may_play.max().filter(|again| !plays && *again > now);
-            let of = if plays || again.is_some() { &mut canaries.disproved } else { &mut canaries.failed };
-            of.insert(canary);
-            canaries.again = canaries.again.into_iter().chain(again).min();
-        }
-        canaries
-    }
-}
-
-/// Since when a canary fails, if it is one that does.
-fn failing_canary(subject: &Subject, known: &impl Known) -> Option<Instant> {
-    let view = target(subject.class, &subject.name, known)?;
-    let is_canary = view.spec.check.check.kind() == CheckKind::Canary;
-    let fault = view.report.as_ref()?.fault.as_ref()?;
-    (is_canary && view.verdict.health == Health::Down).then_some(fault.since)
 }
 
 /// A group's members at one moment.
@@ -272,19 +291,23 @@ pub struct Review {
 }
 
 impl Review {
-    /// Of a candidate whose turn it is not, no stream is judged. What plays at one whose turn it is shows better than any canary that it
-    /// relays: a canary that fails meanwhile (a password that has changed, a name that is taken) counts as well, until it has succeeded
-    /// again.
+    /// Of a candidate whose turn it is not, no stream is judged. Against what plays at one whose turn it is some looks prove nothing: see
+    /// [`Proof`].
     pub fn new(roster: &Roster, turn: Turn, now: Instant, witnesses: &Witnesses, known: &impl Known) -> Self {
         let mut all = BTreeMap::new();
-        let canaries = Canaries::read(roster, turn, now, known);
+        let proof = Proof::read(roster, turn, now, witnesses, known);
         let accounting = match roster.is_candidate() {
-            true => Accounting::Blaming { canary_failed: !canaries.failed.is_empty() },
+            true => Accounting::Blaming { canary_failed: proof.canary_failed },
             false => Accounting::Plain,
         };
         let member = |subject: &Subject| {
             let found = witnesses.member(subject, known);
-            if canaries.disproved.contains(subject) { Member { standing: Standing::Well, ..found } } else { found }
+            let standing = match () {
+                () if proof.refuted.contains(subject) => Standing::Well,
+                () if proof.excused.contains(subject) => Standing::Returning,
+                () => found.standing,
+            };
+            Member { standing, ..found }
         };
         let mut count = |clauses: &[Listed]| -> Vec<_> {
             let tally = |listed: &Listed| {
@@ -321,7 +344,7 @@ impl Review {
         let mut causes: Vec<Cause> = failing.iter().filter_map(|s| verdict(s, known)?.down).map(Cause::Down).collect();
         causes.sort_unstable();
         causes.dedup();
-        Self { role, counts: tally.counts, weight, causes, failing, missing, again: canaries.again }
+        Self { role, counts: tally.counts, weight, causes, failing, missing, again: proof.again }
     }
 }
 
