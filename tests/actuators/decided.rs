@@ -123,6 +123,12 @@ impl World {
         view.answer = answer(health != Health::Down);
     }
 
+    /// Whether the group is fit to serve.
+    pub fn judge(&mut self, group: &str, eligible: Option<bool>) {
+        let view = self.groups.iter_mut().find(|view| view.spec.name.as_str() == group).unwrap();
+        view.eligible = eligible;
+    }
+
     pub fn maintain(&mut self, group: &str, state: Option<MaintenanceState>) {
         let view = self.groups.iter_mut().find(|view| view.spec.name.as_str() == group).unwrap();
         let word = |state| Maintenance { state, reason: "test".into(), until: None, created: SystemTime::now() };
