@@ -179,6 +179,11 @@ pub struct Acting {
 
 impl Acting {
     pub fn start(specs: ActionSpecs, world: &World) -> Self {
+        Self::start_hearing(specs, world, |_| {})
+    }
+
+    /// The same, where each event is `heard` by the actuator that tells of it.
+    pub fn start_hearing(specs: ActionSpecs, world: &World, heard: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         rtmp_hmonitor::app::install_crypto_provider();
         let clock = Clock::new();
         let status = Arc::new(ActStatus::default());
@@ -191,13 +196,16 @@ impl Acting {
             clock: clock.clone(),
             decisions: told,
             snapshot: Arc::new(move || pictures.load_full()),
-            events: Arc::new(move |event| history.lock().unwrap().push(event)),
+            events: Arc::new(move |event| {
+                heard(&event);
+                history.lock().unwrap().push(event);
+            }),
             status: Arc::clone(&status),
         };
         let (stop, beating) = (CancellationToken::new(), clock.clone());
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let beat = async {
                     loop {
