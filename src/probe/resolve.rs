@@ -321,7 +321,7 @@ mod tests {
     async fn names_do_not_pile_up() {
         let moody = Moody::new();
         for index in 0..MAX_NAMES + 10 {
-            moody.resolver.resolve(&Host::Name(format!("slave-{index}").into())).await.unwrap();
+            moody.resolver.resolve(&Host::Name(format!("slave-{index}"))).await.unwrap();
         }
         assert!(moody.resolver.lock().len() <= MAX_NAMES);
     }
