@@ -326,14 +326,15 @@ async fn the_end_of_a_fault_does_not_wait_for_a_long_interval() {
     let publish = |report: rtmp_hmonitor::model::TargetReport, _| {
         seen.lock().unwrap().push((report.observed_at.duration_since(start).as_secs_f64(), report.fault.is_some()));
     };
-    let mut checker = Returning { failures: 2 };
+    let mut checker = Returning { failures: 4 };
     let asked = tokio::sync::Notify::new();
     let watching = rtmp_hmonitor::probe::check::watch(&env, &spec, &mut tally, &mut checker, &asked, &publish);
-    drop(tokio::time::timeout(Duration::from_secs(8), watching).await);
+    drop(tokio::time::timeout(Duration::from_secs(14), watching).await);
     let seen = seen.into_inner().unwrap();
-    let [(_, false), (down, true), (back, false)] = seen[..] else { panic!("{seen:?}") };
+    let [(_, false), (down, true), (third, true), (fourth, true), (back, false)] = seen[..] else { panic!("{seen:?}") };
     assert!((0.9..2.0).contains(&down), "not within the same blip: {seen:?}");
-    assert!((4.9..7.0).contains(&(back - down)), "{seen:?}");
+    assert!((0.9..2.0).contains(&(third - down)) && (0.9..2.0).contains(&(fourth - third)), "soon at first: {seen:?}");
+    assert!((4.9..7.0).contains(&(back - fourth)), "{seen:?}");
 }
 
 #[tokio::test]

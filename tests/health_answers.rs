@@ -154,12 +154,30 @@ async fn the_monitor_itself() {
     bench.current.store(Arc::new(early));
     assert_eq!(bench.get("/livez").await.status, 200);
     let ready = bench.get("/readyz").await;
-    let list = "[+]ping ok\n[+]store ok\n[-]first-fold failed: reason withheld\nreadyz check failed\n";
+    let list = "[+]ping ok\n[+]store ok\n[+]control ok\n[-]first-fold failed: reason withheld\nreadyz check failed\n";
     assert_eq!((ready.status, ready.text()), (500, list));
     let ready = bench.get("/readyz?verbose&exclude=first-fold").await;
-    let list = "[+]ping ok\n[+]store ok\n[+]first-fold excluded: ok\nreadyz check passed\n";
+    let list = "[+]ping ok\n[+]store ok\n[+]control ok\n[+]first-fold excluded: ok\nreadyz check passed\n";
     assert_eq!((ready.status, ready.text()), (200, list));
     assert_eq!(bench.get("/readyz/no-such").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_monitor_is_not_well_without_control() {
+    let bench = Bench::start(server_spec(), vec![stream("up", Health::Up)]).await;
+    let control = bench.views.control.status();
+    assert_eq!(bench.get("/health").await.json()["control_age_ms"], serde_json::Value::Null, "it has not begun");
+    control.beat(bench.clock.now() - Duration::from_secs(6));
+    let health = bench.get("/health").await;
+    assert_eq!((health.status, &health.json()["status"]), (503, &"down".into()));
+    assert!(health.json()["control_age_ms"].as_u64().is_some_and(|age| age >= 6000));
+    assert_eq!(bench.get("/livez/control").await.status, 500);
+    assert_eq!(bench.get("/livez").await.status, 500);
+    control.beat(bench.clock.now());
+    assert_eq!(bench.get("/health").await.status, 200);
+    control.beat(bench.clock.now() - Duration::from_secs(6));
+    control.rest();
+    assert_eq!(bench.get("/health").await.status, 200, "it has ended, as it shall");
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use rtmp_hmonitor::health::Remembered;
 use rtmp_hmonitor::health::anomaly::{DAYS, HOURS, Learned, LearnedSignals, Span};
 use rtmp_hmonitor::model::event::{Subject, SubjectClass};
+use rtmp_hmonitor::model::failover::FailoverPin;
+use rtmp_hmonitor::model::group::{Maintenance, MaintenanceState};
 use rtmp_hmonitor::model::snapshot::Silence;
 use rtmp_hmonitor::model::{DownCause, Health, Name};
 use rtmp_hmonitor::state::{StateFile, TargetList};
@@ -131,6 +133,27 @@ fn a_silence_that_cannot_be_replaced_stays_as_it_was() {
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     assert!(state.add_silence(&name("a"), &silence("more works")).is_err());
     assert_eq!(state.silences(), [(name("a"), Arc::new(silence("works")))]);
+}
+
+#[test]
+fn words_whose_time_is_over_go_and_newer_ones_stay() {
+    let state = StateFile::open(None).unwrap();
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let maintenance = |until| Maintenance {
+        state: MaintenanceState::Drain,
+        reason: "works".into(),
+        until,
+        created: SystemTime::UNIX_EPOCH,
+    };
+    let pin = |until| FailoverPin { group: name("g"), reason: "works".into(), until, created: SystemTime::UNIX_EPOCH };
+    for (of, until) in [("over", Some(at(10))), ("on", Some(at(11))), ("open", None)] {
+        state.set_maintenance(&name(of), Some(&maintenance(until))).unwrap();
+        state.set_pin(&name(of), Some(&pin(until))).unwrap();
+    }
+    state.drop_over(at(10));
+    let groups: Vec<_> = state.maintenance().into_iter().map(|(name, _)| name.to_string()).collect();
+    let failovers: Vec<_> = state.pins().into_iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!((groups, failovers), (vec!["on".into(), "open".into()], vec!["on".to_owned(), "open".to_owned()]));
 }
 
 #[test]

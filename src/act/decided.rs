@@ -11,6 +11,10 @@ use crate::model::group::MaintenanceState;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decided {
     pub healthy: bool,
+    /// What a load balancer is told, as its agent checks are: what drains goes on with the sessions it has, for as long as it is fit.
+    pub up: bool,
+    /// No new sessions.
+    pub drains: bool,
     /// Share of the group's members that are healthy, 0 to 1.
     pub weight: f64,
     /// Where the load balancer's own states are ours to set: what they shall be.
@@ -37,8 +41,14 @@ impl Decided {
             }
         };
         let word = group.maintenance.as_ref().map_or(MaintenanceState::Ready, |maintenance| maintenance.state);
+        let up = match word {
+            MaintenanceState::Ready => healthy,
+            MaintenanceState::Drain => group.eligible != Some(false),
+            MaintenanceState::Maint => false,
+        };
+        let drains = word == MaintenanceState::Drain;
         let maintenance = group.spec.owns_maintenance.then_some(word);
-        Some(Self { healthy, weight: group.weight, maintenance, observed_at })
+        Some(Self { healthy, up, drains, weight: group.weight, maintenance, observed_at })
     }
 }
 

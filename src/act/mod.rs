@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::action::{ActionSpecs, GhostSpec, HaproxyPush, HookCommand, TrackFile, Webhook};
@@ -79,6 +79,8 @@ enum Actuator {
     Ghosts(Arc<GhostSpec>),
 }
 
+type Ended = Result<(Id, ()), JoinError>;
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Actuator {
@@ -118,6 +120,19 @@ pub async fn run(mut specs: watch::Receiver<Arc<ActionSpecs>>, inputs: Inputs, s
         });
         (handle.id(), (actuator, handle))
     };
+    // Starts anew what has panicked.
+    let revive = |tasks: &mut JoinSet<()>, running: &mut HashMap<Id, (Actuator, AbortHandle)>, ended: Ended| {
+        let (id, panicked) = match ended {
+            Ok((id, ())) => (id, false),
+            Err(error) => (error.id(), error.is_panic()),
+        };
+        if let (Some((actuator, _)), true) = (running.remove(&id), panicked) {
+            inputs.status.count_panic();
+            tracing::error!("an actuator panicked and is started again; this is a defect of the monitor");
+            running.extend([start(tasks, actuator, REVIVE)]);
+        }
+        id
+    };
     specs.mark_changed();
     loop {
         tokio::select! {
@@ -141,24 +156,14 @@ pub async fn run(mut specs: watch::Receiver<Arc<ActionSpecs>>, inputs: Inputs, s
                 });
                 // One outbox has one owner: what is stopped has ended before its successor begins.
                 while !stopped.is_empty() {
-                    match tasks.join_next_with_id().await {
-                        Some(Ok((id, ()))) => stopped.retain(|s| *s != id),
-                        Some(Err(error)) => stopped.retain(|s| *s != error.id()),
-                        None => break,
-                    }
+                    let Some(ended) = tasks.join_next_with_id().await else { break };
+                    let ended = revive(&mut tasks, &mut running, ended);
+                    stopped.retain(|id| *id != ended);
                 }
                 running.extend(wanted.into_iter().map(|actuator| start(&mut tasks, actuator, Duration::ZERO)));
             }
             Some(ended) = tasks.join_next_with_id() => {
-                let (id, panicked) = match ended {
-                    Ok((id, ())) => (id, false),
-                    Err(error) => (error.id(), error.is_panic()),
-                };
-                if let (Some((actuator, _)), true) = (running.remove(&id), panicked) {
-                    inputs.status.count_panic();
-                    tracing::error!("an actuator panicked and is started again; this is a defect of the monitor");
-                    running.extend([start(&mut tasks, actuator, REVIVE)]);
-                }
+                revive(&mut tasks, &mut running, ended);
             }
         }
     }

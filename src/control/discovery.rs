@@ -255,7 +255,8 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
     let mut builder = reqwest::Client::builder().timeout(HTTP_TIMEOUT);
     if let Some(path) = &source.ca_file {
-        let pem = std::fs::read(path).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
+        // The file may lie on a mount that hangs.
+        let pem = tokio::fs::read(path).await.map_err(|e| format!("ca_file {}: {e}", path.display()))?;
         let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(plain)?;
         builder = builder.tls_certs_only(authorities);
     }

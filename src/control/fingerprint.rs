@@ -10,7 +10,7 @@ type Mark = Option<(u64, u64, u64, i64, i64)>;
 type Marks = BTreeMap<PathBuf, Mark>;
 
 /// The state of files when they were last read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Fingerprint {
     read: Marks,
     /// A change seen once; it counts when it stands still, so that half-written files are not read.

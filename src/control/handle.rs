@@ -14,7 +14,7 @@ use crate::model::url::StreamUrl;
 pub use crate::probe::once::OneShot;
 
 /// Commands that may wait.
-const QUEUE: usize = 64;
+pub(super) const QUEUE: usize = 64;
 
 /// A way to ask. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct ControlHandle {
     status: Arc<ControlStatus>,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
 
 /// What can be asked.
 #[derive(Debug)]

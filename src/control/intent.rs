@@ -35,16 +35,17 @@ impl Intents {
             self.maintenance.iter().filter(|(_, m)| over(m.until)).map(|(name, _)| name.clone()).collect();
         let failovers: Vec<Name> =
             self.pins.iter().filter(|(_, p)| over(p.until)).map(|(name, _)| name.clone()).collect();
-        // What cannot be written now is over after a restart, too: its time is in the file.
         for group in &groups {
             Arc::make_mut(&mut self.maintenance).remove(group);
-            let _ = state.set_maintenance(group, None);
         }
         for failover in &failovers {
             Arc::make_mut(&mut self.pins).remove(failover);
-            let _ = state.set_pin(failover, None);
         }
-        !groups.is_empty() || !failovers.is_empty()
+        let expired = !groups.is_empty() || !failovers.is_empty();
+        if expired {
+            state.drop_over(wall);
+        }
+        expired
     }
 
     pub fn maintain(&mut self, group: Name, maintenance: Arc<Maintenance>) {

@@ -10,10 +10,12 @@ mod discovery;
 mod fingerprint;
 pub mod handle;
 mod intent;
+mod lane;
 mod operators;
 mod plan;
 pub mod pool;
 mod publications;
+mod reload;
 pub mod status;
 mod stream;
 mod supervisor;
@@ -21,16 +23,15 @@ pub mod targets;
 mod vantage;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
-use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, ConfigErrors, Loaded};
+use crate::config::{Config, ConfigErrors, Loaded};
 use crate::libav_pool::LibavPool;
 use crate::model::action::ActionSpecs;
 use crate::model::failover::Decisions;
@@ -42,16 +43,19 @@ use crate::model::target::TargetSpec;
 use crate::model::url::StreamUrl;
 use crate::model::{Name, closed_enum};
 use crate::probe::{Inspections, ProbeEnvironment, ReportBoard, once};
-use crate::state::{StateError, StateFile};
+use crate::state::StateFile;
 
 use allow::allows;
 pub use backoff::OriginLimiter;
 use discovery::Discovery;
 use fingerprint::Fingerprint;
 pub use handle::{Command, ControlError, ControlHandle, OneShot, Reloaded};
+use handle::{QUEUE, Reply};
 use intent::Intents;
+use lane::Lane;
 pub use plan::{Action, plan};
 pub use pool::ProbePool;
+use reload::added_streams;
 pub use status::ControlStatus;
 pub use stream::Shared;
 use supervisor::Supervisor;
@@ -93,6 +97,16 @@ pub struct Control {
     pool: Arc<ProbePool>,
     supervisor: Supervisor,
     targets: TargetSupervisor,
+    /// Looks at the configuration's files, and reads them.
+    files: Lane,
+    /// Those who wait for a reload that has not begun.
+    reloads: Option<Vec<Reply<Reloaded>>>,
+    /// Writes operators' words to the state file.
+    words: Lane,
+    /// Words that have not been heeded yet, in their order.
+    waiting: VecDeque<Command>,
+    /// It has been said that nothing decodes.
+    said_blind: bool,
 }
 
 /// What control gives to those who look at its work.
@@ -155,11 +169,16 @@ impl Control {
             commands,
             supervisor: Supervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
             targets: TargetSupervisor::new(Arc::clone(&shared), Arc::clone(&pool)),
+            files: Lane::default(),
+            reloads: None,
+            words: Lane::default(),
+            waiting: VecDeque::new(),
+            said_blind: false,
             shared,
             pool,
             config,
         };
-        control.read_added_streams();
+        control.added = added_streams(&control.config, control.state.added_streams());
         control.discovery.follow(&control.config.discover, |source| control.state.kept_lists(source));
         // The store folds this before it answers anything, so that no configured stream is ever an unknown name.
         control.desired.send_replace(control.merge());
@@ -173,7 +192,8 @@ impl Control {
         (control, outlets)
     }
 
-    /// Runs until `shutdown`, then stops all sessions. Streams that follow a failover are played where `decisions` say.
+    /// Runs until `shutdown`, then stops all sessions. Streams that follow a failover are played where `decisions` say. Nothing here waits
+    /// for a disk: one that hangs must not keep them where a switch has found nobody.
     pub async fn run(mut self, decisions: watch::Receiver<Arc<Decisions>>, shutdown: CancellationToken) {
         let mut decided = decisions.clone();
         self.decisions = Some(decisions);
@@ -181,10 +201,11 @@ impl Control {
         let mut poll = tokio::time::interval(FILE_POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.status.beat(self.shared.env.clock.now());
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                command = self.commands.recv() => match command {
-                    Some(command) => self.obey(command).await,
+                command = self.commands.recv(), if self.waiting.len() < QUEUE => match command {
+                    Some(command) => self.obey(command),
                     None => break,
                 },
                 found = self.discovery.next() => {
@@ -200,15 +221,19 @@ impl Control {
                         self.apply();
                     }
                 }
-                _ = poll.tick() => self.look_around().await,
+                then = self.files.done() => then(&mut self),
+                then = self.words.done() => then(&mut self),
+                _ = poll.tick() => self.look_around(),
             }
+            self.begin_what_waits();
         }
+        self.status.rest();
         let limit = self.config.shutdown_timeout;
         tokio::join!(self.supervisor.stop(limit), self.targets.stop(limit));
     }
 
     /// What has to be looked at now and then: files, and tasks that should not have ended.
-    async fn look_around(&mut self) {
+    fn look_around(&mut self) {
         let desired = self.desired.borrow().clone();
         for _ in 0..self.supervisor.revive(&desired) + self.targets.revive(&desired.targets) {
             self.status.count_panic();
@@ -217,144 +242,31 @@ impl Control {
         if self.intents.expire(SystemTime::now(), &self.state) {
             self.apply();
         }
-        let mut fingerprint = std::mem::take(&mut self.fingerprint);
-        let looked = tokio::task::spawn_blocking(move || (fingerprint.changed(), fingerprint)).await;
-        let Ok((changed, fingerprint)) = looked else { return };
-        self.fingerprint = fingerprint;
-        if changed {
-            // The outcome is logged and shown in the metrics.
-            let _ = self.reload(ReloadReason::FileChange).await;
+        if self.files.is_free() {
+            self.look_at_files();
         }
     }
 
-    async fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: Command) {
         match command {
-            Command::Reload { reply } => answer(reply, self.reload(ReloadReason::Request).await),
-            Command::AddStream { definition, reply } => answer(reply, self.add_stream(definition).await),
-            Command::RemoveStream { name, reply } => answer(reply, self.remove_stream(&name).await),
-            Command::Silence { name, reason, until, reply } => answer(reply, self.silence(name, reason, until).await),
-            Command::Unsilence { name, reply } => answer(reply, self.unsilence(&name)),
-            Command::Maintain { group, state, reason, until, reply } => {
-                answer(reply, self.maintain(group, state, reason, until).await);
-            }
-            Command::EndMaintenance { group, reply } => answer(reply, self.end_maintenance(&group).await),
-            Command::Pin { failover, group, reason, until, reply } => {
-                answer(reply, self.pin(failover, group, reason, until).await);
-            }
-            Command::Unpin { failover, reply } => answer(reply, self.unpin(&failover).await),
+            Command::Reload { reply } => self.ask_reload(reply),
             Command::Probe { target, module, reply } => self.probe(target, &module, reply),
+            word => self.waiting.push_back(word),
         }
     }
 
-    /// Reads everything again; applies it only when all of it is right.
-    async fn reload(&mut self, reason: ReloadReason) -> Result<Reloaded, ControlError> {
-        let (path, environment) = (self.path.clone(), self.environment.clone());
-        // Marked before they are read: a change in between is a change still to come.
-        self.fingerprint.accept_present();
-        let result = tokio::task::spawn_blocking(move || config::load(&path, &environment));
-        match result.await.map_err(|e| ControlError::Storage(e.to_string()))? {
-            Ok(loaded) => {
-                self.fingerprint.follow(&loaded.watched_files);
-                for warning in &loaded.config.warnings {
-                    tracing::warn!("{warning}");
-                }
-                self.warn_of_what_needs_a_restart(&loaded.config);
-                self.config = Arc::new(loaded.config);
-                self.vantage = Vantage::of(&self.config, &self.shared.env);
-                self.server.send_replace(Arc::new(self.config.server.clone()));
-                self.actions.send_replace(Arc::new(self.config.actions.clone()));
-                self.read_added_streams();
-                self.discovery.follow(&self.config.discover, |source| self.state.kept_lists(source));
-                self.state.keep_lists_of(&self.discovery.keys());
-                let done = self.apply();
-                self.status.note_reload(true);
-                let Reloaded { started, stopped, restarted, unchanged } = done;
-                tracing::info!(%reason, started, stopped, restarted, unchanged, "configuration reloaded");
-                Ok(done)
-            }
-            Err(errors) => {
-                for line in errors.lines() {
-                    tracing::error!(%reason, "{line}");
-                }
-                tracing::error!(%reason, errors = errors.0.len(), "configuration not reloaded; the running one stays");
-                self.status.note_reload(false);
-                Err(invalid(&errors))
-            }
+    /// Begins what has waited for a disk that is free now.
+    fn begin_what_waits(&mut self) {
+        while self.words.is_free() {
+            let Some(word) = self.waiting.pop_front() else { break };
+            self.heed(word);
+        }
+        if self.files.is_free() && self.reloads.is_some() {
+            self.reload(ReloadReason::Request);
         }
     }
 
-    fn warn_of_what_needs_a_restart(&self, new: &Config) {
-        let (old, new_server) = (&self.config.server, &new.server);
-        let differs = [
-            ("server.listen", old.listen != new_server.listen),
-            ("server.health_listen", old.health_listen != new_server.health_listen),
-            ("server.agent_listen", old.agent_listen != new_server.agent_listen),
-            ("server.unix_listen", old.unix_listen != new_server.unix_listen),
-            ("state_file", self.config.state_file != new.state_file),
-            ("log", self.config.log != new.log),
-            ("supervisor", self.config.supervisor != new.supervisor),
-            ("libav", self.config.libav != new.libav),
-        ];
-        for (key, _) in differs.into_iter().filter(|(_, differs)| *differs) {
-            tracing::warn!(key, "this change takes effect at the next start");
-        }
-    }
-
-    /// Makes specs of the definitions in the state file, with the present defaults.
-    fn read_added_streams(&mut self) {
-        self.added.clear();
-        for definition in self.state.added_streams() {
-            match self.config.stream_from_json(definition) {
-                Ok(spec) => drop(self.added.insert(spec.name.clone(), spec)),
-                Err(errors) => {
-                    for line in errors.lines() {
-                        tracing::error!("a stream added by the API cannot be watched any more: {line}");
-                    }
-                }
-            }
-        }
-    }
-
-    async fn add_stream(&mut self, definition: Value) -> Result<Name, ControlError> {
-        let spec = self.config.stream_from_json(definition.clone()).map_err(|e| invalid(&e))?;
-        let name = spec.name.clone();
-        if self.is_wanted(&name) {
-            return Err(ControlError::Exists(name));
-        }
-        let of = name.clone();
-        self.keep(move |state| state.add_stream(&of, definition)).await?;
-        self.added.insert(name.clone(), spec);
-        self.apply();
-        Ok(name)
-    }
-
-    async fn remove_stream(&mut self, name: &Name) -> Result<(), ControlError> {
-        if !self.added.contains_key(name) {
-            let known = self.is_wanted(name);
-            return Err(if known { ControlError::NotRemovable } else { ControlError::NotFound }(name.clone()));
-        }
-        let of = name.clone();
-        self.keep(move |state| state.remove_added_stream(&of)).await?;
-        self.added.remove(name);
-        if self.silences.remove(name).is_some() {
-            // It was about this stream, not about a later one of the same name.
-            self.state.remove_silence(name);
-        }
-        self.apply();
-        Ok(())
-    }
-
-    /// Writes to the state file, which may be slow.
-    async fn keep(
-        &self,
-        write: impl FnOnce(&StateFile) -> Result<(), StateError> + Send + 'static,
-    ) -> Result<(), ControlError> {
-        let state = Arc::clone(&self.state);
-        let written = tokio::task::spawn_blocking(move || write(&state)).await;
-        written.map_err(|e| ControlError::Storage(e.to_string()))?.map_err(|e| ControlError::Storage(e.to_string()))
-    }
-
-    fn probe(&self, target: StreamUrl, module: &str, reply: oneshot::Sender<Result<OneShot, ControlError>>) {
+    fn probe(&self, target: StreamUrl, module: &str, reply: Reply<OneShot>) {
         let Some(module) = self.config.server.modules.iter().find(|m| *m.name == *module).cloned() else {
             return answer(reply, Err(ControlError::NoModule(module.into())));
         };
@@ -399,11 +311,6 @@ impl Control {
         let desired = self.merge();
         self.desired.send_replace(desired.clone());
         self.targets.apply(&desired.targets);
-        let libav = &self.shared.libav;
-        if !libav.is_available() && desired.streams.iter().any(|stream| stream.policy.content.is_on()) {
-            let program = self.config.libav.program();
-            tracing::warn!(program = %program.display(), "content cannot be checked and there are no thumbnails: the program that decodes is not there");
-        }
         self.supervisor.apply(&desired)
     }
 
@@ -472,7 +379,7 @@ fn kept<'a, T: PartialEq + Clone + 'a, K: Ord>(
     wanted.into_iter().map(keep).collect()
 }
 
-fn answer<T>(reply: oneshot::Sender<Result<T, ControlError>>, result: Result<T, ControlError>) {
+fn answer<T>(reply: Reply<T>, result: Result<T, ControlError>) {
     // Whoever asked may have gone away.
     let _ = reply.send(result);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::model::health::DownCause;
 use crate::model::libav::WorkerEnds;
@@ -18,6 +18,7 @@ pub struct ControlStatus {
     discovery_failing: AtomicU64,
     reload_failed: AtomicBool,
     last_success: Mutex<Option<SystemTime>>,
+    beat: Mutex<Option<Instant>>,
 }
 
 impl ControlStatus {
@@ -76,6 +77,21 @@ impl ControlStatus {
 
     pub fn last_reload_successful(&self) -> bool {
         !self.reload_failed.load(Ordering::Relaxed)
+    }
+
+    /// Control has come round.
+    pub fn beat(&self, now: Instant) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Control comes round no more, as it shall.
+    pub fn rest(&self) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// When control last came round. `None`: it has not begun, or has ended.
+    pub fn last_beat(&self) -> Option<Instant> {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn last_reload_success(&self) -> Option<SystemTime> {

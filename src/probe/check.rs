@@ -26,7 +26,7 @@ use crate::model::target_report::{BlindCause, CheckPhase, Facts, TargetReport};
 /// A failure that is not evidence yet is looked into again after a tenth of the interval, within these bounds: soon, and yet not within
 /// the same blip.
 const SECOND_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
-/// While a fault stands its end is looked for at least this often, however long the interval.
+/// While a fault stands its end is looked for at least this often, however long the interval; as often as a failure is looked into, at first.
 const FAULT_LOOK: Duration = Duration::from_secs(5);
 /// Beyond interval and timeout, before a report is too old.
 const SLACK: Duration = Duration::from_secs(1);
@@ -340,8 +340,8 @@ pub async fn watch(
             }
             Err(LookError::Fault { cause, detail }) => {
                 let urgent = tally.note(started, now, rules, &look, Err((cause, detail.into())));
-                let confirmed = tally.failures_in_row >= spec.down_after;
-                next = next.min(now + if confirmed { FAULT_LOOK } else { second_look(spec) });
+                let settled = tally.failures_in_row >= spec.down_after.saturating_mul(2);
+                next = next.min(now + if settled { FAULT_LOOK } else { second_look(spec) });
                 publish(tally.report.clone(), urgent);
             }
             Err(LookError::Blind { cause, detail, wait }) => {

@@ -18,7 +18,7 @@ use super::controllers::STATE_HEADER;
 use super::documents::rfc3339;
 use super::judged::Judged;
 use super::metrics::own::{AnswerGiven, AnswerView};
-use super::moment::Moment;
+use super::moment::{Moment, SNAPSHOT_MAX_AGE};
 use super::query::Query;
 use super::reply::{Reply, TEXT, json, whole};
 use super::told::Told;
@@ -211,6 +211,9 @@ pub struct MonitorHealth {
     pub status: &'static str,
     /// Milliseconds since the store last looked at everything.
     pub snapshot_age_ms: u64,
+    /// Milliseconds since control, which follows decisions and reads the configuration, last came round; `null` before it begins and once
+    /// it has ended.
+    pub control_age_ms: Option<u64>,
     /// Number of the fold that made the picture.
     pub generation: u64,
     /// Whether every stream has had its first verdict or its chance at one.
@@ -224,8 +227,9 @@ pub struct MonitorHealth {
 impl MonitorHealth {
     pub fn read(views: &Views, snapshot: &Snapshot, moment: &Moment) -> Self {
         Self {
-            status: if moment.is_fresh(snapshot) { Health::Up } else { Health::Down }.as_str(),
+            status: if is_well(views, snapshot, moment) { Health::Up } else { Health::Down }.as_str(),
             snapshot_age_ms: millis(moment.age_of(snapshot.taken_at)),
+            control_age_ms: views.control.status().last_beat().map(|at| millis(moment.age_of(at))),
             generation: snapshot.generation,
             complete: snapshot.complete,
             config_reload_successful: views.control.status().last_reload_successful(),
@@ -235,11 +239,20 @@ impl MonitorHealth {
     }
 }
 
+/// Whether the loops are fresh.
+fn is_well(views: &Views, snapshot: &Snapshot, moment: &Moment) -> bool {
+    moment.is_fresh(snapshot) && control_is_fresh(views, moment)
+}
+
+fn control_is_fresh(views: &Views, moment: &Moment) -> bool {
+    views.control.status().last_beat().is_none_or(|at| moment.age_of(at) < SNAPSHOT_MAX_AGE)
+}
+
 /// Answers `/health`.
 pub fn monitor(views: &Views) -> Reply {
     let moment = Moment::read(&views.store.clock);
     let snapshot = views.store.snapshot();
-    json(ok_or_unavailable(moment.is_fresh(&snapshot)), &MonitorHealth::read(views, &snapshot, &moment))
+    json(ok_or_unavailable(is_well(views, &snapshot, &moment)), &MonitorHealth::read(views, &snapshot, &moment))
 }
 
 /// Which of Kubernetes' two questions.
@@ -263,8 +276,9 @@ type Checks = Vec<(&'static str, bool)>;
 /// The checks of a question; none depends on a target.
 fn checks(views: &Views, question: Question) -> Checks {
     let snapshot = views.store.snapshot();
-    let fresh = Moment::read(&views.store.clock).is_fresh(&snapshot);
-    let mut checks = vec![("ping", true), ("store", fresh)];
+    let moment = Moment::read(&views.store.clock);
+    let (store, control) = (moment.is_fresh(&snapshot), control_is_fresh(views, &moment));
+    let mut checks = vec![("ping", true), ("store", store), ("control", control)];
     if question == Question::Ready {
         checks.push(("first-fold", snapshot.complete));
     }

@@ -270,6 +270,14 @@ impl Document {
         }
     }
 
+    /// Drops maintenance and pins whose time is over.
+    pub fn drop_over(&mut self, wall: SystemTime) {
+        let now = to_ms(wall);
+        let is_over = |until: Option<u64>| until.is_some_and(|until| until <= now);
+        self.maintenance.retain(|_, memory| !is_over(memory.until_ms));
+        self.pins.retain(|_, memory| !is_over(memory.until_ms));
+    }
+
     pub fn pins(&self) -> Vec<(Name, Arc<FailoverPin>)> {
         let all = self.pins.iter().filter_map(|(name, memory)| {
             let pin = FailoverPin {

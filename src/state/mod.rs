@@ -176,6 +176,13 @@ impl StateFile {
         self.save().inspect_err(|_| drop(self.document().set_pin(failover, before)))
     }
 
+    /// Drops maintenance and pins whose time is over; written soon. What cannot be written is over after a restart, too: its time is in
+    /// the file.
+    pub fn drop_over(&self, wall: SystemTime) {
+        self.document().drop_over(wall);
+        self.changed.notify_one();
+    }
+
     /// What was usual for each stream.
     pub fn learned(&self) -> Result<Vec<(Name, LearnedSignals)>, StateError> {
         let Some(path) = self.learned_path() else { return Ok(Vec::new()) };

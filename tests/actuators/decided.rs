@@ -123,6 +123,12 @@ impl World {
         view.answer = answer(health != Health::Down);
     }
 
+    /// Whether the group is fit to serve.
+    pub fn judge(&mut self, group: &str, eligible: Option<bool>) {
+        let view = self.groups.iter_mut().find(|view| view.spec.name.as_str() == group).unwrap();
+        view.eligible = eligible;
+    }
+
     pub fn maintain(&mut self, group: &str, state: Option<MaintenanceState>) {
         let view = self.groups.iter_mut().find(|view| view.spec.name.as_str() == group).unwrap();
         let word = |state| Maintenance { state, reason: "test".into(), until: None, created: SystemTime::now() };
@@ -173,6 +179,11 @@ pub struct Acting {
 
 impl Acting {
     pub fn start(specs: ActionSpecs, world: &World) -> Self {
+        Self::start_hearing(specs, world, |_| {})
+    }
+
+    /// The same, where each event is `heard` by the actuator that tells of it.
+    pub fn start_hearing(specs: ActionSpecs, world: &World, heard: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         rtmp_hmonitor::app::install_crypto_provider();
         let clock = Clock::new();
         let status = Arc::new(ActStatus::default());
@@ -185,13 +196,16 @@ impl Acting {
             clock: clock.clone(),
             decisions: told,
             snapshot: Arc::new(move || pictures.load_full()),
-            events: Arc::new(move |event| history.lock().unwrap().push(event)),
+            events: Arc::new(move |event| {
+                heard(&event);
+                history.lock().unwrap().push(event);
+            }),
             status: Arc::clone(&status),
         };
         let (stop, beating) = (CancellationToken::new(), clock.clone());
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let beat = async {
                     loop {

@@ -175,6 +175,45 @@ fn an_operator_s_drain_and_maintenance_survive_unless_they_are_ours() {
 }
 
 #[test]
+fn what_drains_keeps_its_sessions_and_is_given_no_new_ones() {
+    let slaves = Slaves::new();
+    let balancer = Balancer::start(&slaves.lines());
+    let acting = Acting::start(push(&[&balancer], |_| {}), &world());
+    balancer.wait_agents(true, false);
+    eventually("s2 is down", SOON, || (balancer.status("s2")? == "DOWN (agent)").then_some(()));
+    let mut session = balancer.connect();
+    eventually("a session on s1", SOON, || (balancer.column("s1", "scur")? == "1").then_some(()));
+    let drained = |state| {
+        let mut world = switched("slave-2");
+        world.maintain("slave-1", state);
+        world
+    };
+    acting.decide(&drained(Some(MaintenanceState::Drain)));
+    balancer.wait_agents(true, true);
+    eventually("s1 drains", SOON, || (balancer.column("s1", "weight")? == "0").then_some(()));
+    let _new = balancer.connect();
+    eventually("a new session goes to s2", SOON, || (balancer.column("s2", "scur")? == "1").then_some(()));
+    // Nothing more is done: a round of the actuator takes milliseconds, and it has seconds.
+    eventually("nothing is left to do", SOON, || (acting.pending(ActionKind::Haproxy) == 0).then_some(()));
+    let done = acting.count(ActionKind::Haproxy, ActionOutcome::Done);
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(acting.count(ActionKind::Haproxy, ActionOutcome::Done), done, "{:?}", acting.told());
+    assert!(!is_cut(&mut session), "{:?}", acting.told());
+    assert_eq!(balancer.column("s1", "scur").unwrap(), "1");
+
+    // One that cannot go on has no sessions to keep.
+    let mut dead = drained(Some(MaintenanceState::Drain));
+    dead.judge("slave-1", Some(false));
+    acting.decide(&dead);
+    balancer.wait_agents(false, true);
+    eventually("the session is cut", SOON, || is_cut(&mut session).then_some(()));
+    // Of a drain that has ended nothing stays.
+    acting.decide(&world());
+    balancer.wait_agents(true, false);
+    assert_eq!(balancer.column("s1", "weight").unwrap(), "100");
+}
+
+#[test]
 fn weight_follows_the_healthy_share_and_never_drains() {
     let slaves = Slaves::new();
     let lines = slaves.lines().replacen("weight 100", "weight 3", 1);

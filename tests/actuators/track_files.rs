@@ -1,10 +1,13 @@
 //! Track files hold what is decided, whole, whoever else writes or removes them.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use rtmp_hmonitor::model::Health;
 use rtmp_hmonitor::model::action::{ActionKind, ActionOutcome, ActionSpecs, TrackFile};
+use rtmp_hmonitor::model::event::Event;
 use rtmp_hmonitor::model::failover::SwitchReason;
 
 use crate::decided::{Acting, SOON, World, alone, candidate};
@@ -17,6 +20,37 @@ pub fn files(files: Vec<TrackFile>) -> ActionSpecs {
 fn until(file: &Path, content: &str) {
     let read = || std::fs::read_to_string(file).ok();
     eventually(&format!("{content:?}, not {:?}", read()), SOON, || (read()? == content).then_some(()));
+}
+
+#[test]
+fn one_that_panics_while_another_is_being_stopped_is_started_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let spec = |name: &str| TrackFile { file: file(name), decider: alone(name), unhealthy: 1 };
+    let mut world = World::new().group("hangs", false).group("panics", false);
+    let (entered, enters) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (released, panicked) = (Mutex::new(released), AtomicBool::new(false));
+    let heard = move |event: &Event| match event.subject.name.as_str() {
+        "hangs" => {
+            entered.send(()).unwrap();
+            let _ = released.lock().unwrap().recv();
+        }
+        _ if event.detail.ends_with(": 1") && !panicked.swap(true, Ordering::SeqCst) => panic!("as the test wants it"),
+        _ => {}
+    };
+    let acting = Acting::start_hearing(files(vec![spec("hangs"), spec("panics")]), &world, heard);
+    enters.recv_timeout(SOON).unwrap();
+    until(&file("panics"), "0\n");
+    acting.configure(files(vec![spec("panics")]));
+    // Time for the one that hangs to be told to stop; with less this shows less.
+    std::thread::sleep(Duration::from_millis(300));
+    world.set("panics", Health::Down, 0.0);
+    acting.decide(&world);
+    eventually("it is noticed", SOON, || (acting.status.panics() == 1).then_some(()));
+    drop(release);
+    std::fs::remove_file(file("panics")).unwrap();
+    until(&file("panics"), "1\n");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Every second, and whenever a decision changes, the servers are read (`show servers state;show stat`) and what differs is set right:
 //! after a reload, a restart or a word of somebody else they are as decided again within two seconds. What is set is what an agent check
 //! sets (`agent up|down`, the weight) and nothing else, so that an operator's own drain or maintenance stays; `state` is set only where a
-//! group's maintenance is ours. A server needs an agent check that asks this monitor: it is what keeps the server so when we are gone.
+//! group's maintenance is ours. One that drains keeps its sessions, as the agent says it: a weight of 0 keeps new ones away. A server needs an agent check that asks this monitor: it is what keeps the server so when we are gone.
 //!
 //! A backend that serves while no server of the first is up (`use_backend … if { nbsrv(…) eq 0 }`) keeps the sessions it was given then, and
 //! nothing of what is decided reaches them. Named as a server's `fallback` they end with the server's own.
@@ -146,7 +146,7 @@ impl<'a> Pusher<'a> {
     async fn take(&mut self, server: &'a PushedServer, step: &Step<'_>) -> bool {
         let memory = self.servers.entry(&server.server).or_default();
         memory.obstacle = None;
-        let flipped = memory.told.replace(step.decided.healthy) != Some(step.decided.healthy);
+        let flipped = memory.told.replace(step.decided.up) != Some(step.decided.up);
         if step.orders.is_empty() {
             memory.corrections = 0;
             return true;
@@ -196,7 +196,7 @@ impl<'a> Pusher<'a> {
         let Some(master) = self.push.master.as_ref().filter(|_| self.push.shutdown_sessions) else { return true };
         let down = self.push.servers.iter().filter(|server| {
             let follows = self.servers.get(&server.server).is_some_and(|memory| memory.obstacle.is_none());
-            follows && super::decided::Decided::find(decisions, &server.decider).is_some_and(|decided| !decided.healthy)
+            follows && super::decided::Decided::find(decisions, &server.decider).is_some_and(|decided| !decided.up)
         });
         let ending = |server: &'a PushedServer| [Some(&server.server), outlived(self.push, decisions, server)];
         let down: BTreeSet<_> = down.flat_map(ending).flatten().collect();

@@ -77,28 +77,34 @@ pub fn plan<'s>(
         Some((server, step()))
     });
     let mut steps: Vec<_> = steps.collect();
-    steps.sort_by_key(|(_, step)| !step.as_ref().is_ok_and(|step: &Step<'_>| step.decided.healthy));
+    steps.sort_by_key(|(_, step)| !step.as_ref().is_ok_and(|step: &Step<'_>| takes_new(&step.decided)));
     steps
 }
 
 /// A server's fallback, if its sessions have outlived their need: the server is down, and another of its backend takes them.
 pub fn outlived<'s>(push: &HaproxyPush, decisions: &Decisions, server: &'s PushedServer) -> Option<&'s ServerId> {
-    let is_up = |s: &PushedServer| Decided::find(decisions, &s.decider).map(|decided| decided.healthy);
+    let decided = |s: &PushedServer| Decided::find(decisions, &s.decider);
     let mut others = push.servers.iter().filter(|other| other.server.backend() == server.server.backend());
-    let gone = push.shutdown_sessions && is_up(server) == Some(false) && others.any(|other| is_up(other) == Some(true));
+    let gone = push.shutdown_sessions
+        && decided(server).is_some_and(|decided| !decided.up)
+        && others.any(|other| decided(other).is_some_and(|decided| takes_new(&decided)));
     server.fallback.as_ref().filter(|_| gone)
+}
+
+fn takes_new(decided: &Decided) -> bool {
+    decided.up && !decided.drains
 }
 
 fn orders(push: &HaproxyPush, server: &PushedServer, decided: &Decided, present: &Present) -> Vec<String> {
     let name = &server.server;
     let mut orders = Vec::new();
-    // Weight before up: whoever comes back is not flooded first.
-    if let (true, true, Some(percent)) = (server.weight, decided.healthy, percent(decided.weight, &present.state)) {
+    // Weight before up: whoever comes back is not flooded first, and what drains is given nothing.
+    if let Some(percent) = percent(server, decided, &present.state) {
         orders.push(format!("set server {name} weight {percent}%"));
     }
-    let word = if decided.healthy { "up" } else { "down" };
+    let word = if decided.up { "up" } else { "down" };
     // In maintenance the agent rests; what it says is set when that ends.
-    if present.agent_up.is_some_and(|up| up != decided.healthy) {
+    if present.agent_up.is_some_and(|up| up != decided.up) {
         orders.push(format!("set server {name} agent {word}"));
     }
     if let Some(wanted) = decided.maintenance {
@@ -109,18 +115,32 @@ fn orders(push: &HaproxyPush, server: &PushedServer, decided: &Decided, present:
             MaintenanceState::Maint => !maint,
         };
         if differs {
-            orders.push(format!("set server {name} state {wanted}"));
+            // One that drains is up only once nothing new is given to it.
+            let at = if decided.drains { 0 } else { orders.len() };
+            orders.insert(at, format!("set server {name} state {wanted}"));
         }
     }
-    if push.shutdown_sessions && !decided.healthy && (present.sessions > 0 || !orders.is_empty()) {
+    if push.shutdown_sessions && !decided.up && (present.sessions > 0 || !orders.is_empty()) {
         orders.push(format!("shutdown sessions server {name}"));
     }
     orders
 }
 
-/// The percentage to set, if the weight is not what it gives. Never one that leaves nothing: that would be a drain.
-fn percent(share: f64, state: &ServerState) -> Option<u32> {
+/// The percentage to set, if the weight is not what it gives. Only a drain leaves nothing, and its end lifts that; where the load
+/// balancer's own state drains, the weight stays as it is.
+fn percent(server: &PushedServer, decided: &Decided, state: &ServerState) -> Option<u32> {
     let initial = state.initial_weight;
+    if decided.drains && decided.maintenance.is_none() {
+        return (state.weight > 0).then_some(0);
+    }
+    let share = match (server.weight, state.weight) {
+        (true, _) => decided.weight,
+        (false, 0) => 1.0,
+        (false, _) => return None,
+    };
+    if !decided.up {
+        return None;
+    }
     let least = 100u32.checked_div(initial)? + u32::from(100 % initial != 0);
     let percent = ((share * 100.0).round() as u32).clamp(least.min(100), 100);
     (initial * percent / 100 != state.weight).then_some(percent)
