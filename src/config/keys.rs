@@ -104,7 +104,7 @@ const TEMPLATE_OWN: &[Key] = &[
 
 const DISCOVER_OWN: &[Key] = &[
     key("file", Path, "Target list, YAML or JSON (Prometheus file_sd); one * allowed in the file name."),
-    key("http", Text, "URL of a target list, JSON (Prometheus http_sd), instead of file."),
+    key("http", Text, "URL of a target list, JSON (Prometheus http_sd), instead of file. Redirects are not followed."),
     key("rtmp_server", Text, "rtmp_server service whose publications are the streams, instead of file."),
     key("apps", List(&Text), "Applications of rtmp_server that count. Default: all."),
     key("keep", ms(SECOND, 30 * DAY), "How long what is not published any more at rtmp_server stays wanted.")
