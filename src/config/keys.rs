@@ -279,6 +279,11 @@ const SERVER: &[Key] = &[
     key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
     key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
     key("read", Choice(words!(ReadAccess)), "Whether reading needs a token. Default open."),
+    key(
+        "hosts",
+        List(&Text),
+        "Names under which listen answers, such as monitor.example or *.example, beside addresses and localhost. Default: all.",
+    ),
     key("limits", Table(&[LIMITS]), "Bounds on what clients may cost."),
 ];
 
