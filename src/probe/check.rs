@@ -339,7 +339,7 @@ pub async fn watch(
                 next = now;
             }
             Err(LookError::Fault { cause, detail }) => {
-                let urgent = tally.note(started, now, rules, &look, Err((cause, detail.into())));
+                let urgent = tally.note(started, now, rules, &look, Err((cause, Fault::told(&detail))));
                 let confirmed = tally.failures_in_row >= spec.down_after;
                 next = next.min(now + if confirmed { FAULT_LOOK } else { second_look(spec) });
                 publish(tally.report.clone(), urgent);
