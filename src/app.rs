@@ -476,6 +476,15 @@ pub fn beat(clock: &Clock) -> Result<()> {
     Ok(())
 }
 
+/// Keeps what is in memory out of core dumps, and from other processes of the same user: it is full of stream keys and passwords.
+/// Programs that are started may dump as they like, within a limit that they may raise.
+pub fn forbid_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+    // A handler that the kernel pipes dumps to is not held by the limit, and where there is no such call there is the limit.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..getrlimit(Resource::Core) });
+}
+
 /// Says where a panic happened: in the log, or on standard error where there is none. A message with values in it is left out: slicing
 /// a text at a wrong place, for one, quotes the text, which may be a stream key.
 pub fn log_panics() {

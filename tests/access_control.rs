@@ -4,7 +4,7 @@ mod support;
 
 use rtmp_hmonitor::control::handle::{Command, Reloaded};
 use rtmp_hmonitor::model::Health;
-use rtmp_hmonitor::model::server::{ReadAccess, Role};
+use rtmp_hmonitor::model::server::{HostPattern, ReadAccess, Role};
 use support::{Answer, Bench, OPERATE, READ, server_spec, stream, token};
 
 const CHANGES: [&str; 9] = [
@@ -99,6 +99,51 @@ async fn without_a_configured_token_nothing_can_be_changed() {
                 assert_eq!(answer.status, if empty_secret { 401 } else { 403 }, "{line}");
             }
         }
+    }
+}
+
+/// A page elsewhere may have its own name lead to the monitor's address, and read what the browser is answered.
+#[tokio::test]
+async fn under_a_name_that_is_not_configured_only_health_is_answered() {
+    let mut spec = server_spec();
+    let bench = Bench::start(spec.clone(), vec![stream("a", Health::Up)]).await;
+    let under = async |path: &str, host: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n");
+        Answer::parse(&support::exchange(bench.main, request.as_bytes()).await)
+    };
+    assert_eq!(under("/metrics", "Host: rebound.example").await.status, 200, "nothing is configured");
+    spec.hosts = vec![HostPattern::Name("monitor.example".into()), HostPattern::Suffix(".site.example".into())];
+    bench.server.send(spec.into()).unwrap();
+    for host in [
+        "Host: monitor.example",
+        "host: Monitor.Example:9935",
+        "Host: monitor.example.",
+        "Host: a.site.example:80",
+        "Host: 192.0.2.7:9935",
+        "Host: [2001:db8::7]:9935",
+        "Host: localhost:9935",
+        // No browser.
+        "X: y",
+    ] {
+        for path in ["/metrics", "/api/v1/status", "/health/streams/a"] {
+            assert_eq!(under(path, host).await.status, 200, "{path} {host}");
+        }
+    }
+    for host in [
+        "Host: rebound.example",
+        "Host: monitor.example.rebound.example",
+        "Host: site.example",
+        "Host: 192.0.2.7.rebound.example",
+        "Host: localhost.rebound.example",
+        "Host: ",
+    ] {
+        for path in ["/metrics", "/api/v1/status", "/", "/plain"] {
+            let answer = under(path, host).await;
+            assert_eq!(answer.status, 421, "{path} {host}");
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            assert!(answer.text().contains("server.hosts") && !answer.text().contains("rebound"));
+        }
+        assert_eq!(under("/health/streams/a", host).await.status, 200, "{host}");
     }
 }
 

@@ -160,6 +160,7 @@ fn the_full_file_loads_as_written() {
     assert_eq!((config.server.read, config.log.format), (ReadAccess::Token, LogFormat::Ecs));
     assert_eq!(config.server.agent_listen.unwrap().port(), 9936);
     assert_eq!(config.server.unix_listen.as_deref(), Some(Path::new("/run/rtmp-hmonitor/api.sock")));
+    assert_eq!(config.server.hosts.len(), 2);
     assert_eq!(config.server.modules[0].allow.len(), 3);
     assert_eq!(config.server.modules[0].policy.expect.video.fps.min, Some(24.0));
     assert_eq!(config.supervisor.backoff_max, Duration::from_secs(5));

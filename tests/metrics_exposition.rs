@@ -176,6 +176,27 @@ fn a_figure_that_is_no_number_is_left_out() {
     assert!(!text.contains("drift") && !text.contains("skew") && !text.contains("NaN") && !text.contains(" inf"));
 }
 
+/// A publisher that says another rate with every header would leave a series for each.
+#[test]
+fn numbers_that_a_publisher_makes_up_are_no_labels() {
+    let now = Instant::now();
+    let mut seen = BTreeSet::new();
+    for number in 1..=1000 {
+        let mut odd = report(now);
+        let format = odd.media.audio.format.as_mut().unwrap();
+        (format.sample_rate, format.channels) = (Some(number * 441), Some(number));
+        let view = StreamView { report: Some(Arc::new(odd)), ..stream("a", Health::Up) };
+        let text = render(&snapshot(now, vec![view]), now);
+        let line = text.lines().find(|line| line.starts_with("hmonitor_stream_audio_info{")).unwrap();
+        let label = |name: &str| line.split_once(name).unwrap().1.split_once('"').unwrap().0.to_owned();
+        seen.insert((label("sample_rate=\""), label("channels=\"")));
+    }
+    let rates: BTreeSet<_> = seen.iter().map(|(rate, _)| rate.as_str()).collect();
+    assert_eq!(rates, BTreeSet::from(["11025", "176400", "22050", "352800", "44100", "88200", "other"]));
+    let channels: BTreeSet<_> = seen.iter().map(|(_, channels)| channels.clone()).collect();
+    assert_eq!(channels, (1..=24).map(|count| count.to_string()).chain(["other".to_owned()]).collect());
+}
+
 #[test]
 fn content_in_numbers() {
     let now = Instant::now();

@@ -3,6 +3,8 @@
 mod harness;
 mod process;
 
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -46,6 +48,34 @@ fn a_session_that_ended_while_the_monitor_was_frozen_is_no_outage() {
     assert_eq!(monitor.metric("hmonitor_stream_outages_total", &[]), Some(0.0));
     assert!(!monitor.log().contains("to=\"down\""), "{}", monitor.log());
     assert_eq!(monitor.metric("hmonitor_probe_restarts_total", &["reason=\"interrupted\""]), Some(1.0));
+}
+
+#[test]
+fn a_crash_leaves_no_memory_behind() {
+    assert!(nix::unistd::Uid::effective().is_root(), "this test takes root's privileges away");
+    let directory = tempfile::tempdir().unwrap();
+    let program_copy = directory.path().join("rtmp-hmonitor");
+    std::fs::copy(env!("CARGO_BIN_EXE_rtmp-hmonitor"), &program_copy).unwrap();
+    std::os::unix::fs::chown(directory.path(), Some(65_533), Some(65_533)).unwrap();
+    let origin = Origin::start("gate");
+    let mut monitor = Monitor::start_in(directory, &config(&origin, &["gate".to_owned()]), "", &[], |_| {
+        let mut user = Command::new(program("setpriv", "util-linux"));
+        user.args(["--reuid", "65533", "--regid", "65533", "--clear-groups"]);
+        user.args(["sh", "-c", "ulimit -S -c \"$(ulimit -H -c)\"; exec \"$0\" \"$@\""]).arg(&program_copy);
+        user
+    });
+    monitor.wait_for("gate", "up", SOON);
+    let process = format!("/proc/{}", monitor.pid());
+    let limits = std::fs::read_to_string(format!("{process}/limits")).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().next(), Some("0"), "{core}");
+    // What cannot be dumped is root's, so that others of the same user cannot look into it either.
+    let owner = std::fs::metadata(format!("{process}/environ")).unwrap().uid();
+    assert_eq!(owner, 0);
+    for figure in ["open_fds", "max_fds", "resident_memory_bytes", "cpu_seconds_total"] {
+        assert!(monitor.metric(&format!("process_{figure}"), &[]) > Some(0.0), "{figure}");
+    }
+    assert!(!monitor.end_by("ABRT").core_dumped());
 }
 
 #[test]

@@ -231,6 +231,30 @@ fn streams_follow_an_http_list_and_outlive_its_failures() {
 }
 
 #[test]
+fn where_a_list_redirects_to_is_told_and_not_asked() {
+    let origin = Origin::start("one");
+    let elsewhere = WebServer::start("503 Service Unavailable\r\n\r\n");
+    elsewhere.set_json(&json!([{ "targets": [origin.url("one")], "labels": { "name": "one" } }]).to_string());
+    let server = WebServer::start(&format!(
+        "302 Found\r\nLocation: http://{}/streams?key=inventory-test-key\r\n\r\n",
+        elsewhere.address
+    ));
+    let place = format!("http://{}/streams?key=inventory-test-key", server.address);
+    // A proxy would be told the URL as well.
+    let proxy = format!("http://{}", elsewhere.address);
+    let config = format!("discover: [{{ http: \"{place}\", refresh: 1s }}]\n");
+    let monitor =
+        Monitor::start_with(&config, "", &[("HTTP_PROXY", &proxy), ("http_proxy", &proxy)], |command| command);
+    let told = format!("leads to {proxy}; redirects are not followed");
+    eventually("the redirect is told", SOON, || monitor.log().contains(&told).then_some(()));
+    let asked = server.heads().len();
+    eventually("it is asked again", SOON, || (server.heads().len() > asked).then_some(()));
+    assert!(elsewhere.heads().is_empty(), "{:?}", elsewhere.heads());
+    assert!(names(&monitor).is_empty());
+    assert!(!monitor.log().contains("inventory-test-key"));
+}
+
+#[test]
 fn the_file_wins_over_the_api_and_both_over_discovery() {
     let origin = Origin::start("file,list,api");
     let server = WebServer::start("503 Service Unavailable\r\n\r\n");

@@ -120,6 +120,7 @@ enum Faults {
 /// Reads the command line and obeys.
 pub fn main() -> ExitCode {
     app::log_panics();
+    app::forbid_dumps();
     let arguments = Arguments::try_parse().unwrap_or_else(|error| without_values(error).exit());
     let result = match arguments.command {
         Command::Run(config) => app::run(config.options()).map(|()| ExitCode::SUCCESS),

@@ -104,7 +104,7 @@ const TEMPLATE_OWN: &[Key] = &[
 
 const DISCOVER_OWN: &[Key] = &[
     key("file", Path, "Target list, YAML or JSON (Prometheus file_sd); one * allowed in the file name."),
-    key("http", Text, "URL of a target list, JSON (Prometheus http_sd), instead of file."),
+    key("http", Text, "URL of a target list, JSON (Prometheus http_sd), instead of file. Redirects are not followed."),
     key("rtmp_server", Text, "rtmp_server service whose publications are the streams, instead of file."),
     key("apps", List(&Text), "Applications of rtmp_server that count. Default: all."),
     key("keep", ms(SECOND, 30 * DAY), "How long what is not published any more at rtmp_server stays wanted.")
@@ -279,6 +279,11 @@ const SERVER: &[Key] = &[
     key("tls", Table(&[SERVER_TLS]), "Certificate of listen. Default: plain HTTP. Health answers stay plain."),
     key("tokens", List(&Table(&[TOKEN])), "Bearer tokens. Without one for operate nothing can be changed over HTTP."),
     key("read", Choice(words!(ReadAccess)), "Whether reading needs a token. Default open."),
+    key(
+        "hosts",
+        List(&Text),
+        "Names under which listen answers, such as monitor.example or *.example, beside addresses and localhost. Default: all.",
+    ),
     key("limits", Table(&[LIMITS]), "Bounds on what clients may cost."),
 ];
 

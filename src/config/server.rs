@@ -29,6 +29,7 @@ pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> S
             tls: None,
             tokens: Vec::new(),
             read: ReadAccess::Open,
+            hosts: Vec::new(),
             limits: ServerLimits::default(),
             modules,
         };
@@ -74,7 +75,16 @@ pub(super) fn server(reader: &mut Reader<'_>, root: &Node, defaults: &Node) -> S
         let place = written.place.clone();
         reader.error(&place, "reading with a token needs an entry in tokens");
     }
-    ServerSpec { listen, health_listen, agent_listen, unix_listen, tls, tokens, read, limits: limits(node), modules }
+    let hosts = node.items("hosts").iter().filter_map(|item| {
+        let pattern = host_name(item.plain()?.trim());
+        if pattern.is_none() {
+            reader.error(&item.place, "expected a host name or *.domain; addresses and localhost need no entry");
+        }
+        pattern
+    });
+    let hosts = hosts.collect();
+    let limits = limits(node);
+    ServerSpec { listen, health_listen, agent_listen, unix_listen, tls, tokens, read, hosts, limits, modules }
 }
 
 fn token(reader: &mut Reader<'_>, entry: &Node) -> Option<Token> {

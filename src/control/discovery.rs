@@ -253,10 +253,16 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
-    let mut builder = reqwest::Client::builder().timeout(HTTP_TIMEOUT);
-    if let Some(path) = &source.ca_file {
-        // The file may lie on a mount that hangs.
-        let pem = tokio::fs::read(path).await.map_err(|e| format!("ca_file {}: {e}", path.display()))?;
+    // The URL may hold a secret, which nobody else is to be told of: neither where a redirect leads, nor a proxy.
+    let mut builder = reqwest::Client::builder()
+        .timeout(HTTP_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy();
+    if let Some(path) = source.ca_file.clone() {
+        let place = path.display().to_string();
+        let pem = tokio::task::spawn_blocking(move || read_bounded(&path)).await.map_err(|e| e.to_string())?;
+        let pem = pem.map_err(|e| format!("ca_file {place}: {e}"))?;
         let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(plain)?;
         builder = builder.tls_certs_only(authorities);
     }
@@ -265,6 +271,9 @@ async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
         request = request.bearer_auth(token.expose());
     }
     let mut response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(plain)?;
+    if response.status().is_redirection() {
+        return Err(redirected(&response));
+    }
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(plain)? {
         if bytes.len() + chunk.len() > MAX_LIST {
@@ -273,6 +282,19 @@ async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Of the place only scheme and host are told: path and query may repeat the secret.
+fn redirected(response: &reqwest::Response) -> String {
+    let status = response.status();
+    let place = response.headers().get(reqwest::header::LOCATION).and_then(|place| place.to_str().ok());
+    match place.and_then(|place| response.url().join(place).ok()).map(|place| place.origin()) {
+        Some(origin) if origin.is_tuple() => format!(
+            "it answers {status} and leads to {}; redirects are not followed, set the URL to where they lead",
+            origin.ascii_serialization()
+        ),
+        _ => format!("it answers {status}"),
+    }
 }
 
 /// The error and its causes, without the URL.

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use rtmp_hmonitor::libav_protocol::{Answer, EXIT_MEMORY, Request, VERSION};
 
 use crate::bodies::Bodies;
+use crate::confine::Memory;
 use crate::pipe::Pipe;
 use crate::reporter::Reporter;
 
@@ -47,10 +48,15 @@ fn main() -> ExitCode {
 
 /// Obeys requests until there are no more.
 fn serve(mut pipe: Pipe) -> Result<ExitCode, pipe::PipeError> {
+    let memory = Memory::open();
+    let mut inspects = false;
     pipe.send(&Answer::Hello { version: VERSION, root: confine::is_root() })?;
     while let Some(request) = pipe.receive()? {
         match request {
             Request::Inspect { limit, thumbnail, sample } => {
+                if !std::mem::replace(&mut inspects, true) {
+                    confine::forbid_files();
+                }
                 let limit = Duration::from_millis(u64::from(limit));
                 confine::limit_processor_time(limit);
                 let answer = match inspect::inspect(&sample, thumbnail, Instant::now() + limit) {
@@ -71,7 +77,7 @@ fn serve(mut pipe: Pipe) -> Result<ExitCode, pipe::PipeError> {
             // Nothing is demuxed: there are none.
             Request::KeepBodies(_) => return Ok(ExitCode::FAILURE),
         }
-        if confine::has_grown() {
+        if memory.has_grown() {
             return Ok(ExitCode::from(EXIT_MEMORY));
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::libav_protocol::{Answer, EXIT_MEMORY, LENGTH, MAX_ANSWER, ProtocolError, VERSION, message_length};
 use crate::model::libav::WorkerEnd;
@@ -52,6 +52,8 @@ pub(super) struct Worker {
     pub(super) is_root: bool,
     /// What has been read of the next answers.
     buffer: BytesMut,
+    /// When one that has closed its pipes is killed.
+    leaves: Option<Instant>,
 }
 
 /// Why nothing more can be had of a worker.
@@ -118,7 +120,7 @@ impl Worker {
         let mut child = command.spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (requests, answers) = pipes.ok_or_else(|| io::Error::other("the process has no pipes"))?;
-        Ok(Self { child, requests, answers, is_root: false, buffer: BytesMut::new() })
+        Ok(Self { child, requests, answers, is_root: false, buffer: BytesMut::new(), leaves: None })
     }
 
     /// Sends a whole message and waits for one answer.
@@ -168,9 +170,10 @@ impl Worker {
         }
     }
 
-    /// Why one has ended that has closed its pipes.
+    /// Why one has ended that has closed its pipes. Dropped before it is ready and asked again, it waits no longer.
     pub(super) async fn reason(&mut self) -> WorkerEnd {
-        match timeout(LEAVE, self.child.wait()).await {
+        let leaves = *self.leaves.get_or_insert_with(|| Instant::now() + LEAVE);
+        match timeout_at(leaves, self.child.wait()).await {
             Ok(Ok(status)) => reason(status),
             // It lives on.
             _ => WorkerEnd::Protocol,

@@ -15,6 +15,8 @@ const PARAMETRIC_STEREO: u32 = 29;
 /// Sampling frequencies by index (table 1.18); 13 and 14 are reserved, 15 is an explicit value.
 const RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+/// Explicit values have 24 bits; higher ones than FLAC's, with 20, are nonsense.
+const MAX_RATE: u32 = 1 << 20;
 /// The sync extension comes right after a short GASpecificConfig; a scan beyond this finds noise.
 const SCANNED_BYTES: usize = 64;
 
@@ -80,7 +82,7 @@ pub fn audio_format(record: &[u8]) -> Result<AudioFormat, MediaError> {
     Ok(AudioFormat {
         codec: Cow::Borrowed("aac"),
         profile: Cow::Borrowed(profile),
-        sample_rate: Some(rate).filter(|rate| *rate > 0),
+        sample_rate: Some(rate).filter(|rate| (1..=MAX_RATE).contains(rate)),
         channels,
         layout: Cow::Borrowed(layout_name(speakers)),
     })
@@ -162,6 +164,8 @@ mod tests {
         assert_eq!(facts(&[0x0a, 0x10]), ("main".into(), Some(44_100), Some(2)));
         // LC, explicit 12345 Hz, stereo.
         assert_eq!(facts(&[0x17, 0x80, 0x18, 0x1c, 0x90]), ("lc".into(), Some(12_345), Some(2)));
+        // The same with the highest number there is room for.
+        assert_eq!(facts(&[0x17, 0xff, 0xff, 0xff, 0x90]), ("lc".into(), None, Some(2)));
         // Escaped object type 39 (ELD), 48 kHz, stereo.
         assert_eq!(facts(&[0xf8, 0xe6, 0x40]), ("eld".into(), Some(48_000), Some(2)));
     }

@@ -72,6 +72,25 @@ pub struct Fault {
     pub detail: Arc<str>,
 }
 
+impl Fault {
+    /// Longest detail, in bytes.
+    pub const MAX_DETAIL: usize = 1000;
+
+    /// A detail in which a peer has its say, as by the names in its certificate: no longer than somebody reads, for it is told again at every
+    /// turn, and without what could pass for another line of the log.
+    pub fn told(detail: &str) -> Arc<str> {
+        let mut told = String::new();
+        for character in detail.chars().filter(|character| !character.is_control()) {
+            if told.len() + character.len_utf8() > Self::MAX_DETAIL {
+                told.push('…');
+                break;
+            }
+            told.push(character);
+        }
+        told.into()
+    }
+}
+
 /// The connection's figures.
 #[derive(Debug, Clone, Default)]
 pub struct TransportReport {
@@ -341,5 +360,18 @@ closed_enum! {
         VideoConfig = "video_config",
         AudioConfig = "audio_config",
         Metadata = "metadata",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_peers_say_is_one_line_that_ends() {
+        assert_eq!(&*Fault::told("closed: a\r\n2026-01-01 ERROR \u{1b}[2Jb"), "closed: a2026-01-01 ERROR [2Jb");
+        let told = Fault::told(&"ä".repeat(1000));
+        assert_eq!(told.chars().count(), 501);
+        assert!(told.ends_with("ä…"));
     }
 }

@@ -24,6 +24,9 @@ pub struct ServerSpec {
     pub tokens: Vec<Token>,
     /// Whether reading (metrics, API, page) needs a token of either role. Health answers never do.
     pub read: ReadAccess,
+    /// Names under which `listen` answers, beside addresses and `localhost`; health answers under any. Empty: all. A page that has its own
+    /// name lead here (DNS rebinding) could else read everything through the browser of whoever looks at it.
+    pub hosts: Vec<HostPattern>,
     pub limits: ServerLimits,
     /// Modules of `/probe`. Empty: off.
     pub modules: Vec<ProbeModule>,

@@ -63,7 +63,7 @@ impl CheckSpec {
     /// While a fault stands its end is looked for at least this often, however long the interval.
     pub const FAULT_LOOK: Duration = Duration::from_secs(5);
     /// A failure is looked into again after a tenth of the interval, within these bounds: soon, and yet not within the same blip.
-    const SECOND_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+    pub const SECOND_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
     /// From the end of a look that has failed to the next one.
     pub fn second_look(&self) -> Duration {

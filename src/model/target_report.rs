@@ -78,6 +78,7 @@ pub enum Facts {
         status: u16,
     },
     Dns {
+        /// Each once, sorted. Texts are not told.
         answers: Arc<[Box<str>]>,
     },
     Download {

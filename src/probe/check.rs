@@ -23,11 +23,6 @@ use crate::model::spec::TlsSpec;
 use crate::model::target::CheckSpec;
 use crate::model::target_report::{BlindCause, CheckPhase, Facts, TargetReport};
 
-/// A failure that is not evidence yet is looked into again after a tenth of the interval, within these bounds: soon, and yet not within
-/// the same blip.
-const SECOND_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
-/// While a fault stands its end is looked for at least this often, however long the interval; as often as a failure is looked into, at first.
-const FAULT_LOOK: Duration = Duration::from_secs(5);
 /// Beyond interval and timeout, before a report is too old.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -288,13 +283,9 @@ struct Rules<'s> {
 impl<'s> Rules<'s> {
     /// `rest` as a [`Checker`] wants it. A good report stands until `down_after` looks in a row can have failed, each in all of its time.
     fn new(spec: &'s CheckSpec, rest: Duration) -> Self {
-        let looks = (spec.timeout + second_look(spec).max(rest)).saturating_mul(spec.down_after.max(1));
+        let looks = (spec.timeout + spec.second_look().max(rest)).saturating_mul(spec.down_after.max(1));
         Self { spec, valid_for: spec.interval.max(rest) + looks + SLACK }
     }
-}
-
-fn second_look(spec: &CheckSpec) -> Duration {
-    (spec.interval / 10).clamp(SECOND_LOOK.0, SECOND_LOOK.1).min(spec.interval)
 }
 
 /// Looks at a target until it is dropped, also before the interval is over when `asked` to. `publish` gets a report after every look;
@@ -339,9 +330,9 @@ pub async fn watch(
                 next = now;
             }
             Err(LookError::Fault { cause, detail }) => {
-                let urgent = tally.note(started, now, rules, &look, Err((cause, detail.into())));
+                let urgent = tally.note(started, now, rules, &look, Err((cause, Fault::told(&detail))));
                 let settled = tally.failures_in_row >= spec.down_after.saturating_mul(2);
-                next = next.min(now + if settled { FAULT_LOOK } else { second_look(spec) });
+                next = next.min(now + if settled { CheckSpec::FAULT_LOOK } else { spec.second_look() });
                 publish(tally.report.clone(), urgent);
             }
             Err(LookError::Blind { cause, detail, wait }) => {
@@ -352,7 +343,7 @@ pub async fn watch(
             }
         }
         // A look that takes all of the interval is followed by a rest all the same.
-        let next = next.max(started + rest).max(now + SECOND_LOOK.0.min(spec.interval));
+        let next = next.max(started + rest).max(now + CheckSpec::SECOND_LOOK.0.min(spec.interval));
         was_asked = false;
         tokio::select! {
             () = env.sleep_until(next) => {}

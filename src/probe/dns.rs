@@ -23,6 +23,8 @@ const PORT: u16 = 53;
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Longest message over UDP without extensions is 512 bytes; more is read of servers that send more.
 const MAX_DATAGRAM: usize = 4096;
+/// Texts may be secrets: those that prove who owns a name, for one. Their number is shown.
+const HIDDEN: &str = "***";
 
 /// Asks one server one question.
 #[derive(Debug)]
@@ -65,12 +67,14 @@ impl DnsChecker {
         let missing: Vec<_> = self.check.answers.iter().filter(|wanted| !is_there(wanted)).collect();
         if !missing.is_empty() {
             let mut detail = format!("{} of {} expected answers missing", missing.len(), self.check.answers.len());
-            // Texts may be secrets: those that prove who owns a name, for one.
             if record != RecordType::Txt {
                 let names: Vec<&str> = missing.into_iter().map(|name| &**name).collect();
                 detail = format!("{detail}: {}", names.join(", "));
             }
             return Err(LookError::fault(DownCause::Content, detail));
+        }
+        if record == RecordType::Txt {
+            found.fill(HIDDEN.into());
         }
         Ok(Facts::Dns { answers: found.into() })
     }

@@ -95,7 +95,9 @@ impl Session for PostgresSession {
             config.password(password.expose());
         }
         let open = Arc::new(AtomicBool::new(false));
-        let connecting = config.connect_raw(Opening { stream, head: Vec::new(), open: Arc::clone(&open) }, NoTls);
+        let readable = check.tls == StoreTls::Off;
+        let opening = Opening { stream, readable, head: Vec::new(), open: Arc::clone(&open) };
+        let connecting = config.connect_raw(opening, NoTls);
         let connected = look.timed(CheckPhase::Connect, connecting).await;
         let (client, connection) = connected.map_err(|e| failed(&e, &address))?;
         open.store(true, Ordering::Relaxed);
@@ -212,7 +214,10 @@ fn failed(error: &Error, address: &Address) -> LookError {
         return refused(code.code(), address);
     }
     if let Some(error) = error.source().and_then(|e| e.downcast_ref::<io::Error>()) {
-        return broken(error, address);
+        return match error.kind() {
+            io::ErrorKind::PermissionDenied => rejected(address, &error.to_string()),
+            _ => broken(error, address),
+        };
     }
     if error.is_closed() {
         return closed(address);
@@ -258,6 +263,8 @@ fn foreign(address: &Address) -> LookError {
 /// Looks at a server's first bytes before the driver does.
 struct Opening {
     stream: Bounded<BoxStream>,
+    /// Without TLS: for everybody on the way, and for whoever answers in the server's place.
+    readable: bool,
     /// All that has come before the server was ready for queries.
     head: Vec<u8>,
     /// Set once it is.
@@ -273,6 +280,10 @@ impl AsyncRead for Opening {
             self.head.extend_from_slice(buffer.filled().get(before..).unwrap_or_default());
             if let Some(fault) = objection(&self.head, seen) {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
+            }
+            if self.readable && wants_plain_password(&self.head) {
+                let refusal = "it wants the password in plain text, which needs tls here or scram-sha-256 there";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal)));
             }
         } else if self.head.capacity() > 0 {
             self.head = Vec::new();
@@ -322,6 +333,11 @@ fn objection(head: &[u8], seen: usize) -> Option<&'static str> {
         rest = rest.get(1..)?;
     }
     None
+}
+
+/// Whether a server's first message is `AuthenticationCleartextPassword`: the driver obeys it nowhere else.
+fn wants_plain_password(head: &[u8]) -> bool {
+    head.first() == Some(&b'R') && head.get(5..9) == Some(&[0, 0, 0, 3])
 }
 
 #[cfg(test)]

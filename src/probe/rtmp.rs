@@ -19,7 +19,7 @@ use super::playing::Playing;
 use super::tally::StreamTally;
 use super::transport::Transport;
 use crate::model::health::DownCause;
-use crate::model::report::{Connection, Phase, StreamReport};
+use crate::model::report::{Connection, Fault, Phase, StreamReport};
 use crate::model::spec::{ProbeSpec, StreamPolicy};
 use crate::model::url::{Host, StreamUrl};
 use crate::rtmp::{Introduction, PlayConfig, PlaySession, SessionError};
@@ -160,7 +160,7 @@ pub(super) fn conclude(ctx: &ProbeContext<'_>, tally: &mut StreamTally, end: End
             if let Some(count) = counters.get_mut(cause as usize) {
                 *count += 1;
             }
-            let detail: Arc<str> = detail.into();
+            let detail = Fault::told(&detail);
             tally.set_fault(now, cause, Arc::clone(&detail));
             tally.blind_since = None;
             (ctx.publish)(tally.report(now, Connection::BackingOff), true);

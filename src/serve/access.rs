@@ -1,10 +1,13 @@
 //! Who may do what: bearer tokens (RFC 6750) with two roles.
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use std::net::IpAddr;
+
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
 
-use crate::model::server::{ReadAccess, Role, ServerSpec};
+use crate::model::server::{HostPattern, ReadAccess, Role, ServerSpec};
 
 use super::metrics::own::Listener;
 use super::query::Query;
@@ -53,7 +56,7 @@ pub fn check(
     let suffices = |role: Role| role == Role::Operate || role == needed;
     if !spec.tokens.iter().any(|t| suffices(t.role)) {
         return Err(Problem::new(
-            http::StatusCode::FORBIDDEN,
+            StatusCode::FORBIDDEN,
             format!("this needs a token with the role {needed}, and none is configured"),
         ));
     }
@@ -65,6 +68,34 @@ pub fn check(
         Some(_) => Err(Problem::unauthorized("this token may only read", Some("insufficient_scope"))),
         None => Err(Problem::unauthorized("this token is not valid", Some("invalid_token"))),
     }
+}
+
+/// Checks that the caller knows us by a name of ours, where these are configured.
+///
+/// # Errors
+/// 421 under a name that is not.
+pub fn check_host(access: Access, listener: Listener, spec: &ServerSpec, headers: &HeaderMap) -> Result<(), Problem> {
+    let anybody = access == Access::Health || listener == Listener::Unix || spec.hosts.is_empty();
+    match headers.get(HOST) {
+        // No browser leaves it out.
+        None => Ok(()),
+        Some(host) if anybody || is_ours(host.as_bytes(), &spec.hosts) => Ok(()),
+        Some(_) => {
+            Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "the name in the Host header is not in server.hosts"))
+        }
+    }
+}
+
+/// Only names can be made to lead elsewhere: an address is what it says, and `localhost` too.
+fn is_ours(host: &[u8], names: &[HostPattern]) -> bool {
+    let Ok(authority) = Authority::try_from(host) else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches([']', '.']).to_ascii_lowercase();
+    let named = |pattern: &HostPattern| match pattern {
+        HostPattern::Name(name) => **name == *host,
+        HostPattern::Suffix(suffix) => host.ends_with(&**suffix),
+        HostPattern::Network(..) => false,
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok() || names.iter().any(named)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

@@ -153,7 +153,9 @@ fn admit(site: &Site, listener: Listener, operation: &Operation, parts: &Parts) 
         Err(_) if operation.access == access::Access::Health => Query::default(),
         parsed => parsed?,
     };
-    access::check(operation.access, listener, &site.views.server.borrow(), &parts.headers, &query)?;
+    let spec = site.views.server.borrow();
+    access::check_host(operation.access, listener, &spec, &parts.headers)?;
+    access::check(operation.access, listener, &spec, &parts.headers, &query)?;
     Ok(query)
 }
 

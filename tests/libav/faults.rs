@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rtmp_hmonitor::libav_pool::LibavPool;
+use rtmp_hmonitor::libav_protocol::{Answer, DemuxRequest, VERSION};
 use rtmp_hmonitor::model::content::{InspectFailure, Sample};
 use rtmp_hmonitor::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
+use rtmp_hmonitor::model::spec::Transport;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::eventually;
@@ -115,6 +117,37 @@ async fn a_program_that_is_no_worker_is_told() {
     let (is_none, counted) = liar("is-none", "no program");
     assert_eq!(is_none.inspect(&film, false).await, Err(InspectFailure::WorkerLost));
     assert_eq!(ends(&counted), [(WorkerEnd::Start, 1)]);
+}
+
+/// Whoever waits for a session looks at other things in between.
+#[tokio::test]
+async fn a_worker_that_says_no_more_and_stays_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let (hello, stub) = (directory.path().join("hello"), directory.path().join("stub"));
+    std::fs::write(&hello, Answer::Hello { version: VERSION, root: false }.encode()).unwrap();
+    let script = format!("#!/bin/sh\ncat {}\nexec sleep 600 >&-\n", hello.display());
+    std::fs::write(&stub, script).unwrap();
+    std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (pool, counted) = pool_of(stub);
+    let request =
+        DemuxRequest { url: "rtsp://127.0.0.1/".into(), transport: Transport::Tcp, open_limit: 5000, verify: None };
+    let mut session = pool.demux(request).await.unwrap();
+    let stays = workers()[0];
+    let end = async {
+        loop {
+            if let Ok(said) = tokio::time::timeout(Duration::from_millis(100), session.next()).await {
+                break said;
+            }
+        }
+    };
+    let end = tokio::time::timeout(Duration::from_secs(20), end).await.expect("the session ends");
+    assert_eq!(end.unwrap_err(), WorkerEnd::Protocol);
+    assert_eq!(ends(&counted), [(WorkerEnd::Protocol, 1)]);
+    drop(session);
+    eventually("it is gone", Duration::from_secs(10), || {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", stays.as_raw_nonzero())).unwrap_or_default();
+        (status.is_empty() || status.contains(") Z")).then_some(())
+    });
 }
 
 #[tokio::test]

@@ -242,7 +242,7 @@ async fn records_of_every_kind_are_read_and_compared() {
             "edge.site.example",
         ),
         (RecordType::Srv, vec![service(1935)], "10 5 1935 edge.site.example", "10 5 1935 edge.site.example"),
-        (RecordType::Txt, vec![RData::TXT(text)], "v=1 key=ä\u{fffd}", "v=1 key=ä\u{fffd}"),
+        (RecordType::Txt, vec![RData::TXT(text)], "v=1 key=ä\u{fffd}", "***"),
         // What the name is an alias of stands before what is asked for.
         (RecordType::A, vec![RData::CNAME(CNAME(name("x.example."))), a(1)], "10.0.0.1", "10.0.0.1"),
     ] {
@@ -253,6 +253,11 @@ async fn records_of_every_kind_are_read_and_compared() {
     server.serve(vec![RData::TXT(TXT::new(vec!["PLANTED in the zone".into()]))]);
     let mut target = Watched::start(Check::Dns(server.check(RecordType::Txt, &["PLANTED wanted"])), TIMEOUT);
     assert_tells_nothing(&target.down(DownCause::Content, "another text").await);
+    // What is as expected is not told either.
+    server.serve(["PLANTED wanted", "PLANTED beside"].map(|text| RData::TXT(TXT::new(vec![text.into()]))).into());
+    let report = target.up("the text, and another").await;
+    assert_eq!(answers(&report), ["***", "***"]);
+    assert_tells_nothing(&format!("{report:?}"));
     server.serve(vec![service(1), service(2)]);
     let wanted = ["10 5 1 edge.site.example", "10 5 3 edge.site.example"];
     let mut target = Watched::start(Check::Dns(server.check(RecordType::Srv, &wanted)), TIMEOUT);

@@ -98,6 +98,19 @@ async fn a_certificate_that_is_refused_still_tells_when_it_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_the_names_of_a_certificate_are_more_than_somebody_reads() {
+    let files = tempfile::tempdir().unwrap();
+    let (ca, authority) = (files.path().join("ca.pem"), Authority::new());
+    authority.write(&ca);
+    let door = Door::open().await;
+    let names: Vec<_> = (0..500).map(|number| format!("{number}.elsewhere.example")).collect();
+    serve(&door, authority.serve(&names.join(" ")));
+    let check = TlsCheck { address: address(&door.address.to_string()), tls: trust(&ca, "media.example") };
+    let detail = Watched::start(Check::Tls(check), TIMEOUT).down(DownCause::Tls, "other names").await;
+    assert!(detail.contains("not valid for") && detail.len() < 1100, "{} bytes: {detail}", detail.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_system_does_not_trust_a_private_authority() {
     let door = Door::open().await;
     serve(&door, Authority::new().serve("127.0.0.1"));

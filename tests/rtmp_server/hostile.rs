@@ -147,6 +147,39 @@ fn more_streams_than_are_kept() {
 }
 
 #[test]
+fn a_name_that_the_page_says_once_is_not_copied_for_every_stream() {
+    let page = |name: &str, filling: &str| {
+        let streams = "<stream/>".repeat(400_000);
+        format!(
+            "<rtmp><server><application><name>{name}</name><x>{filling}</x><live>{streams}</live></application></server></rtmp>"
+        )
+    };
+    let long = "a".repeat(4 << 20);
+    let (plain, hostile) = (page("live", &long), page(&long, ""));
+    let read = |page: &str| {
+        let begun = Instant::now();
+        let found = nginx::statistics(page).unwrap();
+        (found.streams.len(), found.truncated, begun.elapsed())
+    };
+    let (kept, _, usual) = read(&plain);
+    assert_eq!(kept, MAX_STREAMS);
+    let (kept, truncated, taken) = read(&hostile);
+    assert_eq!((kept, truncated), (0, true));
+    // Copied each time, it is a thousand times the work.
+    assert!(taken < usual * 20, "{taken:?}, and {usual:?} for a page of the same size");
+}
+
+#[test]
+fn a_name_is_too_long_wherever_its_characters_end() {
+    for (character, fits) in [("a", 2048), ("\u{e9}", 1024), ("\u{20ac}", 682), ("\u{1f600}", 512)] {
+        for (length, kept) in [(fits, 1), (fits + 1, 0), (9000, 0)] {
+            let found = nginx::statistics(&PAGE.replace("s3cret&amp;&lt;1&gt;", &character.repeat(length))).unwrap();
+            assert_eq!((found.streams.len(), found.truncated), (kept, kept == 0), "{length} of {character}");
+        }
+    }
+}
+
+#[test]
 fn names_that_no_url_can_say_are_not_discovered() {
     let page = PAGE.replace("s3cret&amp;&lt;1&gt;", "a&#10;b");
     let statistics = nginx::statistics(&page).unwrap();

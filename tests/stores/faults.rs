@@ -121,6 +121,23 @@ fn postgres_that_refuses_or_misbehaves() {
     let kerberos = check(&answering(b"R\0\0\0\x08\0\0\0\x02"), false);
     down("another way to authenticate", kerberos, C::Rejected);
 
+    // Whoever has taken its address shall not have the password.
+    let (said, heard) = std::sync::mpsc::sync_channel(1);
+    let greedy = fake(move |mut connection| {
+        let _ = connection.read(&mut [0; 4096]);
+        // Byte by byte, as the network may bring it.
+        for byte in b"R\0\0\0\x08\0\0\0\x03" {
+            let _ = connection.write_all(&[*byte]);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut rest = Vec::new();
+        let _ = connection.read_to_end(&mut rest);
+        let _ = said.try_send(rest);
+    });
+    let detail = down("the password in plain text", check(&greedy, false), C::Rejected);
+    assert!(detail.contains("plain text, which needs tls"), "{detail}");
+    assert_eq!(heard.recv_timeout(Duration::from_secs(10)).unwrap(), b"");
+
     // It would hash for half an hour.
     let start = std::time::Instant::now();
     let scram = fake(|mut connection| {

@@ -246,6 +246,7 @@ pub fn server_spec() -> ServerSpec {
         tls: None,
         tokens: vec![token(Role::Operate, OPERATE), token(Role::Read, READ)],
         read: ReadAccess::Open,
+        hosts: vec![],
         limits: ServerLimits::default(),
         modules: vec![],
     }

@@ -1,9 +1,11 @@
 //! The questions that are asked, and what their answers mean before they are read.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::StatusCode;
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 
 use crate::model::DownCause;
 use crate::model::address::WebUrl;
@@ -102,6 +104,7 @@ pub(super) struct Answer<T> {
 pub(super) struct Api<'a> {
     pub client: WebClient,
     pub url: &'a WebUrl,
+    pub aside: &'a Aside,
 }
 
 impl Api<'_> {
@@ -134,7 +137,7 @@ impl Api<'_> {
         let large = body.len() > LARGE;
         // Publishers choose names: an odd byte in one of them must not hide all the others.
         let parse = move || parse(&String::from_utf8_lossy(&body), now);
-        let parsed = if large { blocking(parse).await? } else { parse() };
+        let parsed = if large { self.aside.run(parse).await? } else { parse() };
         let content = parsed.map_err(|error| {
             let cause = if matches!(error, Unreadable::Code(_)) { DownCause::Status } else { DownCause::Protocol };
             LookError::fault(cause, format!("cannot read the {} of {place}: {error}", question.subject()))
@@ -167,20 +170,49 @@ impl Api<'_> {
     }
 }
 
-/// Runs long work on a thread of its own.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LookError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(LookError::hindered("the monitor is stopping")),
-        },
+/// Where one server's long work is done, away from the threads that serve all probes: one at a time. Work cannot be ended from outside
+/// and goes on when its look is over, so the next must not begin beside it, and the one after that, until no thread is left.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Aside(Arc<Mutex<()>>);
+
+impl Aside {
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LookError> {
+        let Ok(busy) = Arc::clone(&self.0).try_lock_owned() else {
+            return Err(LookError::hindered("the answer before is still being read"));
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            let _busy = busy;
+            work()
+        });
+        match task.await {
+            Ok(result) => Ok(result),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(LookError::hindered("the monitor is stopping")),
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn long_work_is_not_begun_beside_what_a_look_has_left_behind() {
+        let aside = Aside::default();
+        let (go_on, held) = std::sync::mpsc::sync_channel::<()>(1);
+        let left = aside.run(move || held.recv());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), left).await.is_err());
+        assert!(matches!(aside.run(|| ()).await, Err(LookError::Blind { .. })));
+        go_on.send(()).unwrap();
+        while aside.run(|| ()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
 
     #[test]
     fn questions_lie_below_the_configured_base() {

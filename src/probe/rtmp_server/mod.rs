@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use api::Unreadable;
-use api::{Api, Question};
+use api::{Api, Aside, Question};
 use rates::Rates;
 pub use statistics::{MAX_STREAMS, Reading, Statistics, discoverable};
 
@@ -40,11 +40,12 @@ pub struct RtmpServerChecker {
     check: RtmpServerCheck,
     client: Option<WebClient>,
     rates: Arc<Rates>,
+    aside: Aside,
 }
 
 impl RtmpServerChecker {
     pub fn new(check: &RtmpServerCheck) -> Self {
-        Self { check: check.clone(), client: None, rates: Arc::default() }
+        Self { check: check.clone(), client: None, rates: Arc::default(), aside: Aside::default() }
     }
 
     async fn read(&mut self, look: &mut Look<'_>) -> Result<Facts, LookError> {
@@ -52,7 +53,7 @@ impl RtmpServerChecker {
             Some(client) => client.clone(),
             None => self.client.insert(WebClient::new(look.env, &self.check.tls).await?).clone(),
         };
-        let api = Api { client, url: &self.check.url };
+        let api = Api { client, url: &self.check.url, aside: &self.aside };
         let read = match self.check.flavor {
             ServerFlavor::NginxRtmp => {
                 let answer = api.ask(look, Question::NginxStatistics, |text, _| nginx::statistics(text)).await;
@@ -75,7 +76,7 @@ impl RtmpServerChecker {
         let (flavor, before) = (self.check.flavor, Arc::clone(&self.rates));
         let many = statistics.streams.len() > MANY;
         let settle = move || statistics.settle(flavor, at, &before);
-        if many { api::blocking(settle).await } else { Ok(settle()) }
+        if many { self.aside.run(settle).await } else { Ok(settle()) }
     }
 }
 

@@ -103,10 +103,13 @@ pub fn statistics(text: &str) -> Result<Statistics, Unreadable> {
     }
 }
 
-/// Names longer than any URL are not kept, so one byte more is enough to know them.
+/// Names longer than any URL are not kept, so one character more is enough to know them.
 fn append(content: &mut String, text: &str) {
-    if content.len() <= MAX_URL {
-        content.push_str(text);
+    for character in text.chars() {
+        if content.len() > MAX_URL {
+            return;
+        }
+        content.push(character);
     }
 }
 
@@ -186,7 +189,11 @@ impl Walk {
             ["rtmp", "server", "application", "live", "stream"] => {
                 let draft = std::mem::take(&mut self.stream);
                 found.clients = found.clients.saturating_add(draft.clients.unwrap_or(0));
-                found.keep(draft.finish(&self.server.to_string(), &self.app));
+                let scope = self.server.to_string();
+                // The page names the application once, and the streams in it may be without number.
+                if found.admits([&scope, &self.app, &draft.key]) {
+                    found.streams.push(draft.finish(&scope, &self.app));
+                }
             }
             ["rtmp", "server", "application", "live", "stream", rest @ ..] => self.stream.leave(rest, text),
             _ => {}

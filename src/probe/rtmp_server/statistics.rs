@@ -68,11 +68,18 @@ impl Reading {
 }
 
 impl Statistics {
-    /// Takes a stream, unless there are too many already or its name is longer than any URL.
+    /// Whether a stream of these names is kept: not when there are too many already or one is longer than any URL. Notes what is not.
+    pub(super) fn admits(&mut self, names: [&str; 3]) -> bool {
+        let fits = self.streams.len() < MAX_STREAMS && names.iter().all(|name| name.len() <= MAX_URL);
+        self.truncated |= !fits;
+        fits
+    }
+
+    /// Takes a stream if it [is admitted](Self::admits).
     pub(super) fn keep(&mut self, reading: Reading) {
-        let fits = self.streams.len() < MAX_STREAMS
-            && [&reading.stream.app, &reading.stream.key, &reading.scope].iter().all(|name| name.len() <= MAX_URL);
-        if fits { self.streams.push(reading) } else { self.truncated = true }
+        if self.admits([&reading.scope, &reading.stream.app, &reading.stream.key]) {
+            self.streams.push(reading);
+        }
     }
 
     /// Takes the streams of the next page.

@@ -97,6 +97,7 @@ pub struct HttpDocument {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Dns")]
 pub struct DnsDocument<'s> {
+    /// Each once, sorted. A text is `***`.
     pub answers: Vec<&'s str>,
 }
 

@@ -145,7 +145,7 @@ pub static CATALOGUE: &[Family] = &[
     stream("hmonitor_stream_video_width_pixels", Gauge, &[], "Picture width as shown."),
     stream("hmonitor_stream_video_height_pixels", Gauge, &[], "Picture height as shown."),
     stream("hmonitor_stream_video_info", Gauge, &["codec", "profile", "level", "tier", "bit_depth", "chroma", "colour", "hdr"], "1, with the video format in its labels."),
-    stream("hmonitor_stream_audio_info", Gauge, &["codec", "sample_rate", "channels", "layout"], "1, with the audio format in its labels."),
+    stream("hmonitor_stream_audio_info", Gauge, &["codec", "sample_rate", "channels", "layout"], "1, with the audio format in its labels; a sample rate or number of channels that is not usual is `other`."),
     stream("hmonitor_stream_parameter_changes_total", Counter, &[], "Changes of codec, size, rate or channels."),
     stream("hmonitor_stream_parse_errors_total", Counter, &["kind"], "Media headers that could not be parsed by kind, once there has been one."),
     stream("hmonitor_stream_tracks", Gauge, &["media"], "Tracks seen in the session, where there is more than one."),

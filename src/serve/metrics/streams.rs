@@ -1,5 +1,7 @@
 //! The per-stream families, written as text straight from a snapshot.
 
+use std::borrow::Cow;
+
 use crate::model::anomaly::Signal;
 use crate::model::content_report::{ContentIssue, ContentReport};
 use crate::model::report::{MediaReport, MediumReport, ParseErrorKind, Phase, StreamReport, TimestampAnomaly};
@@ -13,6 +15,14 @@ use super::catalogue::Scope;
 use super::exposition::{Value, base_labels, push_label};
 use super::moments::{unix_seconds, wall_seconds};
 use super::rows::{self, Row};
+
+/// Sample rates that are labels, in hertz: those of the formats that know only some, and the usual ones of the others.
+const RATES: [u32; 21] = [
+    5_512, 7_350, 8_000, 11_025, 12_000, 16_000, 18_900, 22_050, 24_000, 32_000, 37_800, 44_100, 48_000, 64_000,
+    88_200, 96_000, 128_000, 176_400, 192_000, 352_800, 384_000,
+];
+/// Most channels that are a label: of 22.2 sound.
+const MAX_CHANNELS: u32 = 24;
 
 /// One stream, prepared for being visited once per family.
 struct StreamRow<'s> {
@@ -241,8 +251,9 @@ fn picture_and_sound(page: &mut Page) {
     });
     page.family("hmonitor_stream_audio_info", |r, w| {
         if let Some(f) = r.media().and_then(|m| m.audio.format.as_ref()) {
-            let text = |n: Option<u32>| n.map(|n| n.to_string()).unwrap_or_default();
-            w.series(&r.labels, &[&f.codec, &text(f.sample_rate), &text(f.channels), &f.layout], true);
+            let rate = usual(f.sample_rate, |rate| RATES.contains(&rate));
+            let channels = usual(f.channels, |count| (1..=MAX_CHANNELS).contains(&count));
+            w.series(&r.labels, &[&f.codec, &rate, &channels, &f.layout], true);
         }
     });
     page.single("hmonitor_stream_parameter_changes_total", |r| r.media().map(|m| m.parameter_changes));
@@ -254,6 +265,15 @@ fn picture_and_sound(page: &mut Page) {
             }
         }
     });
+}
+
+/// What a publisher says, if it is usual: it may say another number every second, and each would be a series for good.
+fn usual(said: Option<u32>, is_usual: fn(u32) -> bool) -> Cow<'static, str> {
+    match said {
+        None => Cow::Borrowed(""),
+        Some(number) if is_usual(number) => Cow::Owned(number.to_string()),
+        Some(_) => Cow::Borrowed("other"),
+    }
 }
 
 /// At most one series of each; those that have room.
