@@ -33,6 +33,8 @@ enum Scene {
     Damaged,
     /// The decoder refuses the configuration record.
     Refused,
+    /// Sampled while the picture is being refreshed piece by piece.
+    Unfinished,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -144,6 +146,7 @@ impl World {
     fn frame_size(&mut self, key: bool) -> usize {
         let (inter, key_size) = match self.scene {
             Scene::Street | Scene::Damaged | Scene::Refused => (8_000.0, 40_000.0),
+            Scene::Unfinished => (8_000.0, 8_000.0),
             Scene::Night => (3_000.0, 12_000.0),
             Scene::Clock | Scene::Dusk => (300.0, 30_000.0),
             Scene::Still => (120.0, 30_000.0),
@@ -226,11 +229,12 @@ impl World {
             }
             // The decoder shows the picture before.
             Scene::Damaged => (errors, change) = (3, 0.0),
-            Scene::Refused => unreachable!("answered above"),
+            Scene::Refused | Scene::Unfinished => {}
         }
         let picture = Picture {
             frames: 8 - errors,
             errors,
+            incomplete: 0,
             width: 1280,
             height: 720,
             luma_mean,
@@ -239,6 +243,8 @@ impl World {
             change: Some(change),
             thumbnail: None,
         };
+        let unfinished = Picture { incomplete: 8, ..Picture::default() };
+        let picture = if self.scene == Scene::Unfinished { unfinished } else { picture };
         let (loudness_dbfs, digital_silence) = match self.noise {
             Noise::Speech => (-22.0, false),
             Noise::Room => (-58.0, false),
@@ -323,7 +329,12 @@ fn each_fault_is_its_own_cause_and_goes_with_the_fault() {
 
 #[test]
 fn what_is_merely_quiet_is_no_fault() {
-    for (scene, noise) in [(Scene::Night, Noise::Speech), (Scene::Clock, Noise::Speech), (Scene::Street, Noise::Room)] {
+    for (scene, noise) in [
+        (Scene::Night, Noise::Speech),
+        (Scene::Clock, Noise::Speech),
+        (Scene::Unfinished, Noise::Speech),
+        (Scene::Street, Noise::Room),
+    ] {
         let mut world = World::new(everything());
         world.pass(30);
         (world.scene, world.noise) = (scene, noise);
@@ -747,6 +758,32 @@ fn pictures_that_refer_to_what_came_before_the_keyframe_are_left_out() {
     let frames = sample.expect("a sample").frames;
     assert!(frames[0].keyframe && frames[1..].iter().all(|f| f.pts >= frames[0].pts), "{frames:?}");
     assert!(frames[..3].iter().all(|f| f.data[1] != 0), "{frames:?}");
+}
+
+#[test]
+fn a_sample_of_a_refresh_reaches_behind_its_end() {
+    let mut world = World::new(everything());
+    while world.watch.wanted_bodies().is_none() {
+        world.step();
+    }
+    // Said to be a keyframe: a recovery point after 14 pictures, and a slice that refers to others.
+    let key = [0x17, 1, 0, 0, 0, 0, 0, 0, 6, 6, 6, 2, 0b0001_1110, 0b1000_0000, 0x80, 0, 0, 0, 2, 1, 0x9a];
+    let mut record = vec![0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff];
+    record.extend([0xe1, 0, 0, 0]);
+    world.send(PacketKind::Video, &record);
+    for at in 0..200 {
+        let body = if at % 25 == 0 { &key[..] } else { &[0x27, 1, 0, 0, 0, 0, 0, 0, 2, 1, 0x9a] };
+        world.send(PacketKind::Video, body);
+        world.send(PacketKind::Audio, &[0xaf, 1, 1, 2, 3, 4]);
+        if let Wanted::Inspection(sample, _) = world.watch.poll(world.now, true, &world.budget) {
+            let frames = sample.video.expect("video").frames.len();
+            assert!((22..=30).contains(&frames), "{frames}");
+            return;
+        }
+        world.frame += 1;
+        world.now += FRAME;
+    }
+    panic!("no sample");
 }
 
 #[test]

@@ -41,16 +41,16 @@ fn media() -> impl Strategy<Value = MediaKind> {
 
 prop_compose! {
     fn picture()(
-        numbers in any::<[u32; 4]>(),
+        numbers in any::<[u32; 5]>(),
         luma in [-10.0..10.0_f32, -10.0..10.0_f32],
         change in option::of(0.0..1.0_f32),
         pixel in any::<u8>(),
         thumbnail in option::of(vec(any::<u8>(), 0..60)),
     ) -> Picture {
-        let [frames, errors, width, height] = numbers;
+        let [frames, errors, incomplete, width, height] = numbers;
         let [luma_mean, luma_deviation] = luma;
         let signature = [pixel; Picture::SIGNATURE];
-        Picture { frames, errors, width, height, luma_mean, luma_deviation, signature, change, thumbnail }
+        Picture { frames, errors, incomplete, width, height, luma_mean, luma_deviation, signature, change, thumbnail }
     }
 }
 

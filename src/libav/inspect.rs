@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rtmp_hmonitor::model::content::{CodedTrack, InspectFailure, Inspection, Picture, Sample, Sound};
 
-use crate::decoder::decode;
+use crate::decoder::{Decoded, decode};
 use crate::luma::Watcher;
 use crate::sound::Listener;
 
@@ -28,7 +28,8 @@ fn known<T>(result: Option<Result<T, InspectFailure>>) -> Result<Option<T>, Insp
 fn watch(track: &CodedTrack, thumbnail: bool, deadline: Instant) -> Result<Picture, InspectFailure> {
     let mut watcher = Watcher::default();
     let decoded = decode(track, deadline, |frame| watcher.see(frame))?;
-    Ok(Picture { frames: decoded.frames, errors: decoded.errors, ..watcher.finish(thumbnail) })
+    let Decoded { frames, errors, incomplete } = decoded;
+    Ok(Picture { frames, errors, incomplete, ..watcher.finish(thumbnail) })
 }
 
 fn listen(track: &CodedTrack, deadline: Instant) -> Result<Sound, InspectFailure> {

@@ -1,5 +1,6 @@
 //! The luma of decoded pictures, whatever format they come in, and its figures.
 
+use std::collections::VecDeque;
 use std::{mem, slice};
 
 use ffmpeg_next::{Frame, ffi};
@@ -13,10 +14,12 @@ pub struct Watcher {
     last: Option<(Luma, Frame)>,
     /// Buffer of the picture before, for the next one.
     spare: Luma,
-    /// Sum of the mean differences between pictures, and how many there are.
-    change: f64,
-    changes: u32,
+    /// Mean differences between the newest pictures.
+    changes: VecDeque<f64>,
 }
+
+/// How many of them count. Where a picture is refreshed piece by piece, those before the refresh has ended are not the scene's.
+const CHANGES: usize = 7;
 
 impl Watcher {
     pub fn see(&mut self, frame: &Frame) -> Result<(), InspectFailure> {
@@ -25,8 +28,8 @@ impl Watcher {
         let frame = share(frame)?;
         if let Some((before, _)) = self.last.take() {
             if let Some(change) = luma.difference(&before) {
-                self.change += change;
-                self.changes += 1;
+                self.changes.truncate(CHANGES - 1);
+                self.changes.push_front(change);
             }
             self.spare = before;
         }
@@ -44,7 +47,8 @@ impl Watcher {
             luma_mean,
             luma_deviation,
             signature: luma.signature(),
-            change: (self.changes > 0).then(|| (self.change / f64::from(self.changes)) as f32),
+            change: (!self.changes.is_empty())
+                .then(|| (self.changes.iter().sum::<f64>() / self.changes.len() as f64) as f32),
             // A picture without a thumbnail is worth more than no inspection.
             thumbnail: if thumbnail { thumbnail::jpeg(&frame).ok() } else { None },
             ..Picture::default()

@@ -1,5 +1,6 @@
 //! What decoded samples tell.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rtmp_hmonitor::libav_pool::LibavPool;
@@ -185,6 +186,38 @@ async fn damage_is_counted_and_nothing_decodable_is_said() {
     let mut unknown = whole;
     unknown.video.as_mut().unwrap().codec = "unknown".into();
     assert_eq!(pool().inspect(&unknown, false).await, Err(InspectFailure::UnsupportedCodec));
+}
+
+/// A film whose picture is refreshed piece by piece in each second, as it comes from the second one on.
+fn refreshed(ffmpeg: &Path, encoder: &str) -> Sample {
+    let mut sample = sample(ffmpeg, &format!("-f lavfi -i testsrc2=size=320x180:rate=15 -t 4 {encoder}"));
+    sample.video.as_mut().unwrap().frames.drain(..15);
+    sample
+}
+
+#[tokio::test]
+async fn a_picture_that_is_refreshed_piece_by_piece_is_no_damage() {
+    let x264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 15 -intra-refresh 1";
+    let mut sample = refreshed(&ffmpeg(), x264);
+    let whole = seen(&sample).await;
+    println!("{whole:?}");
+    assert!(sample.video.as_ref().unwrap().frames[0].keyframe, "it is said to be one");
+    assert!(whole.frames > 8 && whole.incomplete > 8 && whole.errors == 0, "{whole:?}");
+    near(whole.luma_mean, 0.48, 0.03);
+    sample.video.as_mut().unwrap().frames.truncate(8);
+    let begun = seen(&sample).await;
+    assert_eq!((begun.frames, begun.errors, begun.incomplete, begun.is_told()), (0, 0, 8, false));
+
+    // What is not complete is not marked there, and is over before what is looked at.
+    let still = "libx265 -preset ultrafast -x265-params log-level=none:intra-refresh=1:keyint=15:bframes=0";
+    let card = "-f lavfi -i testsrc2=size=320x180:rate=15,loop=loop=-1:size=1";
+    let mut sample = self::sample(&reference(), &format!("{card} -t 3 -c:v {still}"));
+    sample.video.as_mut().unwrap().frames.drain(..15);
+    let picture = seen(&sample).await;
+    println!("{picture:?}");
+    assert_eq!((picture.frames, picture.errors), (30, 0));
+    near(picture.luma_mean, 0.48, 0.03);
+    assert!(picture.change.unwrap() < 0.002, "{picture:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! next keyframe with a few frames after it, and a second of sound.
 
 mod course;
+mod recovery;
 mod sampler;
 mod sizes;
 
