@@ -23,8 +23,12 @@ enum Scene {
     Street,
     /// The street, and sizes as a sensor's noise makes them.
     Night,
+    /// The street at night, where nothing moves: the encoder leaves some of the noise in keyframes, and none between them.
+    Asleep,
     /// The same picture again and again, coded anew.
     Still,
+    /// Likewise, at a quality that varies.
+    Breathing,
     Black,
     /// Bars with a clock in a corner.
     Clock,
@@ -149,7 +153,8 @@ impl World {
             Scene::Unfinished => (8_000.0, 8_000.0),
             Scene::Night => (3_000.0, 12_000.0),
             Scene::Clock | Scene::Dusk => (300.0, 30_000.0),
-            Scene::Still => (120.0, 30_000.0),
+            Scene::Asleep => (120.0, 12_000.0),
+            Scene::Still | Scene::Breathing => (120.0, 30_000.0),
             Scene::Black => (30.0, 600.0),
         };
         let usual = if key { key_size } else { inter };
@@ -202,7 +207,7 @@ impl World {
             return Err(InspectFailure::UndecodableConfiguration);
         }
         let seconds = (at - self.start).as_secs_f64();
-        let mut signature = [90; Picture::SIGNATURE];
+        let (mut signature, mut detail) = ([90; Picture::SIGNATURE], Box::new([90; Picture::DETAIL]));
         let mut noise = |most: u8| self.random.u8(0..=most);
         let (mut luma_mean, mut luma_deviation, mut change, mut errors) = (0.4, 0.2, 0.01, 0);
         match self.scene {
@@ -210,6 +215,15 @@ impl World {
             Scene::Night => {
                 signature.iter_mut().for_each(|box_| *box_ = 18 + noise(1));
                 (luma_mean, luma_deviation, change) = (0.07, 0.02, 0.0016);
+            }
+            Scene::Asleep => {
+                // A value in twenty is another one.
+                detail.iter_mut().for_each(|value| *value += u8::from(noise(19) == 0));
+                (luma_mean, luma_deviation, change) = (0.07, 0.02, 0.00002);
+            }
+            Scene::Breathing => {
+                detail = Box::new([90 + noise(2); Picture::DETAIL]);
+                change = 0.0002;
             }
             Scene::Still => {
                 signature.iter_mut().for_each(|box_| *box_ = 90 + noise(2));
@@ -240,6 +254,7 @@ impl World {
             luma_mean,
             luma_deviation,
             signature,
+            detail,
             change: Some(change),
             thumbnail: None,
         };
@@ -331,6 +346,7 @@ fn each_fault_is_its_own_cause_and_goes_with_the_fault() {
 fn what_is_merely_quiet_is_no_fault() {
     for (scene, noise) in [
         (Scene::Night, Noise::Speech),
+        (Scene::Asleep, Noise::Speech),
         (Scene::Clock, Noise::Speech),
         (Scene::Unfinished, Noise::Speech),
         (Scene::Street, Noise::Room),
@@ -340,6 +356,22 @@ fn what_is_merely_quiet_is_no_fault() {
         (world.scene, world.noise) = (scene, noise);
         world.never_but(&[], 600);
     }
+}
+
+#[test]
+fn a_picture_repeated_at_varying_quality_is_frozen_and_stays_so() {
+    let mut world = World::new(everything());
+    world.pass(30);
+    world.scene = Scene::Breathing;
+    world.until(&[DegradedCause::Frozen], 60);
+    for _ in 0..600 {
+        world.pass(1);
+        assert_eq!(world.causes(), [DegradedCause::Frozen]);
+    }
+    // It lives again, and nothing moves.
+    world.scene = Scene::Asleep;
+    world.until(&[], 60);
+    world.never_but(&[], 300);
 }
 
 #[test]

@@ -49,8 +49,8 @@ prop_compose! {
     ) -> Picture {
         let [frames, errors, incomplete, width, height] = numbers;
         let [luma_mean, luma_deviation] = luma;
-        let signature = [pixel; Picture::SIGNATURE];
-        Picture { frames, errors, incomplete, width, height, luma_mean, luma_deviation, signature, change, thumbnail }
+        let (signature, detail) = ([pixel; Picture::SIGNATURE], Box::new([!pixel; Picture::DETAIL]));
+        Picture { frames, errors, incomplete, width, height, luma_mean, luma_deviation, signature, detail, change, thumbnail }
     }
 }
 

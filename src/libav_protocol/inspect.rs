@@ -19,6 +19,7 @@ wire_struct!(Picture {
     luma_mean,
     luma_deviation,
     signature,
+    detail,
     change,
     thumbnail
 });

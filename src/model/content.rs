@@ -93,6 +93,9 @@ pub struct Picture {
     pub luma_deviation: f32,
     /// Its luma averaged over [`Picture::SIGNATURE_WIDTH`] × [`Picture::SIGNATURE_HEIGHT`] boxes, row by row: 0 black, 255 white.
     pub signature: [u8; Picture::SIGNATURE],
+    /// Luma as coded, eight bits of it, of the first picture, at [`Picture::DETAIL_WIDTH`] × [`Picture::DETAIL_HEIGHT`] points, row by row.
+    /// A keyframe's noise, which the means of boxes have lost.
+    pub detail: Box<[u8; Picture::DETAIL]>,
     /// Mean absolute difference of luma between the last few successive pictures at full resolution, on the same scale as the mean. `None`
     /// with fewer than two pictures of one size.
     pub change: Option<f32>,
@@ -104,6 +107,9 @@ impl Picture {
     pub const SIGNATURE_WIDTH: usize = 64;
     pub const SIGNATURE_HEIGHT: usize = 36;
     pub const SIGNATURE: usize = Self::SIGNATURE_WIDTH * Self::SIGNATURE_HEIGHT;
+    pub const DETAIL_WIDTH: usize = 128;
+    pub const DETAIL_HEIGHT: usize = 72;
+    pub const DETAIL: usize = Self::DETAIL_WIDTH * Self::DETAIL_HEIGHT;
     pub const THUMBNAIL_WIDTH: u32 = 320;
 
     /// Whether the sample tells anything: one of incomplete pictures alone ended too early to.
@@ -123,6 +129,7 @@ impl Default for Picture {
             luma_mean: 0.0,
             luma_deviation: 0.0,
             signature: [0; Self::SIGNATURE],
+            detail: Box::new([0; Self::DETAIL]),
             change: None,
             thumbnail: None,
         }
