@@ -43,10 +43,14 @@ impl Source {
     }
 }
 
-/// When `CHANGE` seconds of a film had been published.
-fn changed(origin: &Origin, name: &str) -> bool {
+/// Whether so many seconds of a film have been published.
+fn published(origin: &Origin, name: &str, seconds: u64) -> bool {
     let messages = origin.relayed(&format!("live/{name}")).map_or(0, |relay| relay.messages);
-    messages as f64 >= CHANGE as f64 * MESSAGES
+    messages as f64 >= seconds as f64 * MESSAGES
+}
+
+fn changed(origin: &Origin, name: &str) -> bool {
+    published(origin, name, CHANGE)
 }
 
 fn sources() -> Vec<Source> {
@@ -142,6 +146,8 @@ fn play() -> Vec<(&'static str, f64)> {
                 continue;
             };
             if verdict == format!("degraded {cause}") {
+                // Picture and sound do not begin at the same moment.
+                assert!(published(&origin, source.name, CHANGE - 1), "{cause} has been named before it began");
                 let since = changes.get(cause).map_or(0.0, |at| at.elapsed().as_secs_f64());
                 named.entry(cause).or_insert(since);
                 continue;
