@@ -402,6 +402,54 @@ fn a_collapse_of_sizes_is_looked_at_within_a_keyframe_interval_and_a_second() {
 }
 
 #[test]
+fn what_is_not_confirmed_waits_for_the_next_turn() {
+    let interval = Duration::from_secs(600);
+    for first in [Scene::Clock, Scene::Still, Scene::Black] {
+        for (then, failure) in
+            [(Scene::Clock, None), (Scene::Damaged, None), (Scene::Still, Some(InspectFailure::UnsupportedCodec))]
+        {
+            let undecodable = None;
+            let mut world = World::new(ContentPolicy { interval, undecodable, ..everything() });
+            world.scene = first;
+            while world.samples.is_empty() {
+                world.step();
+            }
+            world.pass(1);
+            (world.scene, world.failure) = (then, failure);
+            world.pass(1200);
+            // The first, one that does not confirm it, and so for each turn.
+            assert!((3..=6).contains(&world.samples.len()), "{first:?}, {then:?}: {}", world.samples.len());
+        }
+    }
+    // Sound that ends when there has been a moment of silence.
+    let mut world = World::new(ContentPolicy { interval, ..everything() });
+    world.noise = Noise::Digital;
+    while world.samples.is_empty() {
+        world.step();
+    }
+    world.pass(1).audio = false;
+    world.pass(600);
+    assert!(world.samples.len() <= 4, "{}", world.samples.len());
+}
+
+#[test]
+fn whoever_is_busy_is_not_asked_more_often_for_it() {
+    for scene in [Scene::Street, Scene::Still] {
+        let mut world = World::new(everything());
+        world.scene = scene;
+        while world.samples.is_empty() {
+            world.step();
+        }
+        world.pass(1).failure = Some(InspectFailure::Busy);
+        let before = world.samples.len();
+        world.pass(120);
+        let asked = world.samples.len() - before;
+        println!("{scene:?}: {asked} in 120 s");
+        assert!((20..=60).contains(&asked), "{scene:?}: {asked}");
+    }
+}
+
+#[test]
 fn failures_of_our_own_are_no_evidence() {
     for failure in InspectFailure::ALL.iter().copied().filter(|f| *f != InspectFailure::UndecodableConfiguration) {
         let mut world = World::new(everything());

@@ -28,6 +28,8 @@ pub(super) struct Course {
     /// The newest picture's.
     signature: Option<Box<Signature>>,
     still: Option<Still>,
+    /// By issue: whether an earlier look has been asked for.
+    asked: [bool; ContentIssue::ALL.len()],
 }
 
 /// A picture that did not change while it was sampled, against which the next ones are held: a slow change adds up.
@@ -169,17 +171,25 @@ impl Course {
         }
     }
 
-    /// When another look would make a cause of what has been seen, if it is still so then.
-    pub fn confirmed_at(&self, policy: &ContentPolicy) -> Option<Instant> {
-        let due = |issue: ContentIssue, still: Option<Instant>| {
+    /// When another look would make a cause of what the one taken at `looked` has shown, if it is still so then. An issue asks once, until
+    /// [`Course::may_ask_again`]: what has been refuted, or could not be looked at, waits for the regular look.
+    pub fn confirmed_at(&mut self, looked: Instant, policy: &ContentPolicy) -> Option<Instant> {
+        let due = |issue: ContentIssue| {
+            let still = self.still.as_ref().map(|still| still.at).filter(|_| issue == ContentIssue::Frozen);
             let finding = self.findings.get(issue as usize).copied().flatten();
-            let since = still.or_else(|| finding?.since)?;
-            let due = since + policy.duration(issue)?;
-            finding.is_none_or(|finding| finding.at < due).then_some(due)
+            let due = still.or_else(|| finding?.since)? + policy.duration(issue)?;
+            let asked = self.asked.get(issue as usize).copied().unwrap_or_default();
+            (due > looked && !asked).then_some((due, issue))
         };
-        let still = self.still.as_ref().map(|still| still.at);
-        let with = |issue: ContentIssue| due(issue, still.filter(|_| issue == ContentIssue::Frozen));
-        ContentIssue::ALL.iter().filter_map(|issue| with(*issue)).min()
+        let (due, issue) = ContentIssue::ALL.iter().filter_map(|issue| due(*issue)).min()?;
+        if let Some(asked) = self.asked.get_mut(issue as usize) {
+            *asked = true;
+        }
+        Some(due)
+    }
+
+    pub fn may_ask_again(&mut self) {
+        self.asked = Default::default();
     }
 }
 

@@ -45,6 +45,8 @@ pub struct ContentWatch {
     turn: Option<Instant>,
     /// Something asks for another sample, taken later than the one under way.
     again: bool,
+    /// The next look, or the one under way, is to confirm what the one before has shown.
+    confirms: bool,
     /// When the sample was taken that is being inspected.
     inspecting: Option<Instant>,
     inspections: u64,
@@ -76,6 +78,7 @@ impl ContentWatch {
             due: None,
             turn: None,
             again: false,
+            confirms: false,
             inspecting: None,
             inspections: 0,
             decode_errors: 0,
@@ -97,7 +100,7 @@ impl ContentWatch {
             self.sampler.stop();
             (self.course, self.sizes) = (Course::default(), Sizes::default());
         }
-        (self.due, self.again) = (None, false);
+        (self.due, self.again, self.confirms) = (None, false, false);
     }
 
     pub fn policy(&self) -> &ContentPolicy {
@@ -107,7 +110,7 @@ impl ContentWatch {
     /// A session begins, or has ended.
     pub fn restart(&mut self) {
         (self.sampler, self.sizes, self.course) = Default::default();
-        (self.due, self.again, self.inspecting) = (None, false, None);
+        (self.due, self.again, self.confirms, self.inspecting) = (None, false, false, None);
     }
 
     /// How long bodies may be that the next messages should bring whole; `None`: heads will do.
@@ -152,7 +155,7 @@ impl ContentWatch {
     pub fn poll(&mut self, now: Instant, flows: bool, samples: &ByteBudget) -> Wanted {
         if let Some(complete) = self.sampler.poll(now) {
             let Some((taken, sample, held)) = complete else {
-                self.plan(now);
+                self.plan(now, None);
                 return Wanted::NoSample;
             };
             self.inspecting = Some(taken);
@@ -196,10 +199,11 @@ impl ContentWatch {
             }
             Err(failure) => self.course.failed(taken, failure, &self.policy),
         }
-        self.plan(now);
         if result.is_err_and(|failure| failure == InspectFailure::Busy) {
-            let pause = self.pause();
-            self.due = self.due.map(|due| due.min(now + pause));
+            // The same look, later.
+            self.due = Some(now + self.pause());
+        } else {
+            self.plan(now, Some(taken));
         }
     }
 
@@ -208,8 +212,9 @@ impl ContentWatch {
         self.thumbnail = thumbnail.filter(|_| self.policy.thumbnail);
     }
 
-    /// Decides when to look next: at the stream's own turn, unless there is a reason to look earlier.
-    fn plan(&mut self, now: Instant) {
+    /// Decides when to look next, after a look at what was taken at `looked`: at the stream's own turn, unless there is a reason to look
+    /// earlier.
+    fn plan(&mut self, now: Instant, looked: Option<Instant>) {
         let interval = self.policy.interval;
         // A turn that comes soon after a look has had it.
         let from = self.due.map_or(now, |due| due + interval / 2).max(now);
@@ -217,7 +222,17 @@ impl ContentWatch {
         let turns = from.saturating_duration_since(turn).as_nanos().div_ceil(interval.as_nanos().max(1));
         let regular = turn + interval.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
         self.turn = Some(regular);
-        let earlier = if std::mem::take(&mut self.again) { Some(now) } else { self.course.confirmed_at(&self.policy) };
+        if !self.confirms {
+            self.course.may_ask_again();
+        }
+        let earlier = if std::mem::take(&mut self.again) {
+            self.confirms = false;
+            Some(now)
+        } else {
+            let confirmed = looked.and_then(|looked| self.course.confirmed_at(looked, &self.policy));
+            self.confirms = confirmed.is_some_and(|at| at < regular);
+            confirmed
+        };
         let earlier = earlier.map(|at| at.max(now + LEAST_INTERVAL));
         self.due = Some(earlier.map_or(regular, |at| at.min(regular)));
     }
