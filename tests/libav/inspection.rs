@@ -234,6 +234,17 @@ async fn what_the_libraries_do_not_implement_is_no_damage() {
 }
 
 #[tokio::test]
+async fn a_configuration_that_is_refused_does_not_hide_the_other_track() {
+    let mut sample = filmed("testsrc2");
+    sample.audio = self::sample(&ffmpeg(), "-f lavfi -i sine -t 1 -c:a aac").audio;
+    sample.audio.as_mut().unwrap().configuration = [0xff; 8].into();
+    let Inspection { picture, sound } = pool().inspect(&sample, false).await.unwrap();
+    let (picture, sound) = (picture.unwrap(), sound.unwrap());
+    assert_eq!((picture.frames, picture.errors, sound.frames), (15, 0, 0));
+    assert_eq!(sound.errors as usize, sample.audio.unwrap().frames.len());
+}
+
+#[tokio::test]
 async fn a_track_that_cannot_be_decoded_does_not_hide_the_other_one() {
     let mut sample = filmed("testsrc2");
     let mut audio = sample.video.clone().unwrap();
