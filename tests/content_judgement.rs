@@ -450,6 +450,25 @@ fn whoever_is_busy_is_not_asked_more_often_for_it() {
 }
 
 #[test]
+fn a_stream_that_costs_workers_is_looked_at_less_and_less_often() {
+    for failure in [InspectFailure::Deadline, InspectFailure::WorkerLost, InspectFailure::Memory] {
+        let mut world = World::new(everything());
+        world.pass(30).failure = Some(failure);
+        let before = world.samples.len();
+        world.pass(600);
+        let looks: Vec<_> = world.samples[before..].iter().map(|(at, _)| *at).collect();
+        let pauses: Vec<_> = looks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+        assert!(pauses.is_sorted_by(|a, b| *b + 12 >= *a) && pauses[0] >= 19, "{failure}: {pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= 95) && pauses.last() >= Some(&79), "{failure}: {pauses:?}");
+        world.failure = None;
+        world.pass(100);
+        let before = world.samples.len();
+        world.pass(100);
+        assert!(world.samples.len() - before >= 9, "{failure}: as often as ever");
+    }
+}
+
+#[test]
 fn failures_of_our_own_are_no_evidence() {
     for failure in InspectFailure::ALL.iter().copied().filter(|f| *f != InspectFailure::UndecodableConfiguration) {
         let mut world = World::new(everything());
@@ -459,7 +478,7 @@ fn failures_of_our_own_are_no_evidence() {
         // Nor do they take anything back, as long as what was seen may stand for the present.
         world.failure = None;
         world.scene = Scene::Black;
-        world.until(&[DegradedCause::Black], 40);
+        world.until(&[DegradedCause::Black], 110);
         world.failure = Some(failure);
         let stands_for = world.policy.content.stands_for().as_secs();
         for _ in 0..stands_for - 15 {
@@ -471,7 +490,7 @@ fn failures_of_our_own_are_no_evidence() {
         world.never_but(&[], 120);
         // Whoever sees again, tells it again.
         world.failure = None;
-        world.until(&[DegradedCause::Black], 40);
+        world.until(&[DegradedCause::Black], 110);
     }
 }
 
@@ -575,7 +594,7 @@ fn losing_those_who_look_makes_no_outage_and_ends_an_old_one_in_time() {
     world.never_but(&[], 120);
     assert_eq!(world.evaluator.verdict().health, Health::Up, "nobody has seen it");
     world.failure = None;
-    world.pass(30);
+    world.pass(110);
     assert_eq!(world.evaluator.verdict().down, Some(DownCause::Black));
     world.failure = Some(InspectFailure::WorkerLost);
     let stands_for = world.policy.content.stands_for().as_secs();

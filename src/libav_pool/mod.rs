@@ -29,12 +29,13 @@ use worker::{Work, Worker};
 
 /// Inspections that may wait for each process.
 const QUEUE: usize = 16;
-/// An inspection that has not begun by then is not worth much any more.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// An inspection that has not begun by then is not worth much any more. One that hangs costs no others: it is given up before.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// What a worker may take for one sample. It keeps to that itself unless it hangs.
 const INSPECTION: Duration = Duration::from_secs(5);
 /// How much later a worker's answer is awaited.
 const GRACE: Duration = Duration::from_secs(1);
+const _: () = assert!(LONGEST_WAIT.as_secs() > INSPECTION.as_secs() + GRACE.as_secs());
 /// Pauses before a lost worker is replaced: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -92,7 +93,7 @@ impl LibavPool {
         self.root.load(Ordering::Relaxed)
     }
 
-    /// Decodes `sample`. Answers within 12 seconds, whatever becomes of the worker.
+    /// Decodes `sample`. Answers within 15 seconds, whatever becomes of the worker.
     pub async fn inspect(&self, sample: &Sample, thumbnail: bool) -> Result<Inspection, InspectFailure> {
         if !self.is_available() {
             return Err(InspectFailure::Unavailable);

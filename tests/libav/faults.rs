@@ -74,6 +74,17 @@ async fn a_worker_that_hangs_costs_one_inspection() {
 }
 
 #[tokio::test]
+async fn a_worker_that_hangs_costs_those_who_wait_nothing() {
+    let ((pool, counted), film) = (pool(), film());
+    pool.inspect(&film, false).await.unwrap();
+    kill_process(workers()[0], Signal::STOP).unwrap();
+    let all = futures_util::future::join_all((0..10).map(|_| pool.inspect(&film, false))).await;
+    let late = all.iter().filter(|result| **result == Err(InspectFailure::Deadline)).count();
+    assert_eq!((late, all.iter().filter(|result| result.is_ok()).count()), (1, 9), "{all:?}");
+    assert_eq!(ends(&counted), [(WorkerEnd::Deadline, 1)]);
+}
+
+#[tokio::test]
 async fn more_inspections_than_can_wait_are_refused_at_once() {
     let ((pool, _), film) = (pool(), film());
     let all = futures_util::future::join_all((0..60).map(|_| pool.inspect(&film, false))).await;

@@ -30,6 +30,9 @@ const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// When those who decode were busy, the next sample is taken about this much later.
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
+/// How many times longer than the interval a stream is left alone whose samples cost those who decode dear, at most, as a power of 2.
+const LONGEST_REST: u32 = 3;
+
 /// One stream's content. Counters and the thumbnail survive sessions; everything else starts anew with each.
 #[derive(Debug)]
 pub struct ContentWatch {
@@ -47,6 +50,8 @@ pub struct ContentWatch {
     again: bool,
     /// The next look, or the one under way, is to confirm what the one before has shown.
     confirms: bool,
+    /// Inspections in a row that took a worker with them, or too long.
+    setbacks: u32,
     /// When the sample was taken that is being inspected.
     inspecting: Option<Instant>,
     inspections: u64,
@@ -79,6 +84,7 @@ impl ContentWatch {
             turn: None,
             again: false,
             confirms: false,
+            setbacks: 0,
             inspecting: None,
             inspections: 0,
             decode_errors: 0,
@@ -199,11 +205,20 @@ impl ContentWatch {
             }
             Err(failure) => self.course.failed(taken, failure, &self.policy),
         }
-        if result.is_err_and(|failure| failure == InspectFailure::Busy) {
+        match result {
             // The same look, later.
-            self.due = Some(now + self.pause());
-        } else {
-            self.plan(now, Some(taken));
+            Err(InspectFailure::Busy) => self.due = Some(now + self.pause()),
+            Err(InspectFailure::Deadline | InspectFailure::WorkerLost | InspectFailure::Memory) => {
+                // It may be its sample that does this, and all the others that pay.
+                self.setbacks = (self.setbacks + 1).min(LONGEST_REST);
+                self.plan(now, None);
+                let rest = now + self.policy.interval * (1 << self.setbacks);
+                self.due = self.due.map(|due| due.max(rest));
+            }
+            Ok(_) | Err(_) => {
+                self.setbacks = 0;
+                self.plan(now, Some(taken));
+            }
         }
     }
 
