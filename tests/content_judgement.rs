@@ -450,6 +450,25 @@ fn whoever_is_busy_is_not_asked_more_often_for_it() {
 }
 
 #[test]
+fn a_cause_does_not_come_and_go_because_decoders_are_busy() {
+    let mut world = World::new(everything());
+    world.pass(30).scene = Scene::Black;
+    world.until(&[DegradedCause::Black], 40);
+    // One look in two minutes or so gets its turn.
+    for second in 0..1200 {
+        world.failure = (second % 120 != 0).then_some(InspectFailure::Busy);
+        while second % 120 == 0 && world.failure.is_none() && world.pending.is_none() {
+            world.step();
+        }
+        world.pass(1);
+        assert_eq!(world.causes(), [DegradedCause::Black]);
+    }
+    // What is not there any more goes with the next look.
+    (world.scene, world.failure) = (Scene::Street, None);
+    world.until(&[], 15);
+}
+
+#[test]
 fn a_stream_that_costs_workers_is_looked_at_less_and_less_often() {
     for failure in [InspectFailure::Deadline, InspectFailure::WorkerLost, InspectFailure::Memory] {
         let mut world = World::new(everything());
@@ -479,6 +498,10 @@ fn failures_of_our_own_are_no_evidence() {
         world.failure = None;
         world.scene = Scene::Black;
         world.until(&[DegradedCause::Black], 110);
+        if failure == InspectFailure::Busy {
+            // Whoever is busy would see it, too.
+            continue;
+        }
         world.failure = Some(failure);
         let stands_for = world.policy.content.stands_for().as_secs();
         for _ in 0..stands_for - 15 {

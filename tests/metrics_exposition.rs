@@ -339,7 +339,7 @@ fn everything(bench: &Bench) {
     let inspected = support::inspected("inspected", now);
     let new = stream("new", Health::Unknown);
     bench.show(Duration::ZERO, vec![ill_fated("ill-fated", now), tame, declared, parse, few, tracks, inspected, new]);
-    bench.views.inspections.count(InspectionOutcome::Done);
+    bench.views.inspections.count(Instant::now(), InspectionOutcome::Done);
     let mut picture = (**bench.current.load()).clone();
     let mut served = stream("served", Health::Up);
     served.server = Some(targets::server_view(Some(targets::server_stream()), true));

@@ -27,6 +27,8 @@ use crate::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
 pub use session::DemuxSession;
 use worker::{Work, Worker};
 
+/// Most processes where nobody has said how many.
+const MOST_INSPECTORS: usize = 4;
 /// Inspections that may wait for each process.
 const QUEUE: usize = 16;
 /// An inspection that has not begun by then is not worth much any more. One that hangs costs no others: it is given up before.
@@ -66,7 +68,7 @@ struct Losses {
 impl LibavPool {
     /// Counts workers that are replaced into `ends`.
     pub fn new(spec: &LibavSpec, ends: Arc<WorkerEnds>) -> Self {
-        let inspectors = usize::try_from(spec.inspectors).unwrap_or(1).max(1);
+        let inspectors = spec.inspectors.map_or_else(default_inspectors, |n| usize::try_from(n).unwrap_or(1).max(1));
         Self {
             program: spec.program(),
             idle: Mutex::default(),
@@ -197,6 +199,11 @@ impl Inspector for LibavPool {
     fn inspect(self: Arc<Self>, sample: Sample, thumbnail: bool) -> Inspecting {
         Box::pin(async move { Self::inspect(&self, &sample, thumbnail).await })
     }
+}
+
+/// Half of the processors: the monitor needs some, too. A worker may take 300 MiB.
+fn default_inspectors() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).clamp(1, MOST_INSPECTORS))
 }
 
 /// An inspection under way. Dropped so, it was given up, and its worker with it.

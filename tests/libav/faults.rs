@@ -33,7 +33,7 @@ fn pool() -> (LibavPool, Arc<WorkerEnds>) {
 
 pub fn pool_of(worker: PathBuf) -> (LibavPool, Arc<WorkerEnds>) {
     let ends = Arc::<WorkerEnds>::default();
-    (LibavPool::new(&LibavSpec { worker: Some(worker), inspectors: 1 }, Arc::clone(&ends)), ends)
+    (LibavPool::new(&LibavSpec { worker: Some(worker), inspectors: Some(1) }, Arc::clone(&ends)), ends)
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ pub struct ContentWatch {
     again: bool,
     /// The next look, or the one under way, is to confirm what the one before has shown.
     confirms: bool,
+    /// The newest look was put off because those who decode were busy.
+    put_off: bool,
     /// Inspections in a row that took a worker with them, or too long.
     setbacks: u32,
     /// When the sample was taken that is being inspected.
@@ -84,6 +86,7 @@ impl ContentWatch {
             turn: None,
             again: false,
             confirms: false,
+            put_off: false,
             setbacks: 0,
             inspecting: None,
             inspections: 0,
@@ -173,7 +176,7 @@ impl ContentWatch {
                 None => self.begin(now),
             };
             if now >= due && !self.sampler.begin(now, samples) {
-                self.due = Some(now + self.pause());
+                self.put_off(now);
                 return Wanted::Room;
             }
         }
@@ -187,9 +190,10 @@ impl ContentWatch {
         *self.due.insert(now + interval.min(FIRST_WITHIN).mul_f64(self.phase))
     }
 
-    /// Until those who were busy are asked again.
-    fn pause(&self) -> Duration {
-        BUSY_PAUSE.mul_f64(0.5 + self.phase)
+    /// Those who decode are busy: the same look is taken later.
+    fn put_off(&mut self, now: Instant) {
+        self.put_off = true;
+        self.due = Some(now + BUSY_PAUSE.mul_f64(0.5 + self.phase));
     }
 
     /// The outcome of the inspection that [`ContentWatch::poll`] has asked for.
@@ -205,9 +209,9 @@ impl ContentWatch {
             }
             Err(failure) => self.course.failed(taken, failure, &self.policy),
         }
+        self.put_off = false;
         match result {
-            // The same look, later.
-            Err(InspectFailure::Busy) => self.due = Some(now + self.pause()),
+            Err(InspectFailure::Busy) => self.put_off(now),
             Err(InspectFailure::Deadline | InspectFailure::WorkerLost | InspectFailure::Memory) => {
                 // It may be its sample that does this, and all the others that pay.
                 self.setbacks = (self.setbacks + 1).min(LONGEST_REST);
@@ -257,6 +261,7 @@ impl ContentWatch {
         self.policy.is_on().then(|| ContentReport {
             inspections: self.inspections,
             decode_errors: self.decode_errors,
+            put_off: self.put_off,
             picture: self.course.picture,
             sound: self.course.sound,
             findings: self.course.findings,
