@@ -30,6 +30,10 @@ enum Scene {
     /// Likewise, at a quality that varies.
     Breathing,
     Black,
+    /// Black, and a clock in a corner that the camera writes.
+    Covered,
+    /// A dark street, and lamps.
+    Lamps,
     /// Bars with a clock in a corner.
     Clock,
     /// Nothing moves, but light fades over minutes.
@@ -54,6 +58,8 @@ struct World {
     frame: u64,
     scene: Scene,
     noise: Noise,
+    /// Frames of each sample that are damaged, whatever it shows.
+    damaged: u32,
     /// How looks fail for reasons of our own, while set.
     failure: Option<InspectFailure>,
     random: fastrand::Rng,
@@ -98,6 +104,7 @@ impl World {
             frame: 0,
             scene: Scene::Street,
             noise: Noise::Speech,
+            damaged: 0,
             failure: None,
             random: fastrand::Rng::with_seed(7),
             watch: ContentWatch::new(content, phase),
@@ -155,7 +162,8 @@ impl World {
             Scene::Clock | Scene::Dusk => (300.0, 30_000.0),
             Scene::Asleep => (120.0, 12_000.0),
             Scene::Still | Scene::Breathing => (120.0, 30_000.0),
-            Scene::Black => (30.0, 600.0),
+            Scene::Black | Scene::Covered => (30.0, 600.0),
+            Scene::Lamps => (3_000.0, 12_000.0),
         };
         let usual = if key { key_size } else { inter };
         let spread = (0..6).map(|_| self.random.f64() - 0.5).sum::<f64>() / 1.5;
@@ -209,7 +217,7 @@ impl World {
         let seconds = (at - self.start).as_secs_f64();
         let (mut signature, mut detail) = ([90; Picture::SIGNATURE], Box::new([90; Picture::DETAIL]));
         let mut noise = |most: u8| self.random.u8(0..=most);
-        let (mut luma_mean, mut luma_deviation, mut change, mut errors) = (0.4, 0.2, 0.01, 0);
+        let (mut luma_mean, mut luma_deviation, mut change, mut errors) = (0.4, 0.2, 0.01, self.damaged);
         match self.scene {
             Scene::Street => signature.iter_mut().for_each(|box_| *box_ = noise(255)),
             Scene::Night => {
@@ -232,6 +240,25 @@ impl World {
             Scene::Black => {
                 signature = [0; Picture::SIGNATURE];
                 (luma_mean, luma_deviation, change) = (0.002, 0.001, 0.0);
+            }
+            Scene::Covered => {
+                signature = [1; Picture::SIGNATURE];
+                // Twenty characters.
+                for column in 2..42 {
+                    for line in 1..4 {
+                        signature[line * Picture::SIGNATURE_WIDTH + column] = 40 + (column * 61 % 160) as u8;
+                    }
+                }
+                detail[300] = seconds as u8;
+                (luma_mean, luma_deviation, change) = (0.02, 0.1, 0.0002);
+            }
+            Scene::Lamps => {
+                signature = [2; Picture::SIGNATURE];
+                for lamp in [400, 410, 1200] {
+                    signature[lamp] = 150;
+                }
+                (luma_mean, luma_deviation, change) = (0.01, 0.05, 0.0001);
+                detail.iter_mut().for_each(|value| *value += noise(1));
             }
             Scene::Clock => {
                 signature[100] = (seconds as u64 * 37 % 200) as u8;
@@ -324,6 +351,7 @@ fn each_fault_is_its_own_cause_and_goes_with_the_fault() {
     use DegradedCause as C;
     for (scene, noise, cause, lasts) in [
         (Scene::Black, Noise::Speech, C::Black, 5),
+        (Scene::Covered, Noise::Speech, C::Black, 5),
         (Scene::Still, Noise::Speech, C::Frozen, 10),
         (Scene::Street, Noise::Digital, C::Silent, 10),
         (Scene::Damaged, Noise::Speech, C::Undecodable, 5),
@@ -347,6 +375,7 @@ fn what_is_merely_quiet_is_no_fault() {
     for (scene, noise) in [
         (Scene::Night, Noise::Speech),
         (Scene::Asleep, Noise::Speech),
+        (Scene::Lamps, Noise::Speech),
         (Scene::Clock, Noise::Speech),
         (Scene::Unfinished, Noise::Speech),
         (Scene::Street, Noise::Room),
@@ -355,6 +384,16 @@ fn what_is_merely_quiet_is_no_fault() {
         world.pass(30);
         (world.scene, world.noise) = (scene, noise);
         world.never_but(&[], 600);
+    }
+}
+
+#[test]
+fn a_little_damage_hides_no_black_where_nobody_asks_for_damage() {
+    for (damaged, expected) in [(1, &[DegradedCause::Black][..]), (5, &[])] {
+        let mut world = World::new(ContentPolicy { undecodable: None, ..everything() });
+        (world.scene, world.damaged) = (Scene::Black, damaged);
+        world.pass(40);
+        assert_eq!(world.causes(), expected, "{damaged} of 8");
     }
 }
 

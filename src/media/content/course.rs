@@ -4,12 +4,17 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::model::content::{InspectFailure, Inspection, Picture, Sound};
-use crate::model::content_policy::{ContentPolicy, UndecodableLimits};
+use crate::model::content_policy::{BlackLimits, ContentPolicy, UndecodableLimits};
 use crate::model::content_report::{ContentIssue, Finding, PictureFacts, SoundFacts};
 
 type Signature = [u8; Picture::SIGNATURE];
 type Detail = [u8; Picture::DETAIL];
 
+/// Damaged frames of a sample, as a share, beyond which it is not judged by where the check for damage is off.
+const MOST: f32 = 0.5;
+/// Rows of boxes at the top, and at the bottom, in which cameras write, and boxes that they write over at most: a tenth.
+const WRITTEN_ROWS: usize = Picture::SIGNATURE_HEIGHT / 6;
+const WRITTEN_BOXES: usize = Picture::SIGNATURE / 10;
 /// Mean difference of detail up to which two keyframes are one picture, coded twice. The same picture at the same quality differs by
 /// nothing, or by next to nothing. What is left of a sensor's noise where an encoder has removed it from everything but keyframes was
 /// above 0.0003, but on a wall of one colour.
@@ -72,7 +77,9 @@ impl Course {
             }
         }
         // What a decoder shows in the place of damaged frames, often the one before, is not what the camera sees.
-        let tolerated = policy.undecodable.unwrap_or_default();
+        // Where nobody asks for damage, most of a sample is enough to judge by.
+        let tolerated =
+            policy.undecodable.unwrap_or(UndecodableLimits { errors: MOST, ..UndecodableLimits::default() });
         let picture = inspection.picture.as_ref();
         if let Some(picture) = picture.filter(|p| p.is_told() && !is_broken(p.frames, p.errors, tolerated)) {
             self.seen(at, picture, policy);
@@ -92,8 +99,7 @@ impl Course {
 
     fn seen(&mut self, at: Instant, picture: &Picture, policy: &ContentPolicy) {
         let difference = self.signature.as_deref().map(|before| most_different(before, &picture.signature));
-        let black =
-            policy.black.map(|limits| picture.luma_mean <= limits.luma && picture.luma_deviation <= limits.deviation);
+        let black = policy.black.map(|limits| is_black(picture, limits));
         if let Some(black) = black {
             self.find(ContentIssue::Black, at, black);
         }
@@ -196,6 +202,28 @@ impl Course {
 fn is_broken(frames: u32, errors: u32, limits: UndecodableLimits) -> bool {
     let all = f64::from(frames) + f64::from(errors);
     frames == 0 || f64::from(errors) > f64::from(limits.errors) * all
+}
+
+/// Whether there is no light in a picture, but what a camera writes at its edges. A lamp in the night is elsewhere, or lights something.
+fn is_black(picture: &Picture, limits: BlackLimits) -> bool {
+    if picture.luma_mean <= limits.luma && picture.luma_deviation <= limits.deviation {
+        return true;
+    }
+    let level = |value: &u8| f32::from(*value) / 255.0;
+    let is_dark = |value: &&u8| level(value) <= limits.luma + limits.deviation;
+    let edge = WRITTEN_ROWS * Picture::SIGNATURE_WIDTH;
+    let inside = picture.signature.get(edge..Picture::SIGNATURE - edge).unwrap_or_default();
+    if !inside.iter().all(|value| is_dark(&value)) {
+        return false;
+    }
+    let dark: Vec<f32> = picture.signature.iter().filter(is_dark).map(level).collect();
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len().max(1) as f32;
+    let around = mean(&dark);
+    let variance = mean(&dark.iter().map(|value| (value - around).powi(2)).collect::<Vec<_>>());
+    // What is lit faintly differs from box to box; a covered lens does not.
+    Picture::SIGNATURE - dark.len() <= WRITTEN_BOXES
+        && around <= limits.luma
+        && variance.sqrt() <= limits.deviation / 2.0
 }
 
 fn mean_difference(one: &Detail, other: &Detail) -> f32 {
