@@ -827,6 +827,29 @@ fn samples_are_bounded_whatever_comes() {
 }
 
 #[test]
+fn a_configuration_that_is_too_long_is_not_kept() {
+    let mut world = World::new(everything());
+    // After large pictures, long messages come whole.
+    let mut picture = vec![0x55; 1024 * 1024];
+    picture[..5].copy_from_slice(&[0x17, 1, 0, 0, 0]);
+    world.send(PacketKind::Video, &picture);
+    while world.watch.wanted_bodies().is_none_or(|most| most < 2 * 1024 * 1024) {
+        world.step();
+    }
+    let mut record = vec![0x55; 1024 * 1024];
+    record[..5].copy_from_slice(&[0x17, 0, 0, 0, 0]);
+    world.send(PacketKind::Video, &record);
+    record[..2].copy_from_slice(&[0xaf, 0]);
+    world.send(PacketKind::Audio, &record);
+    let before = world.samples.len();
+    world.pass(20);
+    let sample = &world.samples[before].1;
+    for track in [&sample.video, &sample.audio] {
+        assert!(track.as_ref().unwrap().configuration.len() <= MediaPacket::WHOLE);
+    }
+}
+
+#[test]
 fn nothing_is_collected_unless_something_is_to_be_inspected() {
     let mut world = World::new(ContentPolicy::default());
     world.pass(60);

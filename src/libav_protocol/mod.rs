@@ -10,7 +10,7 @@ mod error;
 mod inspect;
 mod wire;
 
-pub use demux::{DemuxEnd, DemuxRequest, MAX_BODIES, MAX_FRAMES, Verify};
+pub use demux::{DemuxEnd, DemuxRequest, MAX_BODIES, MAX_FRAMES, MAX_PREAMBLE, Verify};
 pub use error::ProtocolError;
 
 use crate::model::content::{InspectFailure, Inspection, Sample};

@@ -190,7 +190,7 @@ impl Sampler {
         let codec = tag.codec.filter(|_| self.video.is_judged(tag.tracks))?;
         match tag.content {
             Content::Config(record) => {
-                self.configure_video(codec, record.into());
+                self.configure_video(codec, bounded(record).into());
                 None
             }
             Content::Frame { key, payload } => {
@@ -206,7 +206,7 @@ impl Sampler {
         let Ok(tag) = AudioTag::parse(packet.head, packet.length) else { return };
         let Some(codec) = tag.codec.filter(|_| self.audio.is_judged(tag.tracks)) else { return };
         match tag.content {
-            Content::Config(record) => self.audio.configure(codec, record.into()),
+            Content::Config(record) => self.audio.configure(codec, bounded(record).into()),
             Content::Frame { payload, .. } => {
                 let (timestamp, length, body) = (packet.timestamp, packet.length, is_whole(packet).then_some(payload));
                 self.audio_frame(codec, &Coded { timestamp, composition: 0, key: true, length, body });
@@ -341,6 +341,11 @@ impl Sampler {
         self.video.clear();
         self.audio.clear();
     }
+}
+
+/// A record as long as heads bring it, for it is kept as long as the session; nothing of a longer one, which comes while bodies are brought.
+fn bounded(record: &[u8]) -> &[u8] {
+    if record.len() <= MediaPacket::WHOLE { record } else { &[] }
 }
 
 fn is_whole(packet: &MediaPacket<'_>) -> bool {
