@@ -59,8 +59,12 @@ fn changed(origin: &Origin, name: &str) -> bool {
 fn sources() -> Vec<Source> {
     let source = |name, film, cause| Source { name, film, cause };
     let black = format!("{PICTURE},drawbox=enable='gte(t,{CHANGE})':c=black:t=fill");
+    // As large as twenty characters.
+    let covered = format!("{black},drawbox=x=8:y=8:w=100:h=10:c=white:t=fill");
     let frozen = format!("{PICTURE}:d={CHANGE},tpad=stop=-1:stop_mode=clone");
     let night = "color=c=0x141414:s=320x180:r=10,noise=alls=8:allf=t";
+    let lamps = "color=black:s=320x180:r=10,noise=alls=8:allf=t,drawbox=x=90:y=60:w=8:h=8:c=white:t=fill,\
+                 drawbox=x=220:y=70:w=8:h=8:c=white:t=fill";
     // Of its noise, what is coded is left in keyframes.
     let asleep = "smptebars=s=320x180:r=10,lutyuv=y=val*0.4,noise=alls=4:allf=t";
     let clock = "smptebars=s=320x180:r=10[bars];color=white:s=12x20:r=10[hand];\
@@ -70,12 +74,14 @@ fn sources() -> Vec<Source> {
     vec![
         source("healthy", Film::new(PICTURE, SOUND), None),
         source("black", Film::new(&black, SOUND), Some(("black", 3))),
+        source("covered", Film::new(&covered, SOUND), Some(("black", 3))),
         source("frozen", Film::new(&frozen, SOUND), Some(("frozen", 6))),
         source("breathing", Film::new(&frozen, SOUND).coded(CONSTANT), Some(("frozen", 6))),
         source("silent", Film::new(PICTURE, &muted), Some(("silent", 6))),
         source("damaged", Film::new(PICTURE, SOUND).damaged(&damage), Some(("undecodable", 4))),
         source("night", Film::new(night, SOUND), None),
         source("asleep", Film::new(asleep, SOUND).coded("-crf 28"), None),
+        source("lamps", Film::new(lamps, SOUND), None),
         source("clock", Film::new(clock, SOUND), None),
         source("room", Film::new(PICTURE, "anoisesrc=a=0.01:c=pink:r=44100"), None),
     ]
