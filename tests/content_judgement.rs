@@ -70,6 +70,8 @@ struct World {
     samples: Vec<(Instant, Sample)>,
     no_sample: u32,
     flows: bool,
+    /// Whether every frame is a keyframe.
+    intra: bool,
     /// Which media there are, and when each last came.
     video: bool,
     audio: bool,
@@ -105,6 +107,7 @@ impl World {
             scene: Scene::Street,
             noise: Noise::Speech,
             damaged: 0,
+            intra: false,
             failure: None,
             random: fastrand::Rng::with_seed(7),
             watch: ContentWatch::new(content, phase),
@@ -172,7 +175,7 @@ impl World {
 
     /// One frame's time passes.
     fn step(&mut self) {
-        let key = self.frame.is_multiple_of(GOP);
+        let key = self.intra || self.frame.is_multiple_of(GOP);
         if self.flows && self.video {
             let mut body = vec![0xaa; self.frame_size(key)];
             body[..5].copy_from_slice(&[if key { 0x17 } else { 0x27 }, 1, 0, 0, 0]);
@@ -421,23 +424,47 @@ fn a_slow_change_adds_up() {
     world.never_but(&[], 600);
 }
 
+/// From a collapse of sizes to the look that shows it, to the next keyframe and then some.
+const NOTICED: Duration = Duration::from_millis(GOP * 40 + 1000);
+
 #[test]
-fn a_collapse_of_sizes_is_looked_at_within_a_keyframe_interval_and_a_second() {
-    for (phase, audio) in (0..20).map(|i| (i / 2, i % 2 == 0)) {
-        let policy = ContentPolicy { interval: Duration::from_secs(600), ..everything() };
-        let mut world = World::of(Instant::now(), policy, 0.3, audio);
-        world.pass(40 + phase).frame += phase * 5;
-        let before = world.samples.len();
-        world.scene = Scene::Black;
-        let from = world.now;
-        while world.samples.len() == before {
-            world.step();
-            let limit = FRAME * GOP as u32 + Duration::from_secs(1);
-            assert!(world.now - from <= limit, "not looked at within {limit:?}, audio: {audio}");
+fn a_collapse_of_sizes_is_noticed_within_a_keyframe_interval_and_a_second() {
+    for (scene, cause) in [(Scene::Black, DegradedCause::Black), (Scene::Still, DegradedCause::Frozen)] {
+        for (phase, audio) in (0..20).map(|i| (i / 2, i % 2 == 0)) {
+            let policy = ContentPolicy { interval: Duration::from_secs(600), ..everything() };
+            let issue = if scene == Scene::Black { ContentIssue::Black } else { ContentIssue::Frozen };
+            let duration = policy.duration(issue).unwrap();
+            let mut world = World::of(Instant::now(), policy, 0.3, audio);
+            world.pass(40 + phase).frame += phase * 5;
+            let before = world.samples.len();
+            world.scene = scene;
+            let from = world.now;
+            while world.samples.len() == before {
+                world.step();
+                assert!(world.now - from <= NOTICED, "{cause} is not looked at, audio: {audio}");
+            }
+            // That look is the first that shows it, and the next one confirms it.
+            let took = (world.now - from) + world.until(&[cause], 30);
+            assert!(took <= NOTICED + duration + NOTICED, "{cause} after {took:?}, audio: {audio}");
         }
-        let confirmed = world.until(&[DegradedCause::Black], 20);
-        assert!(confirmed < Duration::from_secs(9), "another look confirms it: {confirmed:?}");
     }
+}
+
+#[test]
+fn where_there_are_keyframes_alone_their_sizes_tell() {
+    let policy = ContentPolicy { interval: Duration::from_secs(600), ..everything() };
+    let mut world = World::new(policy);
+    world.intra = true;
+    world.pass(40);
+    let before = world.samples.len();
+    world.scene = Scene::Black;
+    let from = world.now;
+    while world.samples.len() == before {
+        world.step();
+        // Sound takes a second.
+        assert!(world.now - from <= Duration::from_secs(2));
+    }
+    world.until(&[DegradedCause::Black], 10);
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl ContentWatch {
 
     fn note_size(&mut self, now: Instant, frame: Option<FrameSize>) {
         let Some(frame) = frame else { return };
-        if self.policy.is_on() && !frame.key && self.sizes.inter_frame(frame.timestamp, frame.bytes) {
+        if self.policy.is_on() && self.sizes.frame(frame.timestamp, frame.key, frame.bytes) {
             self.look_now(now);
         }
     }
