@@ -23,9 +23,17 @@ enum Scene {
     Street,
     /// The street, and sizes as a sensor's noise makes them.
     Night,
+    /// The street at night, where nothing moves: the encoder leaves some of the noise in keyframes, and none between them.
+    Asleep,
     /// The same picture again and again, coded anew.
     Still,
+    /// Likewise, at a quality that varies.
+    Breathing,
     Black,
+    /// Black, and a clock in a corner that the camera writes.
+    Covered,
+    /// A dark street, and lamps.
+    Lamps,
     /// Bars with a clock in a corner.
     Clock,
     /// Nothing moves, but light fades over minutes.
@@ -33,6 +41,8 @@ enum Scene {
     Damaged,
     /// The decoder refuses the configuration record.
     Refused,
+    /// Sampled while the picture is being refreshed piece by piece.
+    Unfinished,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +58,8 @@ struct World {
     frame: u64,
     scene: Scene,
     noise: Noise,
+    /// Frames of each sample that are damaged, whatever it shows.
+    damaged: u32,
     /// How looks fail for reasons of our own, while set.
     failure: Option<InspectFailure>,
     random: fastrand::Rng,
@@ -58,6 +70,8 @@ struct World {
     samples: Vec<(Instant, Sample)>,
     no_sample: u32,
     flows: bool,
+    /// Whether every frame is a keyframe.
+    intra: bool,
     /// Which media there are, and when each last came.
     video: bool,
     audio: bool,
@@ -92,6 +106,8 @@ impl World {
             frame: 0,
             scene: Scene::Street,
             noise: Noise::Speech,
+            damaged: 0,
+            intra: false,
             failure: None,
             random: fastrand::Rng::with_seed(7),
             watch: ContentWatch::new(content, phase),
@@ -144,10 +160,13 @@ impl World {
     fn frame_size(&mut self, key: bool) -> usize {
         let (inter, key_size) = match self.scene {
             Scene::Street | Scene::Damaged | Scene::Refused => (8_000.0, 40_000.0),
+            Scene::Unfinished => (8_000.0, 8_000.0),
             Scene::Night => (3_000.0, 12_000.0),
             Scene::Clock | Scene::Dusk => (300.0, 30_000.0),
-            Scene::Still => (120.0, 30_000.0),
-            Scene::Black => (30.0, 600.0),
+            Scene::Asleep => (120.0, 12_000.0),
+            Scene::Still | Scene::Breathing => (120.0, 30_000.0),
+            Scene::Black | Scene::Covered => (30.0, 600.0),
+            Scene::Lamps => (3_000.0, 12_000.0),
         };
         let usual = if key { key_size } else { inter };
         let spread = (0..6).map(|_| self.random.f64() - 0.5).sum::<f64>() / 1.5;
@@ -156,7 +175,7 @@ impl World {
 
     /// One frame's time passes.
     fn step(&mut self) {
-        let key = self.frame.is_multiple_of(GOP);
+        let key = self.intra || self.frame.is_multiple_of(GOP);
         if self.flows && self.video {
             let mut body = vec![0xaa; self.frame_size(key)];
             body[..5].copy_from_slice(&[if key { 0x17 } else { 0x27 }, 1, 0, 0, 0]);
@@ -199,14 +218,23 @@ impl World {
             return Err(InspectFailure::UndecodableConfiguration);
         }
         let seconds = (at - self.start).as_secs_f64();
-        let mut signature = [90; Picture::SIGNATURE];
+        let (mut signature, mut detail) = ([90; Picture::SIGNATURE], Box::new([90; Picture::DETAIL]));
         let mut noise = |most: u8| self.random.u8(0..=most);
-        let (mut luma_mean, mut luma_deviation, mut change, mut errors) = (0.4, 0.2, 0.01, 0);
+        let (mut luma_mean, mut luma_deviation, mut change, mut errors) = (0.4, 0.2, 0.01, self.damaged);
         match self.scene {
             Scene::Street => signature.iter_mut().for_each(|box_| *box_ = noise(255)),
             Scene::Night => {
                 signature.iter_mut().for_each(|box_| *box_ = 18 + noise(1));
                 (luma_mean, luma_deviation, change) = (0.07, 0.02, 0.0016);
+            }
+            Scene::Asleep => {
+                // A value in twenty is another one.
+                detail.iter_mut().for_each(|value| *value += u8::from(noise(19) == 0));
+                (luma_mean, luma_deviation, change) = (0.07, 0.02, 0.00002);
+            }
+            Scene::Breathing => {
+                detail = Box::new([90 + noise(2); Picture::DETAIL]);
+                change = 0.0002;
             }
             Scene::Still => {
                 signature.iter_mut().for_each(|box_| *box_ = 90 + noise(2));
@@ -215,6 +243,25 @@ impl World {
             Scene::Black => {
                 signature = [0; Picture::SIGNATURE];
                 (luma_mean, luma_deviation, change) = (0.002, 0.001, 0.0);
+            }
+            Scene::Covered => {
+                signature = [1; Picture::SIGNATURE];
+                // Twenty characters.
+                for column in 2..42 {
+                    for line in 1..4 {
+                        signature[line * Picture::SIGNATURE_WIDTH + column] = 40 + (column * 61 % 160) as u8;
+                    }
+                }
+                detail[300] = seconds as u8;
+                (luma_mean, luma_deviation, change) = (0.02, 0.1, 0.0002);
+            }
+            Scene::Lamps => {
+                signature = [2; Picture::SIGNATURE];
+                for lamp in [400, 410, 1200] {
+                    signature[lamp] = 150;
+                }
+                (luma_mean, luma_deviation, change) = (0.01, 0.05, 0.0001);
+                detail.iter_mut().for_each(|value| *value += noise(1));
             }
             Scene::Clock => {
                 signature[100] = (seconds as u64 * 37 % 200) as u8;
@@ -226,19 +273,23 @@ impl World {
             }
             // The decoder shows the picture before.
             Scene::Damaged => (errors, change) = (3, 0.0),
-            Scene::Refused => unreachable!("answered above"),
+            Scene::Refused | Scene::Unfinished => {}
         }
         let picture = Picture {
             frames: 8 - errors,
             errors,
+            incomplete: 0,
             width: 1280,
             height: 720,
             luma_mean,
             luma_deviation,
             signature,
+            detail,
             change: Some(change),
             thumbnail: None,
         };
+        let unfinished = Picture { incomplete: 8, ..Picture::default() };
+        let picture = if self.scene == Scene::Unfinished { unfinished } else { picture };
         let (loudness_dbfs, digital_silence) = match self.noise {
             Noise::Speech => (-22.0, false),
             Noise::Room => (-58.0, false),
@@ -303,6 +354,7 @@ fn each_fault_is_its_own_cause_and_goes_with_the_fault() {
     use DegradedCause as C;
     for (scene, noise, cause, lasts) in [
         (Scene::Black, Noise::Speech, C::Black, 5),
+        (Scene::Covered, Noise::Speech, C::Black, 5),
         (Scene::Still, Noise::Speech, C::Frozen, 10),
         (Scene::Street, Noise::Digital, C::Silent, 10),
         (Scene::Damaged, Noise::Speech, C::Undecodable, 5),
@@ -323,12 +375,45 @@ fn each_fault_is_its_own_cause_and_goes_with_the_fault() {
 
 #[test]
 fn what_is_merely_quiet_is_no_fault() {
-    for (scene, noise) in [(Scene::Night, Noise::Speech), (Scene::Clock, Noise::Speech), (Scene::Street, Noise::Room)] {
+    for (scene, noise) in [
+        (Scene::Night, Noise::Speech),
+        (Scene::Asleep, Noise::Speech),
+        (Scene::Lamps, Noise::Speech),
+        (Scene::Clock, Noise::Speech),
+        (Scene::Unfinished, Noise::Speech),
+        (Scene::Street, Noise::Room),
+    ] {
         let mut world = World::new(everything());
         world.pass(30);
         (world.scene, world.noise) = (scene, noise);
         world.never_but(&[], 600);
     }
+}
+
+#[test]
+fn a_little_damage_hides_no_black_where_nobody_asks_for_damage() {
+    for (damaged, expected) in [(1, &[DegradedCause::Black][..]), (5, &[])] {
+        let mut world = World::new(ContentPolicy { undecodable: None, ..everything() });
+        (world.scene, world.damaged) = (Scene::Black, damaged);
+        world.pass(40);
+        assert_eq!(world.causes(), expected, "{damaged} of 8");
+    }
+}
+
+#[test]
+fn a_picture_repeated_at_varying_quality_is_frozen_and_stays_so() {
+    let mut world = World::new(everything());
+    world.pass(30);
+    world.scene = Scene::Breathing;
+    world.until(&[DegradedCause::Frozen], 60);
+    for _ in 0..600 {
+        world.pass(1);
+        assert_eq!(world.causes(), [DegradedCause::Frozen]);
+    }
+    // It lives again, and nothing moves.
+    world.scene = Scene::Asleep;
+    world.until(&[], 60);
+    world.never_but(&[], 300);
 }
 
 #[test]
@@ -339,22 +424,132 @@ fn a_slow_change_adds_up() {
     world.never_but(&[], 600);
 }
 
+/// From a collapse of sizes to the look that shows it, to the next keyframe and then some.
+const NOTICED: Duration = Duration::from_millis(GOP * 40 + 1000);
+
 #[test]
-fn a_collapse_of_sizes_is_looked_at_within_a_keyframe_interval_and_a_second() {
-    for (phase, audio) in (0..20).map(|i| (i / 2, i % 2 == 0)) {
-        let policy = ContentPolicy { interval: Duration::from_secs(600), ..everything() };
-        let mut world = World::of(Instant::now(), policy, 0.3, audio);
-        world.pass(40 + phase).frame += phase * 5;
-        let before = world.samples.len();
-        world.scene = Scene::Black;
-        let from = world.now;
-        while world.samples.len() == before {
-            world.step();
-            let limit = FRAME * GOP as u32 + Duration::from_secs(1);
-            assert!(world.now - from <= limit, "not looked at within {limit:?}, audio: {audio}");
+fn a_collapse_of_sizes_is_noticed_within_a_keyframe_interval_and_a_second() {
+    for (scene, cause) in [(Scene::Black, DegradedCause::Black), (Scene::Still, DegradedCause::Frozen)] {
+        for (phase, audio) in (0..20).map(|i| (i / 2, i % 2 == 0)) {
+            let policy = ContentPolicy { interval: Duration::from_secs(600), ..everything() };
+            let issue = if scene == Scene::Black { ContentIssue::Black } else { ContentIssue::Frozen };
+            let duration = policy.duration(issue).unwrap();
+            let mut world = World::of(Instant::now(), policy, 0.3, audio);
+            world.pass(40 + phase).frame += phase * 5;
+            let before = world.samples.len();
+            world.scene = scene;
+            let from = world.now;
+            while world.samples.len() == before {
+                world.step();
+                assert!(world.now - from <= NOTICED, "{cause} is not looked at, audio: {audio}");
+            }
+            // That look is the first that shows it, and the next one confirms it.
+            let took = (world.now - from) + world.until(&[cause], 30);
+            assert!(took <= NOTICED + duration + NOTICED, "{cause} after {took:?}, audio: {audio}");
         }
-        let confirmed = world.until(&[DegradedCause::Black], 20);
-        assert!(confirmed < Duration::from_secs(9), "another look confirms it: {confirmed:?}");
+    }
+}
+
+#[test]
+fn where_there_are_keyframes_alone_their_sizes_tell() {
+    let policy = ContentPolicy { interval: Duration::from_secs(600), ..everything() };
+    let mut world = World::new(policy);
+    world.intra = true;
+    world.pass(40);
+    let before = world.samples.len();
+    world.scene = Scene::Black;
+    let from = world.now;
+    while world.samples.len() == before {
+        world.step();
+        // Sound takes a second.
+        assert!(world.now - from <= Duration::from_secs(2));
+    }
+    world.until(&[DegradedCause::Black], 10);
+}
+
+#[test]
+fn what_is_not_confirmed_waits_for_the_next_turn() {
+    let interval = Duration::from_secs(600);
+    for first in [Scene::Clock, Scene::Still, Scene::Black] {
+        for (then, failure) in
+            [(Scene::Clock, None), (Scene::Damaged, None), (Scene::Still, Some(InspectFailure::UnsupportedCodec))]
+        {
+            let undecodable = None;
+            let mut world = World::new(ContentPolicy { interval, undecodable, ..everything() });
+            world.scene = first;
+            while world.samples.is_empty() {
+                world.step();
+            }
+            world.pass(1);
+            (world.scene, world.failure) = (then, failure);
+            world.pass(1200);
+            // The first, one that does not confirm it, and so for each turn.
+            assert!((3..=6).contains(&world.samples.len()), "{first:?}, {then:?}: {}", world.samples.len());
+        }
+    }
+    // Sound that ends when there has been a moment of silence.
+    let mut world = World::new(ContentPolicy { interval, ..everything() });
+    world.noise = Noise::Digital;
+    while world.samples.is_empty() {
+        world.step();
+    }
+    world.pass(1).audio = false;
+    world.pass(600);
+    assert!(world.samples.len() <= 4, "{}", world.samples.len());
+}
+
+#[test]
+fn whoever_is_busy_is_not_asked_more_often_for_it() {
+    for scene in [Scene::Street, Scene::Still] {
+        let mut world = World::new(everything());
+        world.scene = scene;
+        while world.samples.is_empty() {
+            world.step();
+        }
+        world.pass(1).failure = Some(InspectFailure::Busy);
+        let before = world.samples.len();
+        world.pass(120);
+        let asked = world.samples.len() - before;
+        println!("{scene:?}: {asked} in 120 s");
+        assert!((20..=60).contains(&asked), "{scene:?}: {asked}");
+    }
+}
+
+#[test]
+fn a_cause_does_not_come_and_go_because_decoders_are_busy() {
+    let mut world = World::new(everything());
+    world.pass(30).scene = Scene::Black;
+    world.until(&[DegradedCause::Black], 40);
+    // One look in two minutes or so gets its turn.
+    for second in 0..1200 {
+        world.failure = (second % 120 != 0).then_some(InspectFailure::Busy);
+        while second % 120 == 0 && world.failure.is_none() && world.pending.is_none() {
+            world.step();
+        }
+        world.pass(1);
+        assert_eq!(world.causes(), [DegradedCause::Black]);
+    }
+    // What is not there any more goes with the next look.
+    (world.scene, world.failure) = (Scene::Street, None);
+    world.until(&[], 15);
+}
+
+#[test]
+fn a_stream_that_costs_workers_is_looked_at_less_and_less_often() {
+    for failure in [InspectFailure::Deadline, InspectFailure::WorkerLost, InspectFailure::Memory] {
+        let mut world = World::new(everything());
+        world.pass(30).failure = Some(failure);
+        let before = world.samples.len();
+        world.pass(600);
+        let looks: Vec<_> = world.samples[before..].iter().map(|(at, _)| *at).collect();
+        let pauses: Vec<_> = looks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+        assert!(pauses.is_sorted_by(|a, b| *b + 12 >= *a) && pauses[0] >= 19, "{failure}: {pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= 95) && pauses.last() >= Some(&79), "{failure}: {pauses:?}");
+        world.failure = None;
+        world.pass(100);
+        let before = world.samples.len();
+        world.pass(100);
+        assert!(world.samples.len() - before >= 9, "{failure}: as often as ever");
     }
 }
 
@@ -368,7 +563,11 @@ fn failures_of_our_own_are_no_evidence() {
         // Nor do they take anything back, as long as what was seen may stand for the present.
         world.failure = None;
         world.scene = Scene::Black;
-        world.until(&[DegradedCause::Black], 40);
+        world.until(&[DegradedCause::Black], 110);
+        if failure == InspectFailure::Busy {
+            // Whoever is busy would see it, too.
+            continue;
+        }
         world.failure = Some(failure);
         let stands_for = world.policy.content.stands_for().as_secs();
         for _ in 0..stands_for - 15 {
@@ -380,7 +579,7 @@ fn failures_of_our_own_are_no_evidence() {
         world.never_but(&[], 120);
         // Whoever sees again, tells it again.
         world.failure = None;
-        world.until(&[DegradedCause::Black], 40);
+        world.until(&[DegradedCause::Black], 110);
     }
 }
 
@@ -484,7 +683,7 @@ fn losing_those_who_look_makes_no_outage_and_ends_an_old_one_in_time() {
     world.never_but(&[], 120);
     assert_eq!(world.evaluator.verdict().health, Health::Up, "nobody has seen it");
     world.failure = None;
-    world.pass(30);
+    world.pass(110);
     assert_eq!(world.evaluator.verdict().down, Some(DownCause::Black));
     world.failure = Some(InspectFailure::WorkerLost);
     let stands_for = world.policy.content.stands_for().as_secs();
@@ -655,6 +854,29 @@ fn samples_are_bounded_whatever_comes() {
 }
 
 #[test]
+fn a_configuration_that_is_too_long_is_not_kept() {
+    let mut world = World::new(everything());
+    // After large pictures, long messages come whole.
+    let mut picture = vec![0x55; 1024 * 1024];
+    picture[..5].copy_from_slice(&[0x17, 1, 0, 0, 0]);
+    world.send(PacketKind::Video, &picture);
+    while world.watch.wanted_bodies().is_none_or(|most| most < 2 * 1024 * 1024) {
+        world.step();
+    }
+    let mut record = vec![0x55; 1024 * 1024];
+    record[..5].copy_from_slice(&[0x17, 0, 0, 0, 0]);
+    world.send(PacketKind::Video, &record);
+    record[..2].copy_from_slice(&[0xaf, 0]);
+    world.send(PacketKind::Audio, &record);
+    let before = world.samples.len();
+    world.pass(20);
+    let sample = &world.samples[before].1;
+    for track in [&sample.video, &sample.audio] {
+        assert!(track.as_ref().unwrap().configuration.len() <= MediaPacket::WHOLE);
+    }
+}
+
+#[test]
 fn nothing_is_collected_unless_something_is_to_be_inspected() {
     let mut world = World::new(ContentPolicy::default());
     world.pass(60);
@@ -747,6 +969,32 @@ fn pictures_that_refer_to_what_came_before_the_keyframe_are_left_out() {
     let frames = sample.expect("a sample").frames;
     assert!(frames[0].keyframe && frames[1..].iter().all(|f| f.pts >= frames[0].pts), "{frames:?}");
     assert!(frames[..3].iter().all(|f| f.data[1] != 0), "{frames:?}");
+}
+
+#[test]
+fn a_sample_of_a_refresh_reaches_behind_its_end() {
+    let mut world = World::new(everything());
+    while world.watch.wanted_bodies().is_none() {
+        world.step();
+    }
+    // Said to be a keyframe: a recovery point after 14 pictures, and a slice that refers to others.
+    let key = [0x17, 1, 0, 0, 0, 0, 0, 0, 6, 6, 6, 2, 0b0001_1110, 0b1000_0000, 0x80, 0, 0, 0, 2, 1, 0x9a];
+    let mut record = vec![0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff];
+    record.extend([0xe1, 0, 0, 0]);
+    world.send(PacketKind::Video, &record);
+    for at in 0..200 {
+        let body = if at % 25 == 0 { &key[..] } else { &[0x27, 1, 0, 0, 0, 0, 0, 0, 2, 1, 0x9a] };
+        world.send(PacketKind::Video, body);
+        world.send(PacketKind::Audio, &[0xaf, 1, 1, 2, 3, 4]);
+        if let Wanted::Inspection(sample, _) = world.watch.poll(world.now, true, &world.budget) {
+            let frames = sample.video.expect("video").frames.len();
+            assert!((22..=30).contains(&frames), "{frames}");
+            return;
+        }
+        world.frame += 1;
+        world.now += FRAME;
+    }
+    panic!("no sample");
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod publisher;
 use std::path::{Path, PathBuf};
 
 use media_reference::{level, picture, printed_colour, probe, run};
-use publisher::{analyse, analyse_tags, settings};
+use publisher::{AVC_CONFIG, Watch, analyse, analyse_tags, settings};
 use rtmp_hmonitor::media::StreamAnalyzer;
 use rtmp_hmonitor::model::report::{HdrMetadata, MediaReport, VideoFormat};
 use rtmp_hmonitor::model::{MediaPacket, PacketKind};
@@ -284,6 +284,35 @@ fn of_several_tracks_the_first_is_the_stream() {
     assert_video("first of two", &mkv, &report, first("video"));
     assert_audio("first of three", &report, first("audio"));
     assert_eq!((report.video.medium.tracks, report.audio.medium.tracks), (2, 3));
+}
+
+/// Beside each frame of track 0 comes a message with frames of tracks 1 and 2 alone.
+#[test]
+fn other_tracks_together_are_no_frames_of_the_stream() {
+    for size in [20_u32, 5000] {
+        let mut watch = Watch::new(settings());
+        watch.message(0.0, PacketKind::Video, 0, AVC_CONFIG, AVC_CONFIG.len() as u32);
+        let others = |watch: &mut Watch, at: u64| {
+            let [_, a, b, c] = size.to_be_bytes();
+            let track = |number: u8| [&[number, a, b, c][..], &vec![0x41; size as usize]].concat();
+            let body = [b"\xa6\x11avc1", &track(1)[..], &track(2)].concat();
+            let head = &body[..body.len().min(MediaPacket::HEAD)];
+            watch.message(at as f64, PacketKind::Video, at as u32, head, body.len() as u32);
+        };
+        for at in (0..20_000).step_by(40) {
+            watch.video(at as f64, at as u32, at % 2000 == 0, 4000);
+            others(&mut watch, at);
+        }
+        let report = watch.report(20_000.0);
+        let fps = report.video.frames_per_second.unwrap();
+        assert!((24.0..26.0).contains(&fps), "{fps} with bodies of {size}");
+        assert_eq!((report.video.medium.frames, report.video.keyframes), (500, 10));
+        for at in (20_000..24_000).step_by(40) {
+            watch.silence_until(at as f64);
+            others(&mut watch, at);
+        }
+        assert!(watch.analyzer.is_stalled(), "with bodies of {size}");
+    }
 }
 
 /// H.265 by the codec id of vendors, H.264, AAC and MP3 by FourCC: the same frames and facts as in their own wrapping.

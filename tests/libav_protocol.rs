@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rtmp_hmonitor::libav_protocol::{
-    Answer, DemuxEnd, DemuxRequest, LENGTH, MAX_ANSWER, ProtocolError, Request, VERSION, Verify, message_length,
+    Answer, DemuxEnd, DemuxRequest, LENGTH, MAX_ANSWER, MAX_PREAMBLE, ProtocolError, Request, VERSION, Verify,
+    message_length,
 };
 use rtmp_hmonitor::model::content::{CodedFrame, CodedTrack, InspectFailure, Inspection, Picture, Sample, Sound};
 use rtmp_hmonitor::model::demuxed::{DemuxedFrame, DemuxedTrack};
@@ -41,16 +42,16 @@ fn media() -> impl Strategy<Value = MediaKind> {
 
 prop_compose! {
     fn picture()(
-        numbers in any::<[u32; 4]>(),
+        numbers in any::<[u32; 5]>(),
         luma in [-10.0..10.0_f32, -10.0..10.0_f32],
         change in option::of(0.0..1.0_f32),
         pixel in any::<u8>(),
         thumbnail in option::of(vec(any::<u8>(), 0..60)),
     ) -> Picture {
-        let [frames, errors, width, height] = numbers;
+        let [frames, errors, incomplete, width, height] = numbers;
         let [luma_mean, luma_deviation] = luma;
-        let signature = [pixel; Picture::SIGNATURE];
-        Picture { frames, errors, width, height, luma_mean, luma_deviation, signature, change, thumbnail }
+        let (signature, detail) = ([pixel; Picture::SIGNATURE], Box::new([!pixel; Picture::DETAIL]));
+        Picture { frames, errors, incomplete, width, height, luma_mean, luma_deviation, signature, detail, change, thumbnail }
     }
 }
 
@@ -142,6 +143,24 @@ fn lengths_are_bounded_before_anything_is_read() {
     assert_eq!((message_length(least, MAX_ANSWER), message_length(most, MAX_ANSWER)), (Ok(1), Ok(MAX_ANSWER)));
     // A list of four thousand million frames in five bytes.
     assert_eq!(Answer::decode(&[69, 0xff, 0xff, 0xff, 0xff]), Err(ProtocolError::TooLong));
+}
+
+#[test]
+fn what_is_kept_of_a_track_is_bounded() {
+    let read = |preamble: usize| {
+        let track = DemuxedTrack {
+            media: MediaKind::Audio,
+            codec: "vorbis".into(),
+            configuration: [].into(),
+            preamble: vec![0; preamble].into(),
+            width: 0,
+            height: 0,
+            sample_rate: 48_000,
+            channels: 2,
+        };
+        Answer::decode(body(&Answer::Tracks(vec![track]).encode())).map(drop)
+    };
+    assert_eq!((read(MAX_PREAMBLE), read(MAX_PREAMBLE + 1)), (Ok(()), Err(ProtocolError::TooLong)));
 }
 
 #[test]

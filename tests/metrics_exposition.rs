@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rtmp_hmonitor::model::anomaly::AnomalyReading;
+use rtmp_hmonitor::model::content_policy::{BlackLimits, ContentPolicy, FrozenLimits, SilentLimits, UndecodableLimits};
 use rtmp_hmonitor::model::content_report::{ContentIssue, Finding};
 use rtmp_hmonitor::model::group::MaintenanceState;
 use rtmp_hmonitor::model::health::DegradedCauses;
 use rtmp_hmonitor::model::inspector::InspectionOutcome;
-use rtmp_hmonitor::model::report::{ParseErrorKind, Phase, TimestampAnomaly};
+use rtmp_hmonitor::model::report::{ParseErrorKind, Phase, StreamReport, TimestampAnomaly};
 use rtmp_hmonitor::model::snapshot::{Silence, Snapshot, StreamView, TargetView};
 use rtmp_hmonitor::model::spec::{AudioExpect, Expect, Follow, Labels, Presence, Range, VideoExpect, enabled_causes};
 use rtmp_hmonitor::model::target_report::Facts;
@@ -334,6 +335,32 @@ fn a_stream_never_has_more_than_its_series() {
     assert!(series(&text).len() <= SERIES_LIMIT);
 }
 
+#[test]
+fn figures_of_the_content_are_there_whatever_else_is() {
+    let now = Instant::now();
+    let mut view = playing("a", Health::Up, now);
+    let limits = ContentPolicy {
+        black: Some(BlackLimits::default()),
+        frozen: Some(FrozenLimits::default()),
+        silent: Some(SilentLimits::default()),
+        undecodable: Some(UndecodableLimits::default()),
+        ..ContentPolicy::default()
+    };
+    let mut spec = (*view.spec).clone();
+    spec.policy = Arc::new(StreamPolicy { content: limits, ..every_threshold() });
+    view.spec = Arc::new(spec);
+    for cause in [DownCause::Connect, DownCause::Closed, DownCause::NoMedia] {
+        view.totals.down_causes_seen[cause as usize] = true;
+    }
+    view.server = Some(targets::server_view(Some(targets::server_stream()), true));
+    view.report = Some(Arc::new(StreamReport { content: Some(support::content(now)), ..report(now) }));
+    let text = render(&snapshot(now, vec![view]), now);
+    for family in ["decode_errors_total", "frozen_seconds", "luma_mean_ratio", "audio_loudness_dbfs"] {
+        assert!(text.contains(&format!("hmonitor_stream_{family}{{")), "{family}\n{text}");
+    }
+    assert!(series(&text).len() <= SERIES_LIMIT);
+}
+
 fn everything(bench: &Bench) {
     let now = bench.clock.now();
     let mut tame = ill_fated("tame", now);
@@ -360,7 +387,7 @@ fn everything(bench: &Bench) {
     let inspected = support::inspected("inspected", now);
     let new = stream("new", Health::Unknown);
     bench.show(Duration::ZERO, vec![ill_fated("ill-fated", now), tame, declared, parse, few, tracks, inspected, new]);
-    bench.views.inspections.count(InspectionOutcome::Done);
+    bench.views.inspections.count(Instant::now(), InspectionOutcome::Done);
     let mut picture = (**bench.current.load()).clone();
     let mut served = stream("served", Health::Up);
     served.server = Some(targets::server_view(Some(targets::server_stream()), true));

@@ -13,7 +13,6 @@ use super::shape::Shape::{
 use super::shape::{Key, Shape, key, required, words};
 use super::text::{TEMPLATE, TEMPLATE_URL};
 use super::{LogFileSpec, LogFormat, SHUTDOWN_TIMEOUT, SupervisorSpec, target_keys};
-use crate::model::libav::LibavSpec;
 use crate::model::server::{ReadAccess, Role, ServerLimits};
 use crate::model::spec::{DegradedAnswer, Flapping, PhaseTimeouts, Presence, StreamPolicy, Transport, UnknownAnswer};
 
@@ -344,8 +343,11 @@ const SUPERVISOR: &[Key] = &[
 
 const LIBAV: &[Key] = &[
     key("worker", Path, "The workers' program. Default: rtmp-hmonitor-libav beside the monitor's."),
-    key("inspectors", Count(1, 64), "Processes that decode samples.")
-        .or(|| LibavSpec::default().inspectors.to_string()),
+    key(
+        "inspectors",
+        Count(1, 64),
+        "Processes that decode samples. Default: one for every two processors, four at most.",
+    ),
 ];
 
 const PROBE: &[Key] = &[key("modules", List(&MODULE), "Named ways to probe a target.")];

@@ -320,8 +320,5 @@ fn supervisor(node: &Node) -> SupervisorSpec {
 }
 
 fn libav(node: &Node) -> LibavSpec {
-    LibavSpec {
-        worker: node.path("worker").map(|(path, _)| path.to_owned()),
-        inspectors: node.count("inspectors").unwrap_or(LibavSpec::default().inspectors),
-    }
+    LibavSpec { worker: node.path("worker").map(|(path, _)| path.to_owned()), inspectors: node.count("inspectors") }
 }

@@ -162,7 +162,8 @@ impl Flow {
 }
 
 /// An issue counts once samples have shown it for as long as the policy says. One that has begun to show, or has not been looked for in
-/// this session, leaves the cause as it was. A medium that is not there has no issue, and samples that are too old show none.
+/// this session, leaves the cause as it was, and so does one for which those who decode have no time now: they would tell it again. A medium
+/// that is not there has no issue, and samples that are too old show none.
 fn judge_content(now: Instant, content: &ContentReport, flow: Flow, policy: &ContentPolicy, sheet: &mut Sheet) {
     for issue in ContentIssue::ALL.iter().copied() {
         let Some(duration) = policy.duration(issue) else { continue };
@@ -171,9 +172,10 @@ fn judge_content(now: Instant, content: &ContentReport, flow: Flow, policy: &Con
             continue;
         }
         let Some(finding) = content.finding(issue) else { continue };
-        let shown = finding.since.is_some() && now.saturating_duration_since(finding.at) <= policy.stands_for();
+        let fresh = now.saturating_duration_since(finding.at) <= policy.stands_for();
+        let shown = finding.since.is_some() && (fresh || content.put_off);
         sheet.found.set(issue.cause(), shown);
-        sheet.judged.set(issue.cause(), !shown || finding.lasted() >= duration);
+        sheet.judged.set(issue.cause(), !shown || fresh && finding.lasted() >= duration);
     }
 }
 

@@ -13,7 +13,7 @@ use rtmp_hmonitor::model::content::{CodedFrame, CodedTrack, InspectFailure};
 /// Largest picture, in pixels: 8192 × 4352.
 const MAX_PIXELS: i64 = 8192 * 4352;
 
-/// Decodes all of `track`, hands every frame to `see`, and answers how many there were and how many frames were refused or damaged.
+/// Decodes all of `track`, hands every whole frame to `see`, and answers how many there were and how many frames were refused or damaged.
 ///
 /// # Errors
 /// What makes the whole track unreadable, or that `deadline` has passed.
@@ -39,6 +39,8 @@ pub fn decode(
 pub struct Decoded {
     pub frames: u32,
     pub errors: u32,
+    /// Pictures before the first that refers to nothing outside of the sample.
+    pub incomplete: u32,
 }
 
 impl Decoded {
@@ -76,6 +78,7 @@ fn drain(
             return Err(InspectFailure::Deadline);
         }
         match opened.receive_frame(frame) {
+            Ok(()) if decoded.frames == 0 && frame.is_corrupt() => decoded.incomplete += 1,
             Ok(()) => {
                 decoded.frames += 1;
                 decoded.errors += u32::from(frame.has_decode_errors() || frame.is_corrupt());
@@ -126,6 +129,8 @@ fn configure(context: &mut Context, configuration: &[u8], sample_rate: i32) -> R
         let context = context.as_mut_ptr();
         (*context).max_pixels = MAX_PIXELS;
         (*context).pkt_timebase = ffi::AVRational { num: 1, den: 1000 };
+        // Pictures that are not complete yet are counted, or their stream would look like one of which nothing is decoded.
+        (*context).flags |= ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as i32;
         if (*context).codec_type == ffi::AVMediaType::AVMEDIA_TYPE_AUDIO {
             (*context).sample_rate = sample_rate;
             ffi::av_channel_layout_default(&raw mut (*context).ch_layout, 1);

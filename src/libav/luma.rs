@@ -1,5 +1,6 @@
 //! The luma of decoded pictures, whatever format they come in, and its figures.
 
+use std::collections::VecDeque;
 use std::{mem, slice};
 
 use ffmpeg_next::{Frame, ffi};
@@ -10,23 +11,28 @@ use crate::thumbnail::{self, scale};
 /// Looks at pictures one after the other.
 #[derive(Default)]
 pub struct Watcher {
+    /// Of the first picture.
+    detail: Option<Box<[u8; Picture::DETAIL]>>,
     last: Option<(Luma, Frame)>,
     /// Buffer of the picture before, for the next one.
     spare: Luma,
-    /// Sum of the mean differences between pictures, and how many there are.
-    change: f64,
-    changes: u32,
+    /// Mean differences between the newest pictures.
+    changes: VecDeque<f64>,
 }
+
+/// How many of them count. Where a picture is refreshed piece by piece, those before the refresh has ended are not the scene's.
+const CHANGES: usize = 7;
 
 impl Watcher {
     pub fn see(&mut self, frame: &Frame) -> Result<(), InspectFailure> {
         let mut luma = mem::take(&mut self.spare);
         luma.read(frame)?;
+        self.detail.get_or_insert_with(|| luma.detail());
         let frame = share(frame)?;
         if let Some((before, _)) = self.last.take() {
             if let Some(change) = luma.difference(&before) {
-                self.change += change;
-                self.changes += 1;
+                self.changes.truncate(CHANGES - 1);
+                self.changes.push_front(change);
             }
             self.spare = before;
         }
@@ -36,7 +42,7 @@ impl Watcher {
 
     /// All figures but the counts.
     pub fn finish(self, thumbnail: bool) -> Picture {
-        let Some((luma, frame)) = self.last else { return Picture::default() };
+        let Some(((luma, frame), detail)) = self.last.zip(self.detail) else { return Picture::default() };
         let (luma_mean, luma_deviation) = luma.mean_and_deviation();
         Picture {
             width: luma.width as u32,
@@ -44,7 +50,9 @@ impl Watcher {
             luma_mean,
             luma_deviation,
             signature: luma.signature(),
-            change: (self.changes > 0).then(|| (self.change / f64::from(self.changes)) as f32),
+            detail,
+            change: (!self.changes.is_empty())
+                .then(|| (self.changes.iter().sum::<f64>() / self.changes.len() as f64) as f32),
             // A picture without a thumbnail is worth more than no inspection.
             thumbnail: if thumbnail { thumbnail::jpeg(&frame).ok() } else { None },
             ..Picture::default()
@@ -125,6 +133,19 @@ impl Luma {
             .map(|(row, before)| u64::from(row.iter().zip(before).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>()))
             .sum();
         Some(sum as f64 / self.values.len().max(1) as f64 / self.span)
+    }
+
+    /// The values in the middle of the boxes of a finer grid.
+    fn detail(&self) -> Box<[u8; Picture::DETAIL]> {
+        let mut detail = Box::new([0; Picture::DETAIL]);
+        for (index, value) in detail.iter_mut().enumerate() {
+            let (column, line) = (index % Picture::DETAIL_WIDTH, index / Picture::DETAIL_WIDTH);
+            let middle = |length: usize, index: usize, parts: usize| length * (2 * index + 1) / (2 * parts);
+            let (x, y) =
+                (middle(self.width, column, Picture::DETAIL_WIDTH), middle(self.height, line, Picture::DETAIL_HEIGHT));
+            *value = self.values.get(y * self.width + x).copied().unwrap_or_default();
+        }
+        detail
     }
 
     /// The mean of each box of a grid over the picture. Of a picture smaller than the grid, boxes are single values.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use ffmpeg_next::codec::Parameters;
 use ffmpeg_next::ffi;
+use rtmp_hmonitor::libav_protocol::MAX_PREAMBLE;
 use rtmp_hmonitor::model::demuxed::DemuxedTrack;
 use rtmp_hmonitor::model::packet::MediaKind;
 
@@ -11,8 +12,6 @@ use rtmp_hmonitor::model::packet::MediaKind;
 const RATES: [i32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
-/// Longest preamble: Vorbis has some kilobytes.
-const MAX_PREAMBLE: usize = 64 * 1024;
 /// Bytes of a frame in which its parameter sets are looked for.
 const SEARCHED: usize = 4096;
 

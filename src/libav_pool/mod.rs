@@ -27,14 +27,17 @@ use crate::model::libav::{LibavSpec, WorkerEnd, WorkerEnds};
 pub use session::DemuxSession;
 use worker::{Work, Worker};
 
+/// Most processes where nobody has said how many.
+const MOST_INSPECTORS: usize = 4;
 /// Inspections that may wait for each process.
 const QUEUE: usize = 16;
-/// An inspection that has not begun by then is not worth much any more.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// An inspection that has not begun by then is not worth much any more. One that hangs costs no others: it is given up before.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// What a worker may take for one sample. It keeps to that itself unless it hangs.
 const INSPECTION: Duration = Duration::from_secs(5);
 /// How much later a worker's answer is awaited.
 const GRACE: Duration = Duration::from_secs(1);
+const _: () = assert!(LONGEST_WAIT.as_secs() > INSPECTION.as_secs() + GRACE.as_secs());
 /// Pauses before a lost worker is replaced: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -65,7 +68,7 @@ struct Losses {
 impl LibavPool {
     /// Counts workers that are replaced into `ends`.
     pub fn new(spec: &LibavSpec, ends: Arc<WorkerEnds>) -> Self {
-        let inspectors = usize::try_from(spec.inspectors).unwrap_or(1).max(1);
+        let inspectors = spec.inspectors.map_or_else(default_inspectors, |n| usize::try_from(n).unwrap_or(1).max(1));
         Self {
             program: spec.program(),
             idle: Mutex::default(),
@@ -92,7 +95,7 @@ impl LibavPool {
         self.root.load(Ordering::Relaxed)
     }
 
-    /// Decodes `sample`. Answers within 12 seconds, whatever becomes of the worker.
+    /// Decodes `sample`. Answers within 15 seconds, whatever becomes of the worker.
     pub async fn inspect(&self, sample: &Sample, thumbnail: bool) -> Result<Inspection, InspectFailure> {
         if !self.is_available() {
             return Err(InspectFailure::Unavailable);
@@ -196,6 +199,11 @@ impl Inspector for LibavPool {
     fn inspect(self: Arc<Self>, sample: Sample, thumbnail: bool) -> Inspecting {
         Box::pin(async move { Self::inspect(&self, &sample, thumbnail).await })
     }
+}
+
+/// Half of the processors: the monitor needs some, too. A worker may take 300 MiB.
+fn default_inspectors() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).clamp(1, MOST_INSPECTORS))
 }
 
 /// An inspection under way. Dropped so, it was given up, and its worker with it.

@@ -14,6 +14,8 @@ use crate::model::spec::Transport;
 pub const MAX_FRAMES: usize = 4096;
 /// Most bytes of all their bodies: a single frame may have as many.
 pub const MAX_BODIES: usize = Sample::MAX_FRAME as usize;
+/// Longest preamble, which is kept as long as its session. Vorbis has some kilobytes.
+pub const MAX_PREAMBLE: usize = 64 * 1024;
 /// Video and audio.
 const MAX_TRACKS: usize = 2;
 
@@ -57,7 +59,6 @@ wire_struct!(Verify { authorities, name });
 wire_enum!(Transport);
 wire_enum!(MediaKind);
 wire_list!(DemuxedTrack, MAX_TRACKS);
-wire_struct!(DemuxedTrack { media, codec, configuration, preamble, width, height, sample_rate, channels });
 wire_list!(DemuxedFrame, MAX_FRAMES);
 wire_struct!(DemuxedFrame { media, keyframe, dts, pts, size, body });
 
@@ -71,5 +72,31 @@ impl Wire for DemuxEnd {
         let index = usize::from(u8::get(reader)?);
         let cause = DownCause::ALL.get(index).copied().filter(|cause| *cause <= DownCause::Protocol);
         Ok(Self { cause: cause.ok_or(ProtocolError::Value)?, detail: String::get(reader)? })
+    }
+}
+
+impl Wire for DemuxedTrack {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.media.put(out);
+        self.codec.put(out);
+        self.configuration.put(out);
+        self.preamble.put(out);
+        [self.width, self.height, self.sample_rate, self.channels].iter().for_each(|number| number.put(out));
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, ProtocolError> {
+        let track = Self {
+            media: Wire::get(reader)?,
+            codec: Wire::get(reader)?,
+            configuration: Wire::get(reader)?,
+            preamble: Wire::get(reader)?,
+            width: Wire::get(reader)?,
+            height: Wire::get(reader)?,
+            sample_rate: Wire::get(reader)?,
+            channels: Wire::get(reader)?,
+        };
+        // A record may be a little longer than the preamble that it is made of.
+        let is_kept = track.preamble.len() <= MAX_PREAMBLE && track.configuration.len() <= 2 * MAX_PREAMBLE;
+        if is_kept { Ok(track) } else { Err(ProtocolError::TooLong) }
     }
 }

@@ -10,6 +10,18 @@ wire_list!(CodedFrame, Sample::MAX_FRAMES);
 wire_struct!(CodedFrame { dts, pts, keyframe, data });
 
 wire_struct!(Inspection { picture, sound });
-wire_struct!(Picture { frames, errors, width, height, luma_mean, luma_deviation, signature, change, thumbnail });
+wire_struct!(Picture {
+    frames,
+    errors,
+    incomplete,
+    width,
+    height,
+    luma_mean,
+    luma_deviation,
+    signature,
+    detail,
+    change,
+    thumbnail
+});
 wire_struct!(Sound { frames, errors, channels, loudness_dbfs, peak_dbfs, digital_silence });
 wire_enum!(InspectFailure);

@@ -10,7 +10,7 @@ mod error;
 mod inspect;
 mod wire;
 
-pub use demux::{DemuxEnd, DemuxRequest, MAX_BODIES, MAX_FRAMES, Verify};
+pub use demux::{DemuxEnd, DemuxRequest, MAX_BODIES, MAX_FRAMES, MAX_PREAMBLE, Verify};
 pub use error::ProtocolError;
 
 use crate::model::content::{InspectFailure, Inspection, Sample};
@@ -18,7 +18,7 @@ use crate::model::demuxed::{DemuxedFrame, DemuxedTrack};
 use wire::{Reader, Wire, message};
 
 /// Changes with every change of the format. The two programs are built together; this tells when they were not installed together.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Longest request, without its length.
 pub const MAX_REQUEST: usize = Sample::MAX_BYTES + 1024 * 1024;
 /// Longest answer, without its length.

@@ -113,6 +113,16 @@ impl<const N: usize> Wire for [u8; N] {
     }
 }
 
+impl<const N: usize> Wire for Box<[u8; N]> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_ref().put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, ProtocolError> {
+        reader.array().map(Self::new)
+    }
+}
+
 macro_rules! blocks {
     ($($block:ty),+) => {$(
         impl Wire for $block {

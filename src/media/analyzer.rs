@@ -213,8 +213,9 @@ impl StreamAnalyzer {
         let tag =
             VideoTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Video, packet))?;
         let judged = self.video.session.is_judged(tag.tracks);
-        let counts = judged || tag.batch;
-        if !(counts && matches!(tag.content, Content::Frame { .. })) {
+        let frame = matches!(tag.content, Content::Frame { .. });
+        let counts = frame && self.video.session.counts(judged, tag.batch);
+        if !counts {
             self.overhead(MediaKind::Video, packet);
         }
         match (tag.content, tag.codec.filter(|_| judged)) {
@@ -246,8 +247,9 @@ impl StreamAnalyzer {
         let tag =
             AudioTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Audio, packet))?;
         let judged = self.audio.session.is_judged(tag.tracks);
-        let counts = judged || tag.batch;
-        if !(counts && matches!(tag.content, Content::Frame { .. })) {
+        let frame = matches!(tag.content, Content::Frame { .. });
+        let counts = frame && self.audio.session.counts(judged, tag.batch);
+        if !counts {
             self.overhead(MediaKind::Audio, packet);
         }
         match (tag.content, tag.codec.filter(|_| judged)) {

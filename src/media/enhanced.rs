@@ -84,14 +84,24 @@ pub(super) struct Track<'a> {
     pub tracks: Tracks,
     /// Whether the message may have tracks that the head does not show.
     pub batch: bool,
+    /// Whether it is made for several tracks.
+    many: bool,
 }
 
 impl<'a> Track<'a> {
-    /// Reads what follows the packet type; `multitrack` is the one that stands for several tracks.
-    pub(super) fn parse(packet_type: u8, multitrack: u8, rest: &'a [u8]) -> Result<Self, MediaError> {
+    /// Reads what follows the packet type; `multitrack` is the one that stands for several tracks, and `cut` says that the message is longer
+    /// than its head.
+    pub(super) fn parse(packet_type: u8, multitrack: u8, rest: &'a [u8], cut: bool) -> Result<Self, MediaError> {
         if packet_type != multitrack {
             let (four_cc, body) = rest.split_first_chunk().ok_or(TRUNCATED)?;
-            return Ok(Self { packet_type, four_cc: *four_cc, body, tracks: Tracks::DEFAULT, batch: false });
+            return Ok(Self {
+                packet_type,
+                four_cc: *four_cc,
+                body,
+                tracks: Tracks::DEFAULT,
+                batch: false,
+                many: false,
+            });
         }
         let (&kind, mut rest) = rest.split_first().ok_or(TRUNCATED)?;
         let packet_type = kind & 0x0f;
@@ -111,25 +121,32 @@ impl<'a> Track<'a> {
         let mut tracks = Tracks::default();
         let mut lowest: Option<(u8, [u8; 4], &[u8])> = None;
         // A track takes four bytes at least, so this ends with the head at the latest.
-        while let Some((number, four_cc, body)) = next_track(&mut rest, common, kind == ONE_TRACK) {
+        let mut whole = true;
+        while let Some((number, four_cc, body)) = next_track(&mut rest, common, kind == ONE_TRACK, &mut whole) {
             tracks.insert(number);
             if lowest.is_none_or(|(other, ..)| number < other) {
                 lowest = Some((number, four_cc, body));
             }
         }
         let (_, four_cc, body) = lowest.ok_or(TRUNCATED)?;
-        Ok(Self { packet_type, four_cc, body, tracks, batch: kind != ONE_TRACK })
+        let many = kind != ONE_TRACK;
+        Ok(Self { packet_type, four_cc, body, tracks, batch: many && (cut || !whole || !rest.is_empty()), many })
     }
 
     /// Whether there is more than `least` bytes of it in a message of `length` bytes. A head that is not the whole message always
     /// leaves payload to come.
     pub(super) fn has_payload(&self, least: usize, length: u32) -> bool {
-        self.body.len() > least || (!self.batch && length as usize > MediaPacket::HEAD)
+        self.body.len() > least || (!self.many && length as usize > MediaPacket::HEAD)
     }
 }
 
-/// Takes the next track from the front: number, codec and body.
-fn next_track<'a>(rest: &mut &'a [u8], common: Option<[u8; 4]>, only: bool) -> Option<(u8, [u8; 4], &'a [u8])> {
+/// Takes the next track from the front: number, codec and body. Notes if that is not `whole`.
+fn next_track<'a>(
+    rest: &mut &'a [u8],
+    common: Option<[u8; 4]>,
+    only: bool,
+    whole: &mut bool,
+) -> Option<(u8, [u8; 4], &'a [u8])> {
     let (four_cc, after) = match common {
         Some(four_cc) => (four_cc, *rest),
         None => rest.split_first_chunk().map(|(four_cc, after)| (*four_cc, after))?,
@@ -141,6 +158,7 @@ fn next_track<'a>(rest: &mut &'a [u8], common: Option<[u8; 4]>, only: bool) -> O
     }
     let ([a, b, c], after) = after.split_first_chunk()?;
     let size = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+    *whole &= after.len() >= size;
     let (body, after) = after.split_at_checked(size).unwrap_or((after, &[]));
     *rest = after;
     Some((number, four_cc, body))

@@ -38,6 +38,8 @@ pub(super) struct Session {
     pub headers: bool,
     /// Tracks that have been seen.
     pub tracks: Tracks,
+    /// The judged track comes in messages that show it: it is hidden in no others.
+    pub shown: bool,
     pub rates: RateWindow,
     pub lead: Lead,
     /// Last frame that counts for the next gap.
@@ -80,6 +82,7 @@ impl Session {
             steady: 0,
             headers: false,
             tracks: Tracks::default(),
+            shown: false,
             rates: RateWindow::new(),
             lead: Lead::new(),
             gap_from: None,
@@ -93,6 +96,13 @@ impl Session {
     pub(super) fn is_judged(&mut self, tracks: Tracks) -> bool {
         self.tracks.extend(tracks);
         tracks.lowest() == self.tracks.lowest()
+    }
+
+    /// Whether a frame of a message with these tracks is one of the stream. A `batch` may have the judged track where its head does not
+    /// reach, unless that has come by itself before.
+    pub(super) fn counts(&mut self, judged: bool, batch: bool) -> bool {
+        self.shown |= judged && !batch;
+        judged || batch && !self.shown
     }
 
     pub(super) fn gap(&mut self, now: Instant) {

@@ -32,7 +32,7 @@ pub struct VideoTag<'a> {
     pub nanoseconds: u32,
     /// The tracks that the head shows.
     pub tracks: Tracks,
-    /// Whether the message carries several tracks, which the head may not all show.
+    /// Whether the message may carry tracks that the head does not show.
     pub batch: bool,
 }
 
@@ -61,7 +61,7 @@ impl<'a> VideoTag<'a> {
     pub fn parse(head: &'a [u8], length: u32) -> Result<Self, MediaError> {
         let (&first, rest) = head.split_first().ok_or(TRUNCATED)?;
         if first & 0x80 != 0 {
-            return Self::parse_enhanced(first, rest, length);
+            return Self::parse_enhanced(first, rest, length, length as usize > head.len());
         }
         let (frame_type, codec_id) = (first >> 4, first & 0x0f);
         let codec = match codec_id {
@@ -102,7 +102,7 @@ impl<'a> VideoTag<'a> {
         }
     }
 
-    fn parse_enhanced(first: u8, rest: &'a [u8], length: u32) -> Result<Self, MediaError> {
+    fn parse_enhanced(first: u8, rest: &'a [u8], length: u32, cut: bool) -> Result<Self, MediaError> {
         let frame_type = (first >> 4) & 0x07;
         let Modified { packet_type, rest, nanoseconds } = modified(first & 0x0f, rest)?;
         if frame_type == COMMAND_FRAME && packet_type != 4 {
@@ -117,7 +117,7 @@ impl<'a> VideoTag<'a> {
                 batch: false,
             });
         }
-        let track = Track::parse(packet_type, 6, rest)?;
+        let track = Track::parse(packet_type, 6, rest, cut)?;
         let codec = match &track.four_cc {
             b"avc1" => "h264",
             b"hvc1" => "hevc",
@@ -165,7 +165,7 @@ impl<'a> AudioTag<'a> {
         let (&first, rest) = head.split_first().ok_or(TRUNCATED)?;
         let format = first >> 4;
         if format == 9 {
-            return Self::parse_enhanced(first, rest, length);
+            return Self::parse_enhanced(first, rest, length, length as usize > head.len());
         }
         let tag = |codec, content, shape| {
             let tracks = Tracks::DEFAULT;
@@ -207,9 +207,9 @@ impl<'a> AudioTag<'a> {
         tag(codec, frame, Some((rate, channels)))
     }
 
-    fn parse_enhanced(first: u8, rest: &'a [u8], length: u32) -> Result<Self, MediaError> {
+    fn parse_enhanced(first: u8, rest: &'a [u8], length: u32, cut: bool) -> Result<Self, MediaError> {
         let Modified { packet_type, rest, nanoseconds } = modified(first & 0x0f, rest)?;
-        let track = Track::parse(packet_type, 5, rest)?;
+        let track = Track::parse(packet_type, 5, rest, cut)?;
         let codec = match &track.four_cc {
             b"mp4a" => "aac",
             b"Opus" => "opus",
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(read(b"\x96\x00hvc1\xffx"), ("hevc", Content::Config(b"x"), Some(255), 1, false));
         // Many tracks of one codec, in any order.
         let many = b"\x96\x10av01\x02\0\0\x03two\x00\0\0\x04zero\x40\0\0\0";
-        assert_eq!(read(many), ("av1", Content::Config(b"zero"), Some(0), 3, true));
+        assert_eq!(read(many), ("av1", Content::Config(b"zero"), Some(0), 3, false));
         // Of many codecs; the last one is longer than the head.
         let codecs = b"\x96\x20hvc1\x05\0\0\x01xvp09\x01\0\0\x02yyav01\x07\x01\0\0z";
         assert_eq!(read(codecs), ("vp9", Content::Config(b"yy"), Some(1), 3, true));

@@ -81,6 +81,9 @@ pub struct Picture {
     pub frames: u32,
     /// Frames that the decoder refused or had to conceal parts of.
     pub errors: u32,
+    /// Pictures that refer to some before the sample, and are counted nowhere else: at the start of a sample of an encoder that refreshes
+    /// its picture piece by piece none is complete.
+    pub incomplete: u32,
     /// Pixels, of the last picture.
     pub width: u32,
     pub height: u32,
@@ -90,8 +93,11 @@ pub struct Picture {
     pub luma_deviation: f32,
     /// Its luma averaged over [`Picture::SIGNATURE_WIDTH`] × [`Picture::SIGNATURE_HEIGHT`] boxes, row by row: 0 black, 255 white.
     pub signature: [u8; Picture::SIGNATURE],
-    /// Mean absolute difference of luma between successive pictures at full resolution, on the same scale as the mean. `None` with fewer
-    /// than two pictures of one size.
+    /// Luma as coded, eight bits of it, of the first picture, at [`Picture::DETAIL_WIDTH`] × [`Picture::DETAIL_HEIGHT`] points, row by row.
+    /// A keyframe's noise, which the means of boxes have lost.
+    pub detail: Box<[u8; Picture::DETAIL]>,
+    /// Mean absolute difference of luma between the last few successive pictures at full resolution, on the same scale as the mean. `None`
+    /// with fewer than two pictures of one size.
     pub change: Option<f32>,
     /// The last picture as JPEG, at most [`Picture::THUMBNAIL_WIDTH`] pixels wide, when it was asked for.
     pub thumbnail: Option<Vec<u8>>,
@@ -101,7 +107,15 @@ impl Picture {
     pub const SIGNATURE_WIDTH: usize = 64;
     pub const SIGNATURE_HEIGHT: usize = 36;
     pub const SIGNATURE: usize = Self::SIGNATURE_WIDTH * Self::SIGNATURE_HEIGHT;
+    pub const DETAIL_WIDTH: usize = 128;
+    pub const DETAIL_HEIGHT: usize = 72;
+    pub const DETAIL: usize = Self::DETAIL_WIDTH * Self::DETAIL_HEIGHT;
     pub const THUMBNAIL_WIDTH: u32 = 320;
+
+    /// Whether the sample tells anything: one of incomplete pictures alone ended too early to.
+    pub fn is_told(&self) -> bool {
+        self.frames > 0 || self.errors > 0 || self.incomplete == 0
+    }
 }
 
 impl Default for Picture {
@@ -109,11 +123,13 @@ impl Default for Picture {
         Self {
             frames: 0,
             errors: 0,
+            incomplete: 0,
             width: 0,
             height: 0,
             luma_mean: 0.0,
             luma_deviation: 0.0,
             signature: [0; Self::SIGNATURE],
+            detail: Box::new([0; Self::DETAIL]),
             change: None,
             thumbnail: None,
         }
@@ -125,6 +141,7 @@ impl fmt::Debug for Picture {
         f.debug_struct("Picture")
             .field("frames", &self.frames)
             .field("errors", &self.errors)
+            .field("incomplete", &self.incomplete)
             .field("size", &(self.width, self.height))
             .field("luma_mean", &self.luma_mean)
             .field("luma_deviation", &self.luma_deviation)

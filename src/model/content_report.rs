@@ -77,6 +77,8 @@ pub struct ContentReport {
     pub inspections: u64,
     /// Frames that the decoder refused or had to conceal parts of.
     pub decode_errors: u64,
+    /// Whether the newest look was put off because those who decode were busy.
+    pub put_off: bool,
     pub picture: Option<PictureFacts>,
     pub sound: Option<SoundFacts>,
     /// By [`ContentIssue`], in declaration order; `None` where the check is off or nothing could be told yet.

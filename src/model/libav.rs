@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::closed_enum;
 
 /// How workers are run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LibavSpec {
     /// Their program. `None`: `rtmp-hmonitor-libav` beside our own.
     pub worker: Option<PathBuf>,
-    /// Processes for inspections.
-    pub inspectors: u32,
+    /// Processes for inspections. `None`: by the processors that there are.
+    pub inspectors: Option<u32>,
 }
 
 /// The workers' program, beside our own.
@@ -22,12 +22,6 @@ impl LibavSpec {
     pub fn program(&self) -> PathBuf {
         let beside = || std::env::current_exe().unwrap_or_default().with_file_name(PROGRAM);
         self.worker.clone().unwrap_or_else(beside)
-    }
-}
-
-impl Default for LibavSpec {
-    fn default() -> Self {
-        Self { worker: None, inspectors: 1 }
     }
 }
 

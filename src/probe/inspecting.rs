@@ -44,8 +44,8 @@ impl Inspector {
         }
         match content.poll(now, flows, &self.shared.samples) {
             Wanted::Nothing => {}
-            Wanted::NoSample => self.shared.count(InspectionOutcome::NoSample),
-            Wanted::Room => self.shared.count(InspectionOutcome::Failed(InspectFailure::Busy)),
+            Wanted::NoSample => self.shared.count(now, InspectionOutcome::NoSample),
+            Wanted::Room => self.shared.count(now, InspectionOutcome::Failed(InspectFailure::Busy)),
             Wanted::Inspection(sample, held) => self.begin(now, sample, held, content.policy().thumbnail),
         }
         news
@@ -67,10 +67,11 @@ impl Inspector {
         mut result: Result<Inspection, InspectFailure>,
         content: &mut ContentWatch,
     ) {
-        self.shared.count(match &result {
+        let outcome = match &result {
             Ok(_) => InspectionOutcome::Done,
             Err(failure) => InspectionOutcome::Failed(*failure),
-        });
+        };
+        self.shared.count(now, outcome);
         let picture = result.as_mut().ok().and_then(|inspection| inspection.picture.as_mut());
         if let Some(jpeg) = picture.and_then(|picture| picture.thumbnail.take()) {
             // Its room is free for the next one.

@@ -1,9 +1,11 @@
 //! What the inspections of all streams share: who decodes, the thumbnails' budget, how they have ended.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::model::budget::ByteBudget;
+use crate::model::content::InspectFailure;
 use crate::model::inspector::{InspectionOutcome, Inspector, NoInspector};
 
 /// Bytes of the thumbnails of all streams: a few thousand of them.
@@ -19,6 +21,7 @@ pub struct Inspections {
     pub thumbnails: ByteBudget,
     pub samples: ByteBudget,
     outcomes: [AtomicU64; InspectionOutcome::COUNT],
+    load: Mutex<Load>,
 }
 
 impl Default for Inspections {
@@ -35,10 +38,19 @@ impl Inspections {
             thumbnails: ByteBudget::new(THUMBNAIL_BYTES),
             samples: ByteBudget::new(SAMPLE_BYTES),
             outcomes: Default::default(),
+            load: Mutex::default(),
         }
     }
 
-    pub fn count(&self, outcome: InspectionOutcome) {
+    pub fn count(&self, now: Instant, outcome: InspectionOutcome) {
+        let busy = outcome == InspectionOutcome::Failed(InspectFailure::Busy);
+        match self.load.lock().unwrap_or_else(PoisonError::into_inner).note(now, busy) {
+            Some(true) => tracing::warn!(
+                "looks at the content are put off: those who decode are busy. More of them (libav: inspectors) or a longer interval help"
+            ),
+            Some(false) => tracing::info!("those who decode keep up again"),
+            None => {}
+        }
         if let Some(count) = self.outcomes.get(outcome.position()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -47,5 +59,60 @@ impl Inspections {
     /// How often inspections have ended in each way, since the start.
     pub fn outcomes(&self) -> impl Iterator<Item = (InspectionOutcome, u64)> {
         InspectionOutcome::all().zip(&self.outcomes).map(|(outcome, n)| (outcome, n.load(Ordering::Relaxed)))
+    }
+}
+
+/// Time over which looks are counted: longer than the rush when many streams begin.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Fewer say nothing.
+const LEAST_LOOKS: u32 = 20;
+/// One in so many that is put off is too many, and one in so many is none.
+const TOO_MANY: u32 = 4;
+const FEW: u32 = 20;
+
+/// Whether those who decode keep up.
+#[derive(Debug, Default)]
+struct Load {
+    /// When the present window began, looks in it, and how many of them were put off.
+    window: Option<(Instant, u32, u32)>,
+    over: bool,
+}
+
+impl Load {
+    /// Takes how a look has ended. Whether there is too much from now on, when that changes.
+    fn note(&mut self, now: Instant, busy: bool) -> Option<bool> {
+        let (since, looks, put_off) = self.window.unwrap_or((now, 0, 0));
+        let (looks, put_off) = (looks.saturating_add(1), put_off.saturating_add(u32::from(busy)));
+        if now.saturating_duration_since(since) < WINDOW || looks < LEAST_LOOKS {
+            self.window = Some((since, looks, put_off));
+            return None;
+        }
+        self.window = None;
+        let over = put_off > looks / if self.over { FEW } else { TOO_MANY };
+        (over != std::mem::replace(&mut self.over, over)).then_some(over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_much_is_told_once_and_so_is_its_end() {
+        let (mut load, start) = (Load::default(), Instant::now());
+        let mut told = Vec::new();
+        for second in 0..1200_u64 {
+            // A rush at the start, ten minutes of which half is put off, and then one now and then.
+            let busy = match second {
+                0..5 => true,
+                300..600 => second % 2 == 0,
+                _ => second % 40 == 0,
+            };
+            told.extend(load.note(start + Duration::from_secs(second), busy).map(|over| (second, over)));
+        }
+        let [(began, true), (ended, false)] = told[..] else { panic!("{told:?}") };
+        assert!((300..430).contains(&began) && (600..730).contains(&ended), "{told:?}");
+        let mut few = Load::default();
+        assert!((0..19).all(|minute| few.note(start + WINDOW * minute, true).is_none()), "too few to say");
     }
 }

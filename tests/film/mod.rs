@@ -15,6 +15,8 @@ pub struct Film {
     pub video: String,
     pub audio: String,
     pub damage: Option<String>,
+    /// Options of the encoder for the picture's quality.
+    pub quality: &'static str,
 }
 
 /// Killed when dropped.
@@ -29,12 +31,17 @@ impl Drop for Publisher {
 
 impl Film {
     pub fn new(video: &str, audio: &str) -> Self {
-        Self { video: video.to_owned(), audio: audio.to_owned(), damage: None }
+        Self { video: video.to_owned(), audio: audio.to_owned(), damage: None, quality: "-crf 24" }
     }
 
     /// The same, damaged on its way.
     pub fn damaged(self, noise: &str) -> Self {
         Self { damage: Some(format!("noise={noise}")), ..self }
+    }
+
+    /// The same, at another quality.
+    pub fn coded(self, quality: &'static str) -> Self {
+        Self { quality, ..self }
     }
 
     /// Publishes it at its own pace. A keyframe comes every two seconds.
@@ -44,7 +51,8 @@ impl Film {
         for graph in [&self.video, &self.audio] {
             ffmpeg.args(["-re", "-f", "lavfi", "-i", graph]);
         }
-        ffmpeg.args("-c:v libx264 -preset ultrafast -tune zerolatency -crf 24 -g 20 -pix_fmt yuv420p".split(' '));
+        ffmpeg.args("-c:v libx264 -preset ultrafast -tune zerolatency -g 20 -pix_fmt yuv420p".split(' '));
+        ffmpeg.args(self.quality.split(' '));
         ffmpeg.args("-c:a aac -b:a 64k -ac 2".split(' '));
         if let Some(damage) = &self.damage {
             ffmpeg.args(["-bsf:v", damage]);

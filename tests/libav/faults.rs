@@ -35,7 +35,7 @@ fn pool() -> (LibavPool, Arc<WorkerEnds>) {
 
 pub fn pool_of(worker: PathBuf) -> (LibavPool, Arc<WorkerEnds>) {
     let ends = Arc::<WorkerEnds>::default();
-    (LibavPool::new(&LibavSpec { worker: Some(worker), inspectors: 1 }, Arc::clone(&ends)), ends)
+    (LibavPool::new(&LibavSpec { worker: Some(worker), inspectors: Some(1) }, Arc::clone(&ends)), ends)
 }
 
 #[tokio::test]
@@ -73,6 +73,17 @@ async fn a_worker_that_hangs_costs_one_inspection() {
     assert_eq!(ends(&counted), [(WorkerEnd::Deadline, 1)]);
     pool.inspect(&film, false).await.unwrap();
     assert!(!workers().contains(&stopped));
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_costs_those_who_wait_nothing() {
+    let ((pool, counted), film) = (pool(), film());
+    pool.inspect(&film, false).await.unwrap();
+    kill_process(workers()[0], Signal::STOP).unwrap();
+    let all = futures_util::future::join_all((0..10).map(|_| pool.inspect(&film, false))).await;
+    let late = all.iter().filter(|result| **result == Err(InspectFailure::Deadline)).count();
+    assert_eq!((late, all.iter().filter(|result| result.is_ok()).count()), (1, 9), "{all:?}");
+    assert_eq!(ends(&counted), [(WorkerEnd::Deadline, 1)]);
 }
 
 #[tokio::test]

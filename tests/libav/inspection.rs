@@ -1,5 +1,6 @@
 //! What decoded samples tell.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rtmp_hmonitor::libav_pool::LibavPool;
@@ -187,6 +188,38 @@ async fn damage_is_counted_and_nothing_decodable_is_said() {
     assert_eq!(pool().inspect(&unknown, false).await, Err(InspectFailure::UnsupportedCodec));
 }
 
+/// A film whose picture is refreshed piece by piece in each second, as it comes from the second one on.
+fn refreshed(ffmpeg: &Path, encoder: &str) -> Sample {
+    let mut sample = sample(ffmpeg, &format!("-f lavfi -i testsrc2=size=320x180:rate=15 -t 4 {encoder}"));
+    sample.video.as_mut().unwrap().frames.drain(..15);
+    sample
+}
+
+#[tokio::test]
+async fn a_picture_that_is_refreshed_piece_by_piece_is_no_damage() {
+    let x264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 15 -intra-refresh 1";
+    let mut sample = refreshed(&ffmpeg(), x264);
+    let whole = seen(&sample).await;
+    println!("{whole:?}");
+    assert!(sample.video.as_ref().unwrap().frames[0].keyframe, "it is said to be one");
+    assert!(whole.frames > 8 && whole.incomplete > 8 && whole.errors == 0, "{whole:?}");
+    near(whole.luma_mean, 0.48, 0.03);
+    sample.video.as_mut().unwrap().frames.truncate(8);
+    let begun = seen(&sample).await;
+    assert_eq!((begun.frames, begun.errors, begun.incomplete, begun.is_told()), (0, 0, 8, false));
+
+    // What is not complete is not marked there, and is over before what is looked at.
+    let still = "libx265 -preset ultrafast -x265-params log-level=none:intra-refresh=1:keyint=15:bframes=0";
+    let card = "-f lavfi -i testsrc2=size=320x180:rate=15,loop=loop=-1:size=1";
+    let mut sample = self::sample(&reference(), &format!("{card} -t 3 -c:v {still}"));
+    sample.video.as_mut().unwrap().frames.drain(..15);
+    let picture = seen(&sample).await;
+    println!("{picture:?}");
+    assert_eq!((picture.frames, picture.errors), (30, 0));
+    near(picture.luma_mean, 0.48, 0.03);
+    assert!(picture.change.unwrap() < 0.002, "{picture:?}");
+}
+
 #[tokio::test]
 async fn what_the_libraries_do_not_implement_is_no_damage() {
     let mut scalable = sample(&ffmpeg(), "-f lavfi -i sine -t 1 -c:a aac");
@@ -198,6 +231,17 @@ async fn what_the_libraries_do_not_implement_is_no_damage() {
     film.audio = scalable.audio;
     let inspection = pool().inspect(&film, false).await.unwrap();
     assert!(inspection.sound.is_none() && inspection.picture.unwrap().errors == 0);
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_refused_does_not_hide_the_other_track() {
+    let mut sample = filmed("testsrc2");
+    sample.audio = self::sample(&ffmpeg(), "-f lavfi -i sine -t 1 -c:a aac").audio;
+    sample.audio.as_mut().unwrap().configuration = [0xff; 8].into();
+    let Inspection { picture, sound } = pool().inspect(&sample, false).await.unwrap();
+    let (picture, sound) = (picture.unwrap(), sound.unwrap());
+    assert_eq!((picture.frames, picture.errors, sound.frames), (15, 0, 0));
+    assert_eq!(sound.errors as usize, sample.audio.unwrap().frames.len());
 }
 
 #[tokio::test]

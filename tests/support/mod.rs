@@ -166,6 +166,7 @@ pub fn content(now: Instant) -> ContentReport {
     ContentReport {
         inspections: 12,
         decode_errors: 3,
+        put_off: false,
         picture: Some(PictureFacts {
             at: now,
             width: 1280,

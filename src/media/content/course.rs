@@ -1,12 +1,28 @@
 //! From one inspection to the next: what the picture and the sound have shown, and since when.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::model::content::{InspectFailure, Inspection, Picture, Sound};
-use crate::model::content_policy::{ContentPolicy, UndecodableLimits};
+use crate::model::content_policy::{BlackLimits, ContentPolicy, UndecodableLimits};
 use crate::model::content_report::{ContentIssue, Finding, PictureFacts, SoundFacts};
 
 type Signature = [u8; Picture::SIGNATURE];
+type Detail = [u8; Picture::DETAIL];
+
+/// Damaged frames of a sample, as a share, beyond which it is not judged by where the check for damage is off.
+const MOST: f32 = 0.5;
+/// Rows of boxes at the top, and at the bottom, in which cameras write, and boxes that they write over at most: a tenth.
+const WRITTEN_ROWS: usize = Picture::SIGNATURE_HEIGHT / 6;
+const WRITTEN_BOXES: usize = Picture::SIGNATURE / 10;
+/// Mean difference of detail up to which two keyframes are one picture, coded twice. The same picture at the same quality differs by
+/// nothing, or by next to nothing. What is left of a sensor's noise where an encoder has removed it from everything but keyframes was
+/// above 0.0003, but on a wall of one colour.
+const SAME_DETAIL: f32 = 0.00001;
+/// Keyframes that the next one is held against: where the quality varies, as at a constant bit rate, it is like one of them, not like all.
+const KEYFRAMES: usize = 4;
+/// After so many in a row that are like none of them the picture is not repeated, or not any more.
+const PATIENCE: u32 = 4;
 
 /// What has been seen in this session.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +33,8 @@ pub(super) struct Course {
     /// The newest picture's.
     signature: Option<Box<Signature>>,
     still: Option<Still>,
+    /// By issue: whether an earlier look has been asked for.
+    asked: [bool; ContentIssue::ALL.len()],
 }
 
 /// A picture that did not change while it was sampled, against which the next ones are held: a slow change adds up.
@@ -24,13 +42,33 @@ pub(super) struct Course {
 struct Still {
     at: Instant,
     signature: Box<Signature>,
+    /// Of the newest keyframes, newest first.
+    details: VecDeque<Box<Detail>>,
+    /// Keyframes in a row that were like none before them.
+    unlike: u32,
+}
+
+impl Still {
+    fn new(at: Instant, picture: &Picture) -> Self {
+        let details = VecDeque::from([picture.detail.clone()]);
+        Self { at, signature: Box::new(picture.signature), details, unlike: 0 }
+    }
+
+    /// Whether this keyframe repeats an earlier one; `None` while that cannot be told.
+    fn is_repeated(&mut self, detail: &Detail) -> Option<bool> {
+        let repeats = self.details.iter().any(|before| mean_difference(before, detail) <= SAME_DETAIL);
+        self.details.truncate(KEYFRAMES - 1);
+        self.details.push_front(Box::new(*detail));
+        self.unlike = if repeats { 0 } else { self.unlike + 1 };
+        if repeats { Some(true) } else { (self.unlike >= PATIENCE).then_some(false) }
+    }
 }
 
 impl Course {
     /// Takes what a sample of the moment `at` has shown.
     pub fn inspected(&mut self, at: Instant, inspection: &Inspection, policy: &ContentPolicy) {
         if let Some(limits) = policy.undecodable {
-            let picture = inspection.picture.as_ref().map(|picture| (picture.frames, picture.errors));
+            let picture = inspection.picture.as_ref().filter(|p| p.is_told()).map(|p| (p.frames, p.errors));
             let sound = inspection.sound.as_ref().map(|sound| (sound.frames, sound.errors));
             let media = [picture, sound];
             if media.iter().any(Option::is_some) {
@@ -39,9 +77,11 @@ impl Course {
             }
         }
         // What a decoder shows in the place of damaged frames, often the one before, is not what the camera sees.
-        let tolerated = policy.undecodable.unwrap_or_default();
+        // Where nobody asks for damage, most of a sample is enough to judge by.
+        let tolerated =
+            policy.undecodable.unwrap_or(UndecodableLimits { errors: MOST, ..UndecodableLimits::default() });
         let picture = inspection.picture.as_ref();
-        if let Some(picture) = picture.filter(|p| !is_broken(p.frames, p.errors, tolerated)) {
+        if let Some(picture) = picture.filter(|p| p.is_told() && !is_broken(p.frames, p.errors, tolerated)) {
             self.seen(at, picture, policy);
         }
         let sound = inspection.sound.as_ref();
@@ -59,8 +99,7 @@ impl Course {
 
     fn seen(&mut self, at: Instant, picture: &Picture, policy: &ContentPolicy) {
         let difference = self.signature.as_deref().map(|before| most_different(before, &picture.signature));
-        let black =
-            policy.black.map(|limits| picture.luma_mean <= limits.luma && picture.luma_deviation <= limits.deviation);
+        let black = policy.black.map(|limits| is_black(picture, limits));
         if let Some(black) = black {
             self.find(ContentIssue::Black, at, black);
         }
@@ -72,13 +111,19 @@ impl Course {
             } else if let Some(change) = picture.change {
                 let quiet = change <= limits.change;
                 let same = |still: &Still| most_different(&still.signature, &picture.signature) <= limits.difference;
-                let since = self.still.as_ref().filter(|still| quiet && same(still)).map(|still| still.at);
-                // The first picture may be one of a standstill that began before.
-                if since.is_some() || !quiet || difference.is_some() {
+                let (told, since) = match self.still.as_mut().filter(|still| quiet && same(still)) {
+                    Some(still) => {
+                        let repeated = still.is_repeated(&picture.detail);
+                        (repeated.is_some(), Some(still.at).filter(|_| repeated != Some(false)))
+                    }
+                    // The first picture may be one of a standstill that began before.
+                    None => (!quiet || difference.is_some(), None),
+                };
+                if told {
                     self.set(ContentIssue::Frozen, Finding { at, since });
                 }
                 if since.is_none() {
-                    self.still = quiet.then(|| Still { at, signature: Box::new(picture.signature) });
+                    self.still = quiet.then(|| Still::new(at, picture));
                 }
             }
         }
@@ -132,23 +177,58 @@ impl Course {
         }
     }
 
-    /// When another look would make a cause of what has been seen, if it is still so then.
-    pub fn confirmed_at(&self, policy: &ContentPolicy) -> Option<Instant> {
-        let due = |issue: ContentIssue, still: Option<Instant>| {
+    /// When another look would make a cause of what the one taken at `looked` has shown, if it is still so then. An issue asks once, until
+    /// [`Course::may_ask_again`]: what has been refuted, or could not be looked at, waits for the regular look.
+    pub fn confirmed_at(&mut self, looked: Instant, policy: &ContentPolicy) -> Option<Instant> {
+        let due = |issue: ContentIssue| {
+            let still = self.still.as_ref().map(|still| still.at).filter(|_| issue == ContentIssue::Frozen);
             let finding = self.findings.get(issue as usize).copied().flatten();
-            let since = still.or_else(|| finding?.since)?;
-            let due = since + policy.duration(issue)?;
-            finding.is_none_or(|finding| finding.at < due).then_some(due)
+            let due = still.or_else(|| finding?.since)? + policy.duration(issue)?;
+            let asked = self.asked.get(issue as usize).copied().unwrap_or_default();
+            (due > looked && !asked).then_some((due, issue))
         };
-        let still = self.still.as_ref().map(|still| still.at);
-        let with = |issue: ContentIssue| due(issue, still.filter(|_| issue == ContentIssue::Frozen));
-        ContentIssue::ALL.iter().filter_map(|issue| with(*issue)).min()
+        let (due, issue) = ContentIssue::ALL.iter().filter_map(|issue| due(*issue)).min()?;
+        if let Some(asked) = self.asked.get_mut(issue as usize) {
+            *asked = true;
+        }
+        Some(due)
+    }
+
+    pub fn may_ask_again(&mut self) {
+        self.asked = Default::default();
     }
 }
 
 fn is_broken(frames: u32, errors: u32, limits: UndecodableLimits) -> bool {
     let all = f64::from(frames) + f64::from(errors);
     frames == 0 || f64::from(errors) > f64::from(limits.errors) * all
+}
+
+/// Whether there is no light in a picture, but what a camera writes at its edges. A lamp in the night is elsewhere, or lights something.
+fn is_black(picture: &Picture, limits: BlackLimits) -> bool {
+    if picture.luma_mean <= limits.luma && picture.luma_deviation <= limits.deviation {
+        return true;
+    }
+    let level = |value: &u8| f32::from(*value) / 255.0;
+    let is_dark = |value: &&u8| level(value) <= limits.luma + limits.deviation;
+    let edge = WRITTEN_ROWS * Picture::SIGNATURE_WIDTH;
+    let inside = picture.signature.get(edge..Picture::SIGNATURE - edge).unwrap_or_default();
+    if !inside.iter().all(|value| is_dark(&value)) {
+        return false;
+    }
+    let dark: Vec<f32> = picture.signature.iter().filter(is_dark).map(level).collect();
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len().max(1) as f32;
+    let around = mean(&dark);
+    let variance = mean(&dark.iter().map(|value| (value - around).powi(2)).collect::<Vec<_>>());
+    // What is lit faintly differs from box to box; a covered lens does not.
+    Picture::SIGNATURE - dark.len() <= WRITTEN_BOXES
+        && around <= limits.luma
+        && variance.sqrt() <= limits.deviation / 2.0
+}
+
+fn mean_difference(one: &Detail, other: &Detail) -> f32 {
+    let sum: u32 = one.iter().zip(other).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+    sum as f32 / Picture::DETAIL as f32 / 255.0
 }
 
 /// The greatest difference between boxes at the same place, 0 to 1.

@@ -5,6 +5,7 @@
 //! next keyframe with a few frames after it, and a second of sound.
 
 mod course;
+mod recovery;
 mod sampler;
 mod sizes;
 
@@ -29,6 +30,9 @@ const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// When those who decode were busy, the next sample is taken about this much later.
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
+/// How many times longer than the interval a stream is left alone whose samples cost those who decode dear, at most, as a power of 2.
+const LONGEST_REST: u32 = 3;
+
 /// One stream's content. Counters and the thumbnail survive sessions; everything else starts anew with each.
 #[derive(Debug)]
 pub struct ContentWatch {
@@ -44,6 +48,12 @@ pub struct ContentWatch {
     turn: Option<Instant>,
     /// Something asks for another sample, taken later than the one under way.
     again: bool,
+    /// The next look, or the one under way, is to confirm what the one before has shown.
+    confirms: bool,
+    /// The newest look was put off because those who decode were busy.
+    put_off: bool,
+    /// Inspections in a row that took a worker with them, or too long.
+    setbacks: u32,
     /// When the sample was taken that is being inspected.
     inspecting: Option<Instant>,
     inspections: u64,
@@ -75,6 +85,9 @@ impl ContentWatch {
             due: None,
             turn: None,
             again: false,
+            confirms: false,
+            put_off: false,
+            setbacks: 0,
             inspecting: None,
             inspections: 0,
             decode_errors: 0,
@@ -96,7 +109,7 @@ impl ContentWatch {
             self.sampler.stop();
             (self.course, self.sizes) = (Course::default(), Sizes::default());
         }
-        (self.due, self.again) = (None, false);
+        (self.due, self.again, self.confirms) = (None, false, false);
     }
 
     pub fn policy(&self) -> &ContentPolicy {
@@ -106,7 +119,7 @@ impl ContentWatch {
     /// A session begins, or has ended.
     pub fn restart(&mut self) {
         (self.sampler, self.sizes, self.course) = Default::default();
-        (self.due, self.again, self.inspecting) = (None, false, None);
+        (self.due, self.again, self.confirms, self.inspecting) = (None, false, false, None);
     }
 
     /// How long bodies may be that the next messages should bring whole; `None`: heads will do.
@@ -133,7 +146,7 @@ impl ContentWatch {
 
     fn note_size(&mut self, now: Instant, frame: Option<FrameSize>) {
         let Some(frame) = frame else { return };
-        if self.policy.is_on() && !frame.key && self.sizes.inter_frame(frame.timestamp, frame.bytes) {
+        if self.policy.is_on() && self.sizes.frame(frame.timestamp, frame.key, frame.bytes) {
             self.look_now(now);
         }
     }
@@ -151,7 +164,7 @@ impl ContentWatch {
     pub fn poll(&mut self, now: Instant, flows: bool, samples: &ByteBudget) -> Wanted {
         if let Some(complete) = self.sampler.poll(now) {
             let Some((taken, sample, held)) = complete else {
-                self.plan(now);
+                self.plan(now, None);
                 return Wanted::NoSample;
             };
             self.inspecting = Some(taken);
@@ -163,7 +176,7 @@ impl ContentWatch {
                 None => self.begin(now),
             };
             if now >= due && !self.sampler.begin(now, samples) {
-                self.due = Some(now + self.pause());
+                self.put_off(now);
                 return Wanted::Room;
             }
         }
@@ -177,9 +190,10 @@ impl ContentWatch {
         *self.due.insert(now + interval.min(FIRST_WITHIN).mul_f64(self.phase))
     }
 
-    /// Until those who were busy are asked again.
-    fn pause(&self) -> Duration {
-        BUSY_PAUSE.mul_f64(0.5 + self.phase)
+    /// Those who decode are busy: the same look is taken later.
+    fn put_off(&mut self, now: Instant) {
+        self.put_off = true;
+        self.due = Some(now + BUSY_PAUSE.mul_f64(0.5 + self.phase));
     }
 
     /// The outcome of the inspection that [`ContentWatch::poll`] has asked for.
@@ -195,10 +209,20 @@ impl ContentWatch {
             }
             Err(failure) => self.course.failed(taken, failure, &self.policy),
         }
-        self.plan(now);
-        if result.is_err_and(|failure| failure == InspectFailure::Busy) {
-            let pause = self.pause();
-            self.due = self.due.map(|due| due.min(now + pause));
+        self.put_off = false;
+        match result {
+            Err(InspectFailure::Busy) => self.put_off(now),
+            Err(InspectFailure::Deadline | InspectFailure::WorkerLost | InspectFailure::Memory) => {
+                // It may be its sample that does this, and all the others that pay.
+                self.setbacks = (self.setbacks + 1).min(LONGEST_REST);
+                self.plan(now, None);
+                let rest = now + self.policy.interval * (1 << self.setbacks);
+                self.due = self.due.map(|due| due.max(rest));
+            }
+            Ok(_) | Err(_) => {
+                self.setbacks = 0;
+                self.plan(now, Some(taken));
+            }
         }
     }
 
@@ -207,8 +231,9 @@ impl ContentWatch {
         self.thumbnail = thumbnail.filter(|_| self.policy.thumbnail);
     }
 
-    /// Decides when to look next: at the stream's own turn, unless there is a reason to look earlier.
-    fn plan(&mut self, now: Instant) {
+    /// Decides when to look next, after a look at what was taken at `looked`: at the stream's own turn, unless there is a reason to look
+    /// earlier.
+    fn plan(&mut self, now: Instant, looked: Option<Instant>) {
         let interval = self.policy.interval;
         // A turn that comes soon after a look has had it.
         let from = self.due.map_or(now, |due| due + interval / 2).max(now);
@@ -216,7 +241,17 @@ impl ContentWatch {
         let turns = from.saturating_duration_since(turn).as_nanos().div_ceil(interval.as_nanos().max(1));
         let regular = turn + interval.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
         self.turn = Some(regular);
-        let earlier = if std::mem::take(&mut self.again) { Some(now) } else { self.course.confirmed_at(&self.policy) };
+        if !self.confirms {
+            self.course.may_ask_again();
+        }
+        let earlier = if std::mem::take(&mut self.again) {
+            self.confirms = false;
+            Some(now)
+        } else {
+            let confirmed = looked.and_then(|looked| self.course.confirmed_at(looked, &self.policy));
+            self.confirms = confirmed.is_some_and(|at| at < regular);
+            confirmed
+        };
         let earlier = earlier.map(|at| at.max(now + LEAST_INTERVAL));
         self.due = Some(earlier.map_or(regular, |at| at.min(regular)));
     }
@@ -226,6 +261,7 @@ impl ContentWatch {
         self.policy.is_on().then(|| ContentReport {
             inspections: self.inspections,
             decode_errors: self.decode_errors,
+            put_off: self.put_off,
             picture: self.course.picture,
             sound: self.course.sound,
             findings: self.course.findings,

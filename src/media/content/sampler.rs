@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::recovery;
 use crate::media::enhanced::Tracks;
 use crate::media::tag::{AudioTag, Content, VideoTag};
 use crate::model::budget::{ByteBudget, Held};
@@ -18,11 +19,15 @@ const ENOUGH_FRAMES: usize = 8;
 /// Fewer will do where they come slowly.
 const FEW_FRAMES: usize = 3;
 const VIDEO_SPAN_MS: i64 = 500;
+/// Pictures that are awaited until the first is complete where a refresh goes piece by piece: some seconds of them.
+const LONGEST_REFRESH: usize = 150;
 /// A second of AAC at 48 kHz is 47 frames.
 const MAX_AUDIO_FRAMES: usize = 256;
 const AUDIO_SPAN_MS: i64 = 1000;
 /// For the frames after the keyframe to come.
 const VIDEO_PATIENCE: Duration = Duration::from_secs(4);
+/// And for a refresh to end.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(8);
 const AUDIO_PATIENCE: Duration = Duration::from_secs(3);
 /// Where there has been no sound: for it to come all the same.
 const SOUND_PATIENCE: Duration = Duration::from_secs(1);
@@ -115,6 +120,8 @@ struct Wish {
     held: Held,
     /// When the sample's keyframe came.
     keyframe: Option<Instant>,
+    /// Pictures that come before the first complete one.
+    refresh: usize,
     /// No more video is to come: there is enough, or a frame was too long.
     video_done: bool,
     audio_done: bool,
@@ -183,7 +190,7 @@ impl Sampler {
         let codec = tag.codec.filter(|_| self.video.is_judged(tag.tracks))?;
         match tag.content {
             Content::Config(record) => {
-                self.configure_video(codec, record.into());
+                self.configure_video(codec, bounded(record).into());
                 None
             }
             Content::Frame { key, payload } => {
@@ -199,7 +206,7 @@ impl Sampler {
         let Ok(tag) = AudioTag::parse(packet.head, packet.length) else { return };
         let Some(codec) = tag.codec.filter(|_| self.audio.is_judged(tag.tracks)) else { return };
         match tag.content {
-            Content::Config(record) => self.audio.configure(codec, record.into()),
+            Content::Config(record) => self.audio.configure(codec, bounded(record).into()),
             Content::Frame { payload, .. } => {
                 let (timestamp, length, body) = (packet.timestamp, packet.length, is_whole(packet).then_some(payload));
                 self.audio_frame(codec, &Coded { timestamp, composition: 0, key: true, length, body });
@@ -249,15 +256,21 @@ impl Sampler {
             wish.make_room(self.largest);
             let body = coded.body.filter(|body| !body.is_empty() && (coded.key || wish.keyframe.is_some()));
             if let Some(body) = body.filter(|body| wish.held.grow(body.len())) {
-                wish.keyframe.get_or_insert(now);
+                if wish.keyframe.is_none() {
+                    wish.keyframe = Some(now);
+                    let configuration = self.video.configuration.as_deref().unwrap_or_default();
+                    wish.refresh = recovery::pictures(codec, configuration, body);
+                    // What would take too long is not waited for.
+                    wish.refresh = Some(wish.refresh).filter(|pictures| *pictures <= LONGEST_REFRESH).unwrap_or(0);
+                }
                 self.video.push(coded, body);
             } else {
                 // What would follow a gap cannot be decoded.
                 wish.video_done = wish.keyframe.is_some();
             }
             let frames = self.video.frames.len();
-            wish.video_done |= frames >= ENOUGH_FRAMES
-                || frames >= FEW_FRAMES && self.video.span() >= VIDEO_SPAN_MS
+            wish.video_done |= frames >= wish.refresh + ENOUGH_FRAMES
+                || wish.refresh == 0 && frames >= FEW_FRAMES && self.video.span() >= VIDEO_SPAN_MS
                 || self.video.bytes >= MAX_VIDEO_BYTES - Sample::MAX_FRAME as usize;
         }
         FrameSize { timestamp: coded.timestamp, key: coded.key, bytes: coded.length }
@@ -278,8 +291,15 @@ impl Sampler {
     pub fn begin(&mut self, now: Instant, budget: &ByteBudget) -> bool {
         self.stop();
         let most = room_for(self.largest);
-        let wish = |held| Wish { since: now, most, held, keyframe: None, video_done: false, audio_done: false };
-        self.wish = budget.hold(most as usize).map(wish);
+        self.wish = budget.hold(most as usize).map(|held| Wish {
+            since: now,
+            most,
+            held,
+            keyframe: None,
+            refresh: 0,
+            video_done: false,
+            audio_done: false,
+        });
         self.wish.is_some()
     }
 
@@ -297,8 +317,9 @@ impl Sampler {
     pub fn poll(&mut self, now: Instant) -> Option<Option<(Instant, Sample, Held)>> {
         let wish = self.wish.as_ref()?;
         let waited = now.saturating_duration_since(wish.since);
+        let patience = if wish.refresh > 0 { REFRESH_PATIENCE } else { VIDEO_PATIENCE };
         let video_over =
-            wish.keyframe.map_or(waited >= KEYFRAME_PATIENCE, |at| now.saturating_duration_since(at) >= VIDEO_PATIENCE);
+            wish.keyframe.map_or(waited >= KEYFRAME_PATIENCE, |at| now.saturating_duration_since(at) >= patience);
         let video = wish.video_done || video_over || (!self.video.flows && waited >= VIDEO_PATIENCE);
         let patience = if self.audio.flows { AUDIO_PATIENCE } else { SOUND_PATIENCE };
         let audio = wish.audio_done || waited >= patience;
@@ -320,6 +341,11 @@ impl Sampler {
         self.video.clear();
         self.audio.clear();
     }
+}
+
+/// A record as long as heads bring it, for it is kept as long as the session; nothing of a longer one, which comes while bodies are brought.
+fn bounded(record: &[u8]) -> &[u8] {
+    if record.len() <= MediaPacket::WHOLE { record } else { &[] }
 }
 
 fn is_whole(packet: &MediaPacket<'_>) -> bool {

@@ -17,9 +17,11 @@ const RECOVERY: u32 = 2;
 /// And not within this many blocks: a minute.
 const SPACING: u32 = 200;
 
-/// Watches the sizes of one stream's inter frames.
+/// Watches the sizes of one stream's inter frames, or of all frames where there are no others than keyframes.
 #[derive(Debug, Clone)]
 pub(super) struct Sizes {
+    /// Whether there are inter frames.
+    inter: bool,
     /// Timestamp of the first frame of the present block, its bytes and its frames.
     block: Option<(u32, u64, u32)>,
     /// Means of the newest blocks, oldest first.
@@ -30,16 +32,22 @@ pub(super) struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { block: None, means: VecDeque::new(), armed: true, since_hint: SPACING }
+        Self { inter: false, block: None, means: VecDeque::new(), armed: true, since_hint: SPACING }
     }
 }
 
 impl Sizes {
-    /// Takes an inter frame. Whether sizes have collapsed just now.
+    /// Takes a frame. Whether sizes have collapsed just now.
     ///
     /// What is usual is the lower quartile of the last minute: three quarters of it were above. The median would take the end of every
     /// busier moment for a collapse.
-    pub fn inter_frame(&mut self, timestamp: u32, bytes: u32) -> bool {
+    pub fn frame(&mut self, timestamp: u32, key: bool, bytes: u32) -> bool {
+        if key && self.inter {
+            return false;
+        }
+        if !key && !self.inter {
+            *self = Self { inter: true, ..Self::default() };
+        }
         let (start, sum, frames) = self.block.unwrap_or((timestamp, 0, 0));
         // A timestamp that goes back is a new timeline: the difference wraps and ends the block.
         let over = timestamp.wrapping_sub(start) >= BLOCK_MS && frames >= BLOCK_FRAMES;
@@ -91,7 +99,7 @@ mod tests {
             // Sums of uniforms, near enough to normal.
             let noise = ((0..4).map(|_| random.f64()).sum::<f64>() - 2.0) * 1.7 * spread;
             let bytes = level(&mut random, f64::from(at) / 1e3) * noise.exp();
-            hints += u32::from(frame % 50 != 0 && sizes.inter_frame(at, bytes as u32));
+            hints += u32::from(sizes.frame(at, frame % 50 == 0, bytes as u32));
         }
         hints
     }
@@ -124,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_collapse_is_told_once_within_a_second() {
-        for seed in 0..20 {
+        for (seed, intra) in (0..20).map(|seed| (seed, seed % 4 == 3)) {
             let mut told = Vec::new();
             let mut last = 0;
             let mut sizes = Sizes::default();
@@ -133,7 +141,7 @@ mod tests {
                 let collapsed = frame >= 25 * 60 + seed as u32;
                 let usual = if collapsed { 150.0 } else { 4000.0 };
                 let bytes = usual * (1.0 + random.f64());
-                if frame % 50 != 0 && sizes.inter_frame(frame * 40, bytes as u32) {
+                if sizes.frame(frame * 40, intra || frame % 50 == 0, bytes as u32) {
                     told.push(frame - (25 * 60 + seed as u32));
                 }
                 last = frame;
@@ -147,7 +155,7 @@ mod tests {
     fn any_sizes_and_timestamps_are_taken() {
         let (mut sizes, mut random) = (Sizes::default(), fastrand::Rng::with_seed(1));
         for _ in 0..100_000 {
-            sizes.inter_frame(random.u32(..), random.u32(..));
+            sizes.frame(random.u32(..), random.u8(..) < 16, random.u32(..));
         }
         assert!(sizes.means.len() <= MEMORY);
     }

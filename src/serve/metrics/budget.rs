@@ -122,12 +122,13 @@ pub fn grant(view: &StreamView, report: Option<&StreamReport>, judged: bool) -> 
         down.map(|(c, _)| issue_position(Cause::Down(*c))).chain(view.totals.causes_seen.iter().map(position)),
     );
     let first = now.granted(&mut left);
-    let second = Positions(always.0 & !first.0).granted(&mut left);
-    let third = Positions(seen.0 & !first.0 & !second.0).granted(&mut left);
+    // Somebody has asked for these, and a threshold that does not apply tells less.
     let content = match report.and_then(|report| report.content.as_ref()) {
         Some(_) => Positions::of(0..=ContentFigure::Loudness as usize).granted(&mut left),
         None => Positions::default(),
     };
+    let second = Positions(always.0 & !first.0).granted(&mut left);
+    let third = Positions(seen.0 & !first.0 & !second.0).granted(&mut left);
     let mut extras = Extras {
         issues: Positions(first.0 | second.0 | third.0),
         issues_now: now,
