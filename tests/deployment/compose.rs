@@ -178,9 +178,11 @@ fn the_stack_s_configurations_of_the_monitor_are_valid() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("token"), "0123456789abcdef").unwrap();
     let token = directory.path().join("token").display().to_string();
-    for name in ["hmonitor", "demo", "ha"] {
+    for name in ["hmonitor", "demo", "ha", "patrol"] {
         let text = read(&format!("compose/monitor/{name}.yml"));
-        assert!(text.contains("/run/secrets/operate_token"), "{name}: the token is a secret");
+        assert!(text.contains("/run/secrets/operate_token") || name == "patrol", "{name}: the token is a secret");
+        // The one place that a container may write to.
+        assert!(text.contains("\nstate_file: /var/lib/rtmp-hmonitor/state.json\n"), "{name}: where the state is");
         let path: PathBuf = directory.path().join(format!("{name}.yml"));
         std::fs::write(&path, text.replace("/run/secrets/operate_token", &token)).unwrap();
         rtmp_hmonitor::config::load(&path, &BTreeMap::new()).unwrap_or_else(|e| panic!("{name}: {e}"));
