@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::harness::program;
+use crate::harness::{eventually, free_port, http, mortal, program};
 use crate::process::{Ran, finish};
+use crate::server::Server;
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -208,6 +210,35 @@ fn haproxy_nginx_and_their_likes_accept_their_configurations() {
     let mut nginx = Command::new(program("nginx", "nginx"));
     nginx.args(["-t", "-q", "-e", "stderr", "-c"]).arg(at("nginx.conf"));
     passes(nginx);
+}
+
+/// Nothing in the profile ha is down for good, or people are told of it for good: what a profile that is off would run, too.
+#[test]
+fn haproxy_s_way_to_logs_is_up_while_there_is_no_logstash() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let statistics = format!("127.0.0.1:{}", free_port());
+    let text = read("compose/ha/haproxy.cfg")
+        .replace("/run/haproxy/admin.sock", &at("admin.sock"))
+        .replace("bind :8404", &format!("bind {statistics}"))
+        .replace("bind :1935", &format!("bind 127.0.0.1:{}", free_port()))
+        .replace("127.0.0.1:5140", &format!("127.0.0.1:{}", free_port()))
+        .replace("bind 127.0.0.1:9936", &format!("bind 127.0.0.1:{}", free_port()));
+    std::fs::write(at("haproxy.cfg"), text).unwrap();
+    let mut haproxy = mortal("haproxy", "haproxy");
+    haproxy.args(["-db", "-f", &at("haproxy.cfg")]);
+    let _haproxy = Server::start(&mut haproxy, Path::new(&at("haproxy.log")));
+    let statistics = statistics.parse().unwrap();
+    let rows = eventually("HAProxy tells its state", Duration::from_secs(60), || {
+        let answer = http(statistics, "GET", "/stats;csv", &[], "").ok().filter(|answer| answer.status == 200)?;
+        Some(answer.body.lines().map(|row| row.split(',').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>())
+    });
+    let state = |proxy: &str, name: &str| {
+        let row = rows.iter().find(|row| row[0] == proxy && row[1] == name).unwrap_or_else(|| panic!("{proxy}/{name}"));
+        row[17].clone()
+    };
+    assert_eq!((&*state("logs", "logstash"), &*state("logs", "BACKEND")), ("no check", "UP"));
+    assert_eq!(state("ingest", "BACKEND"), "DOWN", "nothing else resolves here, either");
 }
 
 #[test]
