@@ -105,7 +105,7 @@ fn it_is_content_with_silenced_streams_and_not_with_messages_that_fail() {
         .replace("alertmanager:9093", &format!("{stack}:9093"))
         .replace("localhost:9090", &format!("{stack}:9090"))
         .replace("scrape_interval: 15s", "scrape_interval: 1s")
-        .replace("[rules/*.yml]", &rules);
+        .replace("[/etc/alerts/rules/*.yml]", &rules);
     std::fs::write(at("prometheus.yml"), config).unwrap();
     let mut command = mortal("prometheus", "prometheus");
     command.arg("--config.file").arg(at("prometheus.yml")).arg("--storage.tsdb.path").arg(at("prometheus"));
