@@ -96,6 +96,21 @@ fn every_wait_is_seen_to_be_waited() {
 }
 
 #[test]
+fn what_is_recorded_is_there_at_any_moment() {
+    // For so long Prometheus sees a sample; one that is recorded less often comes and goes.
+    let seen = duration("5m");
+    let mut groups = 0;
+    for path in files("alerts/rules", ".yml") {
+        for group in yaml(&path)["groups"].as_vec().unwrap() {
+            let interval = group["interval"].as_str().map(duration).unwrap_or_default();
+            assert!(interval < seen, "{}: every {interval:?}", group["name"].as_str().unwrap());
+            groups += 1;
+        }
+    }
+    assert!(groups > 6, "they were not read: {groups}");
+}
+
+#[test]
 fn every_recorded_series_is_used() {
     let used: String = expressions().into_iter().map(|e| e.text + "\n").collect();
     let recorded: Vec<_> = rules().into_iter().filter_map(|r| r.record).collect();
