@@ -533,6 +533,11 @@ def monitor():
             (6, graph("Times it stood still", [(f"increase(hmonitor_observer_pauses_total{{{here}}}[$__rate_interval])", "{{instance}}")], thresholds=NONE_IS_GOOD, lines=False)),
             (6, graph("Discovery sources that fail", [(f"hmonitor_discovery_sources_failing{{{here}}}", "{{instance}}")], thresholds=NONE_IS_GOOD, min=0, decimals=0)),
         ]),
+        ("Workers", 8, [
+            (12, graph("Looks into pictures and sound", [(f"sum by (outcome) (increase(hmonitor_inspections_total{{{here}}}[$__rate_interval]))", "{{outcome}}")], stack=True, min=0,
+                description="By how they ended. All but done and undecodable_configuration have told nothing.", noValue="nothing is looked into")),
+            (12, graph("Workers replaced", [(f"sum by (reason) (increase(hmonitor_libav_worker_restarts_total{{{here}}}[$__rate_interval]))", "{{reason}}")], thresholds=NONE_IS_GOOD, lines=False, stack=True, noValue=NOT_ONE)),
+        ]),
         ("What fires", 8, [(24, alerts())]),
     ]
     return dashboard("hmonitor-monitor", "RTMP: the monitor itself", "Whether the monitor does its job.", [], rows,
