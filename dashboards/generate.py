@@ -15,12 +15,19 @@ RED, ORANGE, GREEN, BLUE, GREY = "red", "orange", "green", "blue", "#6e7077"
 STATES = [("up", GREEN), ("degraded", ORANGE), ("down", RED), ("idle", BLUE), ("unknown", GREY)]
 
 
+# What several monitors say of one thing is told once: the first of these.
+WORST_FIRST = ["down", "degraded", "unknown", "up", "idle"]
+
+
+def told_apart(cls, *labels):
+    """By what things are told apart, however many monitors watch them. Names are unique at a site."""
+    return f"by ({', '.join(('site', 'machine', cls, *labels))})"
+
+
 def state_of(cls, where):
     """One series per thing whose value tells its state: 0 up, 1 degraded and so on, as in STATES."""
-    return " or ".join(
-        f'max by ({cls}) (hmonitor_{cls}_health{{{where},state="{state}"}} == 1) * {number}'
-        for number, (state, _) in enumerate(STATES)
-    )
+    numbers = {state: number for number, (state, _) in enumerate(STATES)}
+    return " or ".join(f'max {told_apart(cls)} (hmonitor_{cls}_health{{{where},state="{state}"}} == 1) * {numbers[state]}' for state in WORST_FIRST)
 
 
 STATE_MAPPING = [
@@ -295,14 +302,14 @@ def within(bad):
 
 
 def overview():
-    def count(state, color):
+    def count(number, state, color):
         thresholds = steps((GREEN if state == "up" else GREY, None), (color, 1))
-        return stat(state.capitalize(), f'count(hmonitor_stream_health{{{OVER},state="{state}"}} == 1) or vector(0)', thresholds=thresholds)
+        return stat(state.capitalize(), f"count(({state_of('stream', OVER)}) == {number}) or vector(0)", thresholds=thresholds)
 
     rows = [
-        (None, 4, [(3, count(state, color)) for state, color in STATES]
+        (None, 4, [(3, count(number, *state)) for number, state in enumerate(STATES)]
             + [(5, stat("Availability, 30 days", f"avg(stream:hmonitor_available:ratio_rate30d{{{OVER}}})", "percentunit", AVAILABILITY, decimals=3)),
-               (4, stat("All cameras together", f"8 * sum(hmonitor_stream_media_bytes_per_second{{{OVER}}})", "bps"))]),
+               (4, stat("All cameras together", f"8 * sum(max {told_apart('stream', 'media')} (hmonitor_stream_media_bytes_per_second{{{OVER}}}))", "bps"))]),
         (None, 9, [
             (10, alerts('{site=~"$site"}')),
             (14, table("Streams that are not well",
@@ -313,8 +320,8 @@ def overview():
         (None, 12, [(24, timeline("Streams", [(state_of("stream", OVER), "{{stream}}")], STATE_MAPPING,
             links=[{"title": "Show", "url": "/d/hmonitor-stream?var-stream=${__field.labels.stream}&${__url_time_range}"}]))]),
         ("Rates", 8, [
-            (12, graph("Received, by machine", [(f"8 * sum by (site, machine) (hmonitor_stream_media_bytes_per_second{{{OVER}}})", "{{site}} {{machine}}")], "bps", stack=True)),
-            (12, graph("Streams up, by machine", [(f"sum by (site, machine) (hmonitor_stream_up{{{OVER}}})", "{{site}} {{machine}}")], lines=True, decimals=0)),
+            (12, graph("Received, by machine", [(f"8 * sum by (site, machine) (max {told_apart('stream', 'media')} (hmonitor_stream_media_bytes_per_second{{{OVER}}}))", "{{site}} {{machine}}")], "bps", stack=True)),
+            (12, graph("Streams up, by machine", [(f"sum by (site, machine) (min {told_apart('stream')} (hmonitor_stream_up{{{OVER}}}))", "{{site}} {{machine}}")], lines=True, decimals=0)),
         ]),
         ("Availability", 8, [
             (8, graph("Share of time down, by site (last hour)", [('site:hmonitor_unavailable:ratio_rate1h{instance=~"$instance",site=~"$site"}', "{{site}}")], "percentunit", at_most(0.001, 0.01), min=0)),
@@ -323,7 +330,7 @@ def overview():
                  ('site:hmonitor_unavailable:ratio_rate6h{instance=~"$instance",site=~"$site"} / on () group_left () (1 - hmonitor:objective:ratio)', "{{site}} 6 h")],
                 thresholds=steps((GREEN, None), (ORANGE, 6), (RED, 14.4)), description="1 spends a month's budget in a month.")),
             (8, table("Longest down in this time range",
-                f'topk(10, increase(hmonitor_stream_outage_seconds_total{{{OVER}}}[$__range]))', rename={"Value": "down"}, unit="s", links={"stream": TO_STREAM})),
+                f"topk(10, max {told_apart('stream')} (increase(hmonitor_stream_outage_seconds_total{{{OVER}}}[$__range])))", rename={"Value": "down"}, unit="s", links={"stream": TO_STREAM})),
         ]),
     ]
     return dashboard("hmonitor-overview", "RTMP: site overview", "All streams of a site: who is well, who is not, and for how long.",
@@ -449,7 +456,7 @@ def ha():
             (3, stat("Epoch", f"hmonitor_failover_epoch{{{fo}}}", thresholds=steps((BLUE, None)))),
             (3, stat("Last switch", f"time() - hmonitor_failover_last_switch_timestamp_seconds{{{fo}}}", "s", steps((ORANGE, None), (GREEN, 3600)))),
             (3, stat("Isolated", f"max(hmonitor_isolated{{{here}}})", thresholds=NONE_IS_GOOD, mappings=[{"type": "value", "options": {"0": {"text": "no", "index": 0}, "1": {"text": "yes", "index": 1}}}])),
-            (3, stat("Ghost publishers", f"sum(hmonitor_ghost_publishers{{{here}}})", thresholds=NONE_IS_GOOD)),
+            (3, stat("Ghost publishers", f"sum(max {told_apart('service')} (hmonitor_ghost_publishers{{{here}}}))", thresholds=NONE_IS_GOOD)),
             (3, stat("Controllers disagree for", f"max(hmonitor_controller_disagreement_seconds{{{here}}})", "s", steps((GREEN, None), (ORANGE, 2), (RED, 10)))),
             (3, stat("Actions that wait", f"sum(hmonitor_actions_pending{{{here}}})", thresholds=NONE_IS_GOOD)),
         ]),
@@ -532,6 +539,11 @@ def monitor():
             (6, graph("Panics", [(f"increase(hmonitor_task_panics_total{{{here}}}[$__rate_interval])", "{{instance}}")], thresholds=NONE_IS_GOOD, lines=False)),
             (6, graph("Times it stood still", [(f"increase(hmonitor_observer_pauses_total{{{here}}}[$__rate_interval])", "{{instance}}")], thresholds=NONE_IS_GOOD, lines=False)),
             (6, graph("Discovery sources that fail", [(f"hmonitor_discovery_sources_failing{{{here}}}", "{{instance}}")], thresholds=NONE_IS_GOOD, min=0, decimals=0)),
+        ]),
+        ("Workers", 8, [
+            (12, graph("Looks into pictures and sound", [(f"sum by (outcome) (increase(hmonitor_inspections_total{{{here}}}[$__rate_interval]))", "{{outcome}}")], stack=True, min=0,
+                description="By how they ended. All but done and undecodable_configuration have told nothing.", noValue="nothing is looked into")),
+            (12, graph("Workers replaced", [(f"sum by (reason) (increase(hmonitor_libav_worker_restarts_total{{{here}}}[$__rate_interval]))", "{{reason}}")], thresholds=NONE_IS_GOOD, lines=False, stack=True, noValue=NOT_ONE)),
         ]),
         ("What fires", 8, [(24, alerts())]),
     ]

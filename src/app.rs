@@ -512,5 +512,11 @@ pub fn install_crypto_provider() {
 /// Reads the configuration and says what is wrong with it.
 pub fn check(options: &Options) -> Result<Config> {
     let loaded = config::load(&options.config, &options.environment).map_err(|errors| anyhow!("{errors}"))?;
-    Ok(loaded.config)
+    let mut config = loaded.config;
+    // Who checks may be somebody else, somewhere else, than who will run it: a warning, no error.
+    if let Some((path, error)) = config.state_file.as_ref().and_then(|path| Some((path, StateFile::obstacle(path)?))) {
+        let warning = format!("state_file: {} cannot be written by this user, here: {error}", path.display());
+        config.warnings.push(warning);
+    }
+    Ok(config)
 }

@@ -3,8 +3,10 @@
 mod harness;
 mod process;
 
+use std::process::Command;
+
 use harness::free_port;
-use process::{Origin, run, run_with};
+use process::{Origin, finish, run, run_with};
 use rtmp_hmonitor::sim::{Fault, SimConfig, UnknownStream};
 use serde_json::{Value, json};
 
@@ -148,6 +150,30 @@ fn check_config_says_all_that_is_wrong() {
     );
     assert_eq!(overridden.code, 1);
     assert!(overridden.stderr.contains("HMONITOR__SERVER__LISTEN"), "{}", overridden.stderr);
+}
+
+#[test]
+fn check_config_warns_of_a_state_that_could_not_be_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hmonitor.yml");
+    let said = |state: &str| {
+        std::fs::write(&path, format!("state_file: {state}\nstreams: [{{ name: a, url: rtmp://h/a }}]\n")).unwrap();
+        let ran = run(&["check-config", "--config", path.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        ran.stdout
+    };
+    let missing = said("nowhere/state.json");
+    let named = directory.path().join("nowhere/state.json");
+    assert!(missing.contains(&format!("warning: state_file: {} cannot be written", named.display())), "{missing}");
+    // What nobody may write to, root neither.
+    let read_only = said("/proc/1/state.json");
+    assert!(read_only.contains("warning: state_file: /proc/1/state.json"), "{read_only}");
+    assert!(!said("state.json").contains("warning"), "relative paths start at the file's directory");
+    // As the default is named: without any directory.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmp-hmonitor"));
+    command.arg("check-config").current_dir(directory.path());
+    let here = finish(command);
+    assert!(here.code == 0 && !here.stdout.contains("warning"), "{}", here.all());
 }
 
 #[test]

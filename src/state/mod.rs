@@ -63,6 +63,13 @@ impl StateFile {
         Ok(Self { path, document: Mutex::new(document), writing: Mutex::new(()), changed: Notify::new() })
     }
 
+    /// Why a state file at `path` could not be written: by this process, where it runs now.
+    pub fn obstacle(path: &Path) -> Option<io::Error> {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        rustix::fs::access(directory, access).err().map(io::Error::from)
+    }
+
     fn document(&self) -> MutexGuard<'_, Document> {
         self.document.lock().unwrap_or_else(PoisonError::into_inner)
     }

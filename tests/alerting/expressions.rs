@@ -45,7 +45,7 @@ fn beyond_the_demo(family: &str) -> bool {
 }
 
 /// As Grafana fills its variables in, with all of everything.
-fn filled(expression: &Expression) -> String {
+pub fn filled(expression: &Expression) -> String {
     let variables = [
         ("stream=\"$stream\"", "stream=~\".+\""),
         ("$instance", ".*"),

@@ -6,6 +6,7 @@ use std::process::Command;
 use rtmp_hmonitor::model::{DegradedCause, DownCause};
 use rtmp_hmonitor::serve::metrics::{CATALOGUE, Kind};
 
+use crate::expressions::filled;
 use crate::harness::program;
 use crate::process::finish;
 use crate::shipped::{alert_names, duration, expressions, families, files, root, rules, yaml};
@@ -96,6 +97,21 @@ fn every_wait_is_seen_to_be_waited() {
 }
 
 #[test]
+fn what_is_recorded_is_there_at_any_moment() {
+    // For so long Prometheus sees a sample; one that is recorded less often comes and goes.
+    let seen = duration("5m");
+    let mut groups = 0;
+    for path in files("alerts/rules", ".yml") {
+        for group in yaml(&path)["groups"].as_vec().unwrap() {
+            let interval = group["interval"].as_str().map(duration).unwrap_or_default();
+            assert!(interval < seen, "{}: every {interval:?}", group["name"].as_str().unwrap());
+            groups += 1;
+        }
+    }
+    assert!(groups > 6, "they were not read: {groups}");
+}
+
+#[test]
 fn every_recorded_series_is_used() {
     let used: String = expressions().into_iter().map(|e| e.text + "\n").collect();
     let recorded: Vec<_> = rules().into_iter().filter_map(|r| r.record).collect();
@@ -137,6 +153,60 @@ fn every_cause_that_rules_name_exists() {
         }
     }
     assert!(named > 10, "they were not read");
+}
+
+/// Two monitors watch one stream, and one of them has lost it.
+#[test]
+fn dashboards_show_the_worst_of_what_several_monitors_say_and_count_it_once() {
+    let overview = expressions().into_iter().filter(|e| e.place.starts_with("overview.json"));
+    let overview: Vec<_> = overview.map(|e| (e.place.clone(), filled(&e))).collect();
+    let of = |title: &str| &overview.iter().find(|(place, _)| place.ends_with(&format!("\"{title}\""))).unwrap().1;
+    let series = |family: &str, labels: &str, value: u32| {
+        format!("      - {{ series: '{family}{{job=\"rtmp-hmonitor\",site=\"a\",{labels}}}', values: \"{value}\" }}\n")
+    };
+    let mut input = String::new();
+    for (instance, stream, now) in [
+        ("one", "gate", "down"),
+        ("two", "gate", "up"),
+        ("one", "roof", "up"),
+        ("two", "roof", "up"),
+        ("two", "off", "idle"),
+    ] {
+        let labels = format!("instance=\"{instance}\",stream=\"{stream}\"");
+        for state in ["unknown", "up", "degraded", "down", "idle"] {
+            let labels = format!("{labels},state=\"{state}\"");
+            input += &series("hmonitor_stream_health", &labels, u32::from(state == now));
+        }
+        if now != "idle" {
+            input += &series("hmonitor_stream_up", &labels, u32::from(now == "up"));
+            input += &series("hmonitor_stream_media_bytes_per_second", &format!("{labels},media=\"video\""), 100);
+        }
+    }
+    let expect = |expr: &str, samples: &[(&str, u32)]| {
+        let samples: Vec<_> = samples.iter().map(|(l, v)| format!("{{ labels: '{{{l}}}', value: {v} }}")).collect();
+        format!("      - expr: '{expr}'\n        eval_time: 0s\n        exp_samples: [{}]\n", samples.join(", "))
+    };
+    let name = |stream: &str| format!("site=\"a\",stream=\"{stream}\"");
+    let (gate, roof, off) = (name("gate"), name("roof"), name("off"));
+    let tests = format!(
+        "evaluation_interval: 1s\ntests:\n  - interval: 1s\n    input_series:\n{input}    promql_expr_test:\n{}",
+        [
+            expect(of("Up"), &[("", 1)]),
+            expect(of("Down"), &[("", 1)]),
+            expect(of("Degraded"), &[("", 0)]),
+            expect(of("Idle"), &[("", 1)]),
+            expect(of("Streams"), &[(&gate, 2), (&roof, 0), (&off, 3)]),
+            expect(of("Streams up, by machine"), &[("site=\"a\"", 1)]),
+            expect(of("All cameras together"), &[("", 1_600)]),
+        ]
+        .concat()
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("overview.yml");
+    std::fs::write(&path, tests).unwrap();
+    let mut test = Command::new(program("promtool", "prometheus"));
+    test.args(["test", "rules"]).arg(path);
+    passes(test);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use yaml_rust2::Yaml;
 
-use crate::shipped::{Rule, alert_names, root, rules, yaml};
+use crate::shipped::{Rule, alert_names, duration, root, rules, yaml};
 
 /// Whether a matcher's pattern, as far as ours go (`A(B|C).*|D`), is of `name`.
 fn is_of(pattern: &str, name: &str) -> bool {
@@ -85,7 +85,7 @@ fn everything_that_is_down_is_silent_while_the_monitor_is_blind() {
     assert_eq!(blind["source_matchers"][0].as_str(), Some("alertname = HmonitorIsolated"));
     let held: Vec<_> = named(&blind["target_matchers"]).into_iter().filter_map(|rule| rule.alert).collect();
     // What is about the monitor itself, what has been done, and what no network is asked for.
-    let own = ["Absent", "Stale", "ConfigReloadFailed", "Restarts", "TaskPanicked", "Watchdog"];
+    let own = ["Absent", "Stale", "ConfigReloadFailed", "InspectionsFailing", "Restarts", "TaskPanicked", "Watchdog"];
     let others = ["Isolated", "FailoverSwitched", "Consequence", "CertificateExpiring"];
     let over_hours = ["SiteBudgetBurnsFast", "SiteBudgetBurnsSlowly"];
     for name in alert_names() {
@@ -93,6 +93,19 @@ fn everything_that_is_down_is_silent_while_the_monitor_is_blind() {
         let spoken = own.contains(&short) || others.contains(&short) || over_hours.contains(&short);
         assert_eq!(held.contains(&name), !spoken, "{name}");
     }
+}
+
+#[test]
+fn what_is_news_for_minutes_lasts_until_the_next_report() {
+    let config = yaml(&root().join("alerts/alertmanager.yml"));
+    let routes = config["route"]["routes"].as_vec().unwrap();
+    let reports = routes.iter().find(|route| route["receiver"].as_str() == Some("reports")).unwrap();
+    let apart = ["group_wait", "group_interval"].map(|key| duration(reports[key].as_str().unwrap()));
+    let switched = rules().into_iter().find(|rule| {
+        rule.alert.as_deref() == Some("HmonitorFailoverSwitched") && rule.severity.as_deref() == Some("info")
+    });
+    let keep = switched.unwrap().keep;
+    assert!(apart.iter().all(|apart| keep > *apart), "kept for {keep:?}, and reports are {apart:?} apart");
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl World {
                 ("monitor:9935", &monitor.listen.to_string()),
                 ("alertmanager:9093", &alertmanager.to_string()),
                 ("localhost:9090", &prometheus.to_string()),
-                ("[rules/*.yml]", &format!("[\"{rules}\"]")),
+                ("[/etc/alerts/rules/*.yml]", &format!("[\"{rules}\"]")),
             ],
         );
         std::fs::write(at("prometheus.yml"), config).unwrap();

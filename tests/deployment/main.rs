@@ -13,3 +13,4 @@ mod elk;
 mod package;
 mod pipeline;
 mod quick_check;
+mod runbook;

@@ -79,6 +79,31 @@ fn the_unit_runs_what_the_package_installs() {
     assert!(YamlLoader::load_from_str(&read("packaging/hmonitor.yml")).is_ok());
 }
 
+/// The README's steps without the package, and its example.
+#[test]
+fn what_the_readme_configures_and_installs_runs_under_the_unit() {
+    let (unit, readme) = (read("packaging/rtmp-hmonitor.service"), read("README.md"));
+    let has = |line: &str| unit.lines().any(|l| l == line);
+    for (place, directory) in [("lib", "StateDirectory"), ("log", "LogsDirectory")] {
+        assert!(has(&format!("{directory}=rtmp-hmonitor")), "/var/{place}/rtmp-hmonitor");
+    }
+    assert!(readme.contains("\nstate_file: /var/lib/rtmp-hmonitor/state.json "), "where the unit lets it be written");
+    // Sockets and track files; keepalived reads these also while the monitor does not run.
+    for line in ["RuntimeDirectory=rtmp-hmonitor", "RuntimeDirectoryPreserve=yes"] {
+        assert!(has(line), "{line}");
+    }
+    // A port that is taken for a minute must not end it for good.
+    let (head, _) = unit.split_once("[Service]").unwrap();
+    assert!(head.contains("\nStartLimitIntervalSec=0\n") && has("Restart=always"));
+    let (_, steps) = readme.split_once("install -m 755 ").unwrap();
+    let installed: Vec<_> = steps.lines().next().unwrap().split(' ').map(|word| word.trim_end_matches('/')).collect();
+    assert_eq!(
+        installed,
+        ["target/release/rtmp-hmonitor", "target/release/rtmp-hmonitor-libav", "/usr/local/bin"],
+        "the worker is looked for beside the monitor"
+    );
+}
+
 #[test]
 fn systemd_accepts_the_unit_and_its_user_and_a_shell_the_script_that_installs_them() {
     let directory = tempfile::tempdir().unwrap();

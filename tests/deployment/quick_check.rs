@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::compose::{read, root};
@@ -45,7 +47,6 @@ fn own_address(network: u8) -> Ipv4Addr {
 
 #[test]
 fn it_counts_documents_where_elasticsearch_runs_whichever_compose_started_it() {
-    use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let stack = own_address(92);
     let kibana = TcpListener::bind((stack, 5601)).unwrap();
@@ -58,25 +59,73 @@ fn it_counts_documents_where_elasticsearch_runs_whichever_compose_started_it() {
             }
         }
     });
+    // Prometheus knows of changes, or of none.
+    let prometheus = TcpListener::bind((stack, 9090)).unwrap();
+    let changes = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&changes);
+    std::thread::spawn(move || {
+        for mut socket in prometheus.incoming().flatten() {
+            if socket.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {
+                let value = format!("{{\"value\":[1,\"{}\"]}}", told.load(Ordering::SeqCst));
+                let _ = socket.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{value}").as_bytes());
+            }
+        }
+    });
     let script = copied(directory.path());
-    let docker = directory.path().join("docker");
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
-    let logs = |count: usize| {
-        let place = directory.path().canonicalize().unwrap();
-        let text = format!(
-            "#!/bin/sh\ncase \"$*\" in\n\
-             *working_dir={}*service=elasticsearch) echo 0123;;\n\
-             'exec 0123 curl '*) echo '{{\"count\":{count},\"_shards\":{{\"total\":3}}}}';;\nesac\n",
-            place.display()
+    let logs = |all: usize, recent: usize, changed: usize| {
+        changes.store(changed, Ordering::SeqCst);
+        let count = |n: usize| format!("echo '{{\"count\":{n},\"_shards\":{{\"total\":3}}}}'");
+        engine(
+            directory.path(),
+            &format!(
+                "*service=elasticsearch) echo 0123;;\n'exec 0123 curl '*now-20m*) {};;\n'exec 0123 curl '*) {};;",
+                count(recent),
+                count(all)
+            ),
         );
-        std::fs::write(&docker, text).unwrap();
-        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(&script);
         command.env("STACK_BIND", stack.to_string()).env("HMONITOR_BIND", stack.to_string()).env("PATH", &path);
         finish(command).stdout.lines().skip(8).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(logs(12), ["ok    kibana        available", "ok    logs          12 documents in Elasticsearch"]);
-    assert_eq!(logs(0)[1], "BAD   logs          0 documents in Elasticsearch");
+    let (kibana, word) = ("ok    kibana        available", "documents in Elasticsearch");
+    assert_eq!(logs(12, 3, 3), [kibana, &format!("ok    logs          12 {word}, 3 of the last 20 minutes")]);
+    assert_eq!(logs(12, 0, 0)[1], format!("ok    logs          12 {word}, 0 of the last 20 minutes"), "a quiet site");
+    let dead =
+        "BAD   logs          no document in 20 minutes, in which streams have changed 7 times: Filebeat, Logstash?";
+    assert_eq!(logs(12, 0, 7)[1], dead);
+    assert_eq!(logs(0, 0, 0)[1], format!("BAD   logs          0 {word}, 0 of the last 20 minutes"));
+}
+
+/// A `docker` in `directory` that knows what this stack's containers are asked.
+fn engine(directory: &Path, cases: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let docker = directory.join("docker");
+    let place = directory.canonicalize().unwrap();
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in ps*working_dir={}\\ *|exec*) ;; *) exit 1;; esac\ncase \"$*\" in\n{cases}\nesac\n",
+        place.display()
+    );
+    std::fs::write(&docker, text).unwrap();
+    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn what_has_a_container_and_does_not_answer_is_not_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = copied(directory.path());
+    let nowhere = own_address(93).to_string();
+    let says = |cases: &str| {
+        engine(directory.path(), cases);
+        let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(&script);
+        command.env("STACK_BIND", &nowhere).env("HMONITOR_BIND", &nowhere).env("PATH", path);
+        finish(command).stdout.lines().skip(6).map(|line| line[..19].trim().to_owned()).collect::<Vec<_>>()
+    };
+    // Ended ones are listed with -a only.
+    assert_eq!(says("ps\\ -q\\ -a*) echo 0123;;"), ["BAD   cameras", "BAD   haproxy", "BAD   kibana", "BAD   logs"]);
+    let some = says("ps\\ -q\\ -a*service=haproxy) echo 0123;;");
+    assert_eq!(some, ["off   cameras", "BAD   haproxy", "off   kibana", "off   logs"]);
 }
 
 #[test]
@@ -86,14 +135,17 @@ fn it_is_content_with_silenced_streams_and_not_with_messages_that_fail() {
     let (stack, monitor) = (own_address(90), own_address(91));
     let origin = Origin::start("gate-{1..2}");
 
-    let config = format!(
-        "server: {{ listen: \"{monitor}:9935\", health_listen: \"{monitor}:9937\", tokens: [{{ role: operate, token: tokentokentoken1 }}] }}\n\
-         state_file: {}\ndefaults: {{ rise: 0s }}\n\
-         streams: [{{ name: gate-1, url: \"{}\" }}, {{ name: away, url: \"rtmp://127.0.0.1:9/live/away\" }}]\n",
-        at("state.json").display(),
-        origin.url("gate-1")
-    );
-    std::fs::write(at("hmonitor.yml"), config).unwrap();
+    let configure = |streams: &str| {
+        let config = format!(
+            "server: {{ listen: \"{monitor}:9935\", health_listen: \"{monitor}:9937\", read: token, \
+         tokens: [{{ role: operate, token: tokentokentoken1 }}, {{ role: read, token: tokentokentoken2 }}] }}\n\
+         state_file: {}\ndefaults: {{ rise: 0s }}\nstreams: {streams}\n",
+            at("state.json").display(),
+        );
+        std::fs::write(at("hmonitor.yml"), config).unwrap();
+    };
+    // As the stack comes.
+    configure("[]");
     let mut command = mortal("setpriv", "util-linux");
     command.arg(env!("CARGO_BIN_EXE_rtmp-hmonitor")).arg("run").arg("--config").arg(at("hmonitor.yml"));
     let _monitor = Server::start(&mut command, &at("monitor.log"));
@@ -105,7 +157,13 @@ fn it_is_content_with_silenced_streams_and_not_with_messages_that_fail() {
         .replace("alertmanager:9093", &format!("{stack}:9093"))
         .replace("localhost:9090", &format!("{stack}:9090"))
         .replace("scrape_interval: 15s", "scrape_interval: 1s")
-        .replace("[rules/*.yml]", &rules);
+        .replace("[/etc/alerts/rules/*.yml]", &rules)
+        // What closes the monitor opens it for Prometheus.
+        .replace(
+            "# authorization: { credentials_file: /run/secrets/read_token }",
+            "authorization: { credentials_file: read }",
+        );
+    std::fs::write(at("read"), "tokentokentoken2").unwrap();
     std::fs::write(at("prometheus.yml"), config).unwrap();
     let mut command = mortal("prometheus", "prometheus");
     command.arg("--config.file").arg(at("prometheus.yml")).arg("--storage.tsdb.path").arg(at("prometheus"));
@@ -133,6 +191,11 @@ fn it_is_content_with_silenced_streams_and_not_with_messages_that_fail() {
     let says = |name: &str, wanted: &str| {
         eventually(&format!("{name}: {wanted}"), LIMIT, || line(name).starts_with(wanted).then_some(()));
     };
+    says("streams", "BAD   streams       nothing is watched: list streams in monitor/hmonitor.yml");
+    let gate = origin.url("gate-1");
+    configure(&format!(
+        "[{{ name: gate-1, url: \"{gate}\" }}, {{ name: away, url: \"rtmp://127.0.0.1:9/live/away\" }}]"
+    ));
     says("streams", "BAD   streams       1 of 2 that are expected are up, 2 are configured");
     let silence = ["Authorization: Bearer tokentokentoken1", "Content-Type: application/json"];
     let answer = http(api, "PUT", "/api/v1/streams/away/silence", &silence, r#"{"reason":"repaired"}"#).unwrap();

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, DESKTOP, Window, fixture};
+use crate::harness::Monitor;
 use crate::process::Origin;
 use crate::{CAMERAS, url, watched};
 
@@ -87,6 +88,46 @@ fn what_controllers_and_media_servers_do_against_the_decision_is_said() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    browser.assert_quiet();
+}
+
+#[test]
+fn what_is_dead_around_streams_that_are_well_shows_in_the_tab() {
+    let origin = Origin::start(CAMERAS);
+    let config = format!(
+        "defaults: {{ rise: 0s }}\nstreams: [{{ name: gate-1, url: \"{}\" }}]\n\
+         endpoints: [{{ name: nobody, tcp: {{ address: \"127.0.0.1:9\", interval: 300ms, timeout: 300ms }} }}]\n",
+        origin.url("gate-1")
+    );
+    let monitor = Monitor::start(&config);
+    let mut browser = Browser::start();
+    browser.open(&url(&monitor, ""), &DESKTOP);
+    browser.until("document.querySelector('.tile[data-health=up]')");
+    browser.until("document.title.startsWith('(1)') && document.querySelector('#icon').href.endsWith('icon-down.svg')");
+    browser.until("document.querySelector('#headline').dataset.health === 'down'");
+    assert_eq!(browser.text("#headline"), "The stream is up, not all around them");
+
+    let blind = json!({ "isolated_since": "2026-11-21T16:00:00.000Z" });
+    browser.open(&url(&monitor, ""), &Window { merge: json!({ "/api/v1/status": blind }), ..DESKTOP });
+    browser.until("document.title.startsWith('(2)')");
+    assert_eq!(browser.text("#headline"), "This monitor sees nothing");
+    browser.assert_quiet();
+}
+
+#[test]
+fn times_of_day_begin_at_midnight_and_name_a_day_that_is_not_today() {
+    let origin = Origin::start(CAMERAS);
+    let monitor = watched(&origin);
+    let mut browser = Browser::start();
+    browser.open(&url(&monitor, ""), &DESKTOP);
+    let mut told = |call: &str| {
+        let text = browser.eval(&format!("import('/page/format.js').then((format) => format.{call})"));
+        text.as_str().unwrap().to_owned()
+    };
+    assert_eq!(told("clock('2026-11-21T00:05:12')"), "00:05:12");
+    assert!(told("moment('2026-11-21T00:05:12')").ends_with("00:05:12"));
+    let (now, before) = (told("recent(new Date())"), told("recent(new Date(Date.now() - 864e5))"));
+    assert!(now.len() == 8 && before.len() > 8, "{now:?}, {before:?}");
     browser.assert_quiet();
 }
 

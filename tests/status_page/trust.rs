@@ -28,6 +28,39 @@ fn a_monitor_that_is_gone_is_said_to_be_until_it_is_back() {
     drop(monitor);
 }
 
+/// Numbers of events begin again with each start.
+#[test]
+fn events_of_before_a_restart_and_after_it_are_told_apart_and_in_order() {
+    let origin = Origin::start(CAMERAS);
+    let mut monitor = watched(&origin);
+    let mut browser = Browser::start();
+    browser.open(&url(&monitor, "#/streams/gate-3"), &DESKTOP);
+    let health = |health: &str| format!("document.querySelector('#stream').dataset.health === '{health}'");
+    for _ in 0..3 {
+        browser.until(&health("up"));
+        origin.fault("gate-3", &rtmp_hmonitor::sim::Fault::Stall);
+        browser.until(&health("down"));
+        origin.clear("gate-3");
+    }
+    browser.until(&health("up"));
+    browser.until("document.querySelectorAll('.changes.long .change[data-health=down]').length === 3");
+    monitor.end_by("KILL");
+    browser.until("!document.querySelector('#stale').hidden");
+    let monitor = monitor.restart_after_kill();
+    browser.until("document.querySelector('#stale').hidden");
+    browser.until(&health("up"));
+    let before = browser.eval("Date.now()").as_f64().unwrap();
+    origin.fault("gate-3", &rtmp_hmonitor::sim::Fault::Stall);
+    let first = "document.querySelector('.changes.long .change')";
+    browser.until(&format!(
+        "{first}.dataset.health === 'down' && {first}.querySelector('time').dateTime > new Date({before}).toISOString()"
+    ));
+    assert_eq!(browser.eval("document.querySelectorAll('.changes.long .change[data-health=down]').length"), 4);
+    let sorted = "[...document.querySelectorAll('.changes.long time')].every((t, i, all) => !i || t.dateTime <= all[i - 1].dateTime)";
+    assert_eq!(browser.eval(sorted), true);
+    drop(monitor);
+}
+
 #[test]
 fn where_reading_is_closed_a_token_opens_it_for_this_tab_alone() {
     let origin = Origin::start(CAMERAS);

@@ -7,7 +7,7 @@ import { byId, setAttribute, setHidden, setText } from "./dom.js";
 import { FilterBar } from "./filter.js";
 import { clock } from "./format.js";
 import { Live } from "./live.js";
-import { Around, Headline, worst } from "./overview.js";
+import { Around, Headline, overall, worst } from "./overview.js";
 import { ofFilter, parse, passes, sorted } from "./route.js";
 import { StreamPage } from "./stream.js";
 import { Wall } from "./wall.js";
@@ -40,7 +40,7 @@ function showStreams() {
 }
 
 function showStatus(status) {
-  const by = status.totals.by_health;
+  const by = overall(status);
   const troubles = by.down + by.degraded;
   document.title = [troubles ? `(${troubles})` : null, shown.stream, TITLE].filter(Boolean).join(" ");
   const icon = `/page/icon-${{ idle: "up" }[worst(by)] || worst(by)}.svg`;

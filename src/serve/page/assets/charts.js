@@ -2,6 +2,7 @@
 
 /* global uPlot */
 import { h, setText } from "./dom.js";
+import { CLOCK } from "./format.js";
 
 /** Seconds that a chart shows. */
 export const WINDOW = 300;
@@ -100,8 +101,6 @@ export class Chart {
     this.plot.destroy();
   }
 }
-
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 function limits(low, high, around, least) {
   if (around !== null) {

@@ -88,12 +88,21 @@ export function ago(at) {
   return at ? span((now() - Date.parse(at)) / 1000) : NONE;
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hour12: false });
+// Midnight is 00:00, which `hour12: false` does not say everywhere.
+const CYCLE = { hourCycle: "h23" };
+export const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", ...CYCLE });
+const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", ...CYCLE });
+const SHORT_DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 
 /** Time of day, on this machine's clock face. */
 export function clock(at) {
   return CLOCK.format(Date.parse(at));
+}
+
+/** Time of day, with the day where that is not today. */
+export function recent(at) {
+  const [then, today] = [new Date(at), new Date(now())];
+  return (then.toDateString() === today.toDateString() ? "" : SHORT_DAY.format(then) + " ") + CLOCK.format(then);
 }
 
 /** Date and time. */

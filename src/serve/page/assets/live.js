@@ -13,6 +13,15 @@ const GATHER_MS = 150;
 const FEED_AGAIN_MS = 5000;
 const EVENTS_KEPT = 300;
 
+/** Tells an event from all others: ids alone begin again with each start of the monitor. */
+export function eventKey(event) {
+  return event.at + " " + event.id;
+}
+
+export function newestFirst(a, b) {
+  return Date.parse(b.at) - Date.parse(a.at) || b.id - a.id;
+}
+
 export class Live {
   constructor() {
     this.status = null;
@@ -121,8 +130,9 @@ export class Live {
   happened(event, id) {
     if (!event) return;
     this.lastId = id;
-    if (this.events.some((known) => known.id === event.id)) return;
-    this.events = [event, ...this.events].slice(0, EVENTS_KEPT);
+    const key = eventKey(event);
+    if (this.events.some((known) => eventKey(known) === key)) return;
+    this.events = [event, ...this.events].sort(newestFirst).slice(0, EVENTS_KEPT);
     this.tell("events", this.events);
     if (this.underWay) this.again = true;
     else this.schedule(GATHER_MS);

@@ -1,7 +1,8 @@
 // What stands around the wall: the headline, failovers and groups, paths, endpoints, services, recent changes.
 
 import { byId, h, Keyed, setAttribute, setHidden, setText } from "./dom.js";
-import { ago, bitrate, clock, count, moment, percent, sentence, span, STATES, stateTitle, why, words } from "./format.js";
+import { ago, bitrate, clock, count, moment, percent, recent, sentence, span, STATES, stateTitle, why, words } from "./format.js";
+import { eventKey } from "./live.js";
 import { ofStream } from "./route.js";
 
 /** Rows of a panel that are well and shown without being asked for. */
@@ -12,6 +13,14 @@ export function worst(counts) {
   return ["down", "degraded", "unknown", "up"].find((state) => counts[state] > 0) || "idle";
 }
 
+/** How many of everything are in each state; what is no thing's state, that this monitor is blind, is one more down. */
+export function overall({ totals, isolated_since: isolated }) {
+  const { by_health, endpoints_by_health, services_by_health, groups_by_health: groups } = totals;
+  // A group of which nobody is expected is unknown, and well.
+  const counted = [by_health, endpoints_by_health, services_by_health, { ...groups, unknown: 0 }, { down: isolated ? 1 : 0 }];
+  return Object.fromEntries(STATES.map((state) => [state, counted.reduce((sum, one) => sum + (one?.[state] || 0), 0)]));
+}
+
 export class Headline {
   constructor() {
     this.bar = new Keyed(byId("proportions"), () => h("span"), (node, [state, number]) => {
@@ -20,10 +29,11 @@ export class Headline {
     }, ([state]) => state);
   }
 
-  show({ totals }) {
+  show(status) {
+    const { totals } = status;
     const by = totals.by_health;
-    setText(byId("headline"), sentence(headline(totals)));
-    byId("headline").dataset.health = totals.streams ? worst(by) : "idle";
+    setText(byId("headline"), sentence(headline(totals, status.isolated_since)));
+    byId("headline").dataset.health = worst(overall(status));
     const facts = [
       count(totals.streams, "stream"), bitrate(totals.bitrate_bps),
       totals.endpoints ? count(totals.endpoints, "endpoint") : null, totals.services ? count(totals.services, "service") : null,
@@ -34,9 +44,10 @@ export class Headline {
   }
 }
 
-function headline({ streams, by_health: by, endpoints_by_health: e, services_by_health: s, paths_with_fault: faults }) {
-  if (!streams) return "no streams yet";
-  const around = e.down + s.down + faults;
+function headline({ streams, by_health: by, endpoints_by_health: e, services_by_health: s, groups_by_health: g, paths_with_fault: faults }, isolated) {
+  if (isolated) return "this monitor sees nothing";
+  const around = [e, s, g].some((one) => one.down || one.degraded) || faults > 0;
+  if (!streams) return around ? "no streams yet, and not all is well" : "no streams yet";
   const troubles = [by.down ? by.down + " down" : "", by.degraded ? by.degraded + " degraded" : "", by.unknown ? by.unknown + " unknown" : ""];
   const said = troubles.filter(Boolean).join(", ");
   if (said) return said;
@@ -215,7 +226,7 @@ export class Around {
     this.services = new Panel("services", target);
     this.failovers = new Cards("failovers", "failover-area", failover);
     this.groups = new Cards("groups", "group-area", group);
-    this.changes = new Keyed(byId("changes"), changeRow, () => {}, (event) => event.id + event.at);
+    this.changes = new Keyed(byId("changes"), changeRow, () => {}, eventKey);
   }
 
   show(status) {
@@ -253,7 +264,7 @@ function changeRow(event) {
   // Others come from and go to something else than a health.
   const health = ["state", "cause", "fault"].includes(event.kind) ? event.to : null;
   return h("li", { class: "change", "data-health": health || "unknown" },
-    h("time", { datetime: event.at, title: moment(event.at) }, clock(event.at)), dot(health || "idle"),
+    h("time", { datetime: event.at, title: moment(event.at) }, recent(event.at)), dot(health || "idle"),
     h("span", { class: "what" }, kind === "stream" ? h("a", { href: ofStream(name) }, name) : h("b", null, name), " ", kind === "stream" || !kind ? null : h("small", null, kind + " "), h("span", { class: "state" }, state)),
     text ? h("span", { class: "note", title: text }, text) : null);
 }

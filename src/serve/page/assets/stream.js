@@ -5,7 +5,8 @@ import { Chart } from "./charts.js";
 import { commandList } from "./commands.js";
 import { byId, h, Keyed, setAttribute, setHidden, setText } from "./dom.js";
 import { Figures } from "./figures.js";
-import { ago, bitrate, bitrateAxis, bytes, clock, count, moment, now, percent, rate, sentence, short, shortAxis, span, stateTitle, why, words } from "./format.js";
+import { ago, bitrate, bitrateAxis, bytes, count, moment, now, percent, rate, recent, sentence, short, shortAxis, span, stateTitle, why, words } from "./format.js";
+import { eventKey, newestFirst } from "./live.js";
 import { told } from "./overview.js";
 import { dropThumbnail, hasThumbnail, showThumbnail } from "./thumbnails.js";
 
@@ -44,7 +45,7 @@ export class StreamPage {
     this.unusual = h("p", { class: "note bad", hidden: true });
     this.commands = h("div");
     this.events = h("ol", { class: "changes long", tabindex: "0", "aria-label": "Events of " + name });
-    this.eventRows = new Keyed(this.events, eventRow, () => {}, (event) => event.id + event.at);
+    this.eventRows = new Keyed(this.events, eventRow, () => {}, eventKey);
     this.noEvents = h("p", { class: "empty small" }, "Nothing has changed since the monitor started.");
     this.charts = {
       bitrate_bps: new Chart("Bit rate", { format: bitrate, axis: bitrateAxis, wide: true, declared: true, least: 1e5 }),
@@ -93,9 +94,9 @@ export class StreamPage {
   /** Events of all, newest first, of which this stream's are taken. */
   takeEvents(all) {
     if (!this.known) return;
-    const ids = new Set(this.known.map((event) => event.id));
-    const more = all.filter((event) => event.stream === this.name && !ids.has(event.id));
-    this.known = [...this.known, ...more].sort((a, b) => b.id - a.id).slice(0, EVENTS);
+    const known = new Set(this.known.map(eventKey));
+    const more = all.filter((event) => event.stream === this.name && !known.has(eventKey(event)));
+    this.known = [...this.known, ...more].sort(newestFirst).slice(0, EVENTS);
     this.eventRows.show(this.known);
     setHidden(this.noEvents, this.known.length > 0);
   }
@@ -280,6 +281,6 @@ function phaseRow(node, { phase, seconds, from, share }) {
 
 function eventRow(event) {
   const { state, text } = told(event);
-  return h("li", { class: "change", "data-health": event.to || "idle" }, h("time", { datetime: event.at, title: moment(event.at) }, clock(event.at)),
+  return h("li", { class: "change", "data-health": event.to || "idle" }, h("time", { datetime: event.at, title: moment(event.at) }, recent(event.at)),
     h("span", { class: "dot", "data-health": event.to || "idle", "aria-hidden": "true" }), h("span", { class: "what" }, h("span", { class: "state" }, state)), text ? h("span", { class: "note" }, text) : null);
 }
