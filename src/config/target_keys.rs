@@ -65,7 +65,7 @@ pub(super) const ENDPOINT_KINDS: &[Key] = &[
     kind(
         CheckKind::Postgres,
         Table(&[STORE, DATABASE, timing!(Postgres, 100)]),
-        "PostgreSQL's replication role and lag. Default port 5432.",
+        "PostgreSQL's replication role and lag. Default port 5432. Without tls the password is proven (SCRAM, MD5) and never sent.",
     ),
     kind(
         CheckKind::Mongodb,

@@ -252,21 +252,25 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if bytes.len() > MAX_LIST { Err(io::Error::other("larger than 4 MiB")) } else { Ok(bytes) }
 }
 
-async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
+/// Reads the files of the authorities, the system's or its own.
+fn client(ca_file: Option<&Path>) -> Result<reqwest::Client, String> {
     // The URL may hold a secret, which nobody else is to be told of: neither where a redirect leads, nor a proxy.
     let mut builder = reqwest::Client::builder()
         .timeout(HTTP_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy();
-    if let Some(path) = source.ca_file.clone() {
-        let place = path.display().to_string();
-        let pem = tokio::task::spawn_blocking(move || read_bounded(&path)).await.map_err(|e| e.to_string())?;
-        let pem = pem.map_err(|e| format!("ca_file {place}: {e}"))?;
-        let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(plain)?;
-        builder = builder.tls_certs_only(authorities);
+    if let Some(path) = ca_file {
+        let pem = read_bounded(path).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
+        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).map_err(plain)?);
     }
-    let mut request = builder.build().map_err(plain)?.get(source.url.expose());
+    builder.build().map_err(plain)
+}
+
+async fn fetch(source: &HttpSource) -> Result<Vec<u8>, String> {
+    let ca_file = source.ca_file.clone();
+    let client = tokio::task::spawn_blocking(move || client(ca_file.as_deref())).await.map_err(|e| e.to_string())?;
+    let mut request = client?.get(source.url.expose());
     if let Some(token) = &source.token {
         request = request.bearer_auth(token.expose());
     }
