@@ -5,7 +5,7 @@
 //! failures behind that are found only after it has ended, so for a while after it nothing worsens.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::Name;
 use crate::model::event::Subject;
@@ -16,7 +16,7 @@ const PROMPT: Duration = Duration::from_millis(500);
 const GRACE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
 /// What is looked at is overdue after an interval and a half, and this.
 const SLACK: Duration = Duration::from_millis(500);
-/// After an isolation everything is looked at anew before anything is decided by what was found before it.
+/// After an isolation or a pause of ours everything is looked at anew before anything is decided by what was found before it.
 const LOOK_ANEW: Duration = Duration::from_secs(5);
 /// Silence of everything for less than this says nothing.
 const USUAL_SILENCE: Duration = Duration::from_secs(2);
@@ -57,6 +57,8 @@ pub struct SightEvaluator {
     isolated: bool,
     /// When we saw again.
     seen_again: Option<Instant>,
+    /// When we last looked, by both clocks.
+    looked: Option<(Instant, SystemTime)>,
     /// When looking began. We may have been blind then.
     begun: Option<Instant>,
 }
@@ -95,8 +97,15 @@ impl SightEvaluator {
     }
 
     /// Looks whether we see anything at all. `true`: that has changed.
-    pub fn evaluate(&mut self, now: Instant) -> bool {
+    pub fn evaluate(&mut self, now: Instant, wall: SystemTime) -> bool {
         self.begun.get_or_insert(now);
+        let paused = self.looked.replace((now, wall)).is_some_and(|(before, then)| {
+            let passed = wall.duration_since(then).unwrap_or_default();
+            passed.saturating_sub(now.saturating_duration_since(before)) > USUAL_SILENCE
+        });
+        if paused {
+            self.seen_again = Some(now);
+        }
         let isolated = self.blind_from().is_some_and(|at| now > at);
         let changed = std::mem::replace(&mut self.isolated, isolated) != isolated;
         if changed {
@@ -105,7 +114,7 @@ impl SightEvaluator {
         changed
     }
 
-    /// Until when what was found before an isolation has yet to be looked at anew.
+    /// Until when what was found before an isolation, or a pause of ours, has yet to be looked at anew.
     pub fn looks_anew_until(&self, now: Instant) -> Option<Instant> {
         self.seen_again.map(|at| at + LOOK_ANEW).filter(|until| *until > now)
     }
@@ -217,7 +226,7 @@ mod tests {
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
         let gateway = Name::new("gateway").unwrap();
         let mut sight = SightEvaluator::default();
-        sight.evaluate(start);
+        sight.evaluate(start, SystemTime::UNIX_EPOCH);
         for second in [0.0, 1.0, 2.0, 5.0, 5.5] {
             sight.note_vantage(&gateway, at(second), Duration::from_secs(1));
         }

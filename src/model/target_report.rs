@@ -62,6 +62,8 @@ pub struct TargetReport {
     /// The whole of the newest successful look.
     pub duration: Option<Duration>,
     pub last_success: Option<Instant>,
+    /// When a look last failed, whether or not that is evidence.
+    pub last_failure: Option<Instant>,
     /// When the certificate that the target has shown expires.
     pub certificate_expiry: Option<SystemTime>,
     /// Of the newest successful look.

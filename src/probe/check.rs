@@ -197,6 +197,7 @@ impl TargetTally {
             phases: Default::default(),
             duration: None,
             last_success: None,
+            last_failure: None,
             certificate_expiry: None,
             facts: Facts::None,
         };
@@ -256,6 +257,7 @@ impl TargetTally {
                 if let Some(count) = report.failures.get_mut(cause as usize) {
                     *count += 1;
                 }
+                report.last_failure = Some(now);
                 self.failures_in_row = self.failures_in_row.saturating_add(1);
                 let since = *self.failing_since.get_or_insert(now);
                 if self.failures_in_row < spec.down_after {

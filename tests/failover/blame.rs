@@ -290,3 +290,18 @@ fn what_was_found_at_one_candidate_says_nothing_about_the_next() {
         "missing there since the move"
     );
 }
+
+#[test]
+fn a_blip_on_the_way_of_all_cameras_moves_no_slave() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    for seed in 0..300 {
+        let mut site = Site::new(Plan::default(), seed);
+        site.run(40.0 + rng.f64());
+        site.cameras.iter_mut().for_each(|camera| camera.dead = true);
+        let length = 0.5 + rng.f64() * 4.0;
+        site.run(length);
+        site.cameras.iter_mut().for_each(|camera| camera.dead = false);
+        site.run(20.0);
+        assert_eq!(site.moves.len(), 1, "seed {seed}, {length} s: {:?}", site.moves);
+    }
+}

@@ -258,7 +258,7 @@ fn observe(site: &mut Site, w: &mut Witness, story: &str) {
         }
         // Where something plays, looks that get lost are no fault.
         let missed = !site.lost.is_empty() && !site.plays();
-        if (site.uplink_cut || missed) && view.active == Some(i) {
+        if (site.uplink_cut || missed) && [view.active, w.active].contains(&Some(i)) {
             w.faulty_until[i] = now;
         }
     }

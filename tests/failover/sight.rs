@@ -4,7 +4,7 @@ use rtmp_hmonitor::health::{SightEvaluator, Suspicion, Trust};
 use rtmp_hmonitor::model::event::{EventKind, Status, Subject};
 use rtmp_hmonitor::model::spec::UnknownAnswer;
 use rtmp_hmonitor::model::{Health, Name};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::site::{Plan, Slave};
 use crate::switching::settled;
@@ -151,7 +151,7 @@ fn a_vantage_endpoint_that_is_silent_for_a_minute_while_others_answer_is_none() 
             eyes.sight.note_seen(&other, eyes.at(at), Duration::from_secs(10));
         }
         let now = eyes.at(at + 0.001);
-        eyes.sight.evaluate(now);
+        eyes.sight.evaluate(now, SystemTime::UNIX_EPOCH);
         sees |= at > 75.0 && !eyes.sight.is_isolated() && eyes.sight.looks_anew_until(now).is_none();
     }
     assert!(sees, "for good, and not only for a moment after each answer");

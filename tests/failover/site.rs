@@ -74,6 +74,7 @@ struct Looks {
     failures: u32,
     since: f64,
     last_success: Option<f64>,
+    last_failure: Option<f64>,
 }
 
 /// How a site is built.
@@ -434,8 +435,9 @@ impl Site {
         };
         let looks = self.looks.entry(text).or_default();
         if answers {
-            *looks = Looks { last_success: Some(now), ..Looks::default() };
+            *looks = Looks { last_success: Some(now), last_failure: looks.last_failure, ..Looks::default() };
         } else {
+            looks.last_failure = Some(now);
             looks.failures += 1;
             if looks.failures == 1 {
                 looks.since = now;
@@ -454,6 +456,7 @@ impl Site {
             phases: [None; CheckPhase::ALL.len()],
             duration: None,
             last_success: looks.last_success.map(|at| self.instant(at)),
+            last_failure: looks.last_failure.map(|at| self.instant(at)),
             certificate_expiry: None,
             facts: Facts::None,
         };

@@ -150,6 +150,7 @@ pub fn report(now: Instant, facts: Facts) -> TargetReport {
         phases: [None; CheckPhase::ALL.len()],
         duration: Some(Duration::from_millis(12)),
         last_success: Some(now),
+        last_failure: None,
         certificate_expiry: None,
         facts,
     };

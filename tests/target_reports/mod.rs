@@ -38,6 +38,7 @@ pub fn success(now: Instant, facts: Facts) -> TargetReport {
         phases: [None; CheckPhase::ALL.len()],
         duration: Some(Duration::from_millis(20)),
         last_success: Some(now),
+        last_failure: None,
         certificate_expiry: None,
         facts,
     }

@@ -319,6 +319,7 @@ impl PingTally {
         self.decide(sequence, Fate::Lost);
         self.facts.lost += 1;
         self.report.looks += 1;
+        self.report.last_failure = self.report.last_failure.max(Some(since));
         self.window.lose(since);
         // Who has answered a later ping is there now. And losses far apart may be decided about in one go, after a busy moment of ours.
         if self.highest_received > Some(sequence) {

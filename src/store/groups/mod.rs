@@ -186,7 +186,7 @@ impl Groups {
     ) -> Vec<Name> {
         self.read_touched(now, known);
         let moment = Moment { now, wall, complete };
-        if self.sight.evaluate(now) {
+        if self.sight.evaluate(now, wall) {
             self.note_isolation(wall, outcome);
         }
         if complete != self.decisions.complete {

@@ -21,8 +21,13 @@ use crate::model::health::{Cause, Health};
 use crate::model::snapshot::{StreamView, TargetView, Verdict};
 use crate::model::spec::{Desired, EvidenceSource, ProbeSpec, Watch};
 use crate::model::target::CheckKind;
+use crate::model::target_report::TargetReport;
 use crate::model::{DownCause, Name, StreamReport, TargetClass, TargetId};
 
+/// A camera whose looks have failed this long before its stream went may have been away with it.
+const BEFORE: Duration = Duration::from_secs(3);
+/// One that was away for a moment and is back publishes again within this.
+const PUBLISHES_AGAIN: Duration = Duration::from_secs(10);
 /// How often a stream that is played shows itself.
 const PLAYED: Duration = Duration::from_secs(1);
 /// Longest usual time between two looks at server statistics.
@@ -240,12 +245,17 @@ fn answers_again(view: &TargetView) -> bool {
 }
 
 /// Whether a camera has answered since its stream is missing, and all the time since that was `noticed`: one that was away itself and is
-/// back says nothing about the origin.
+/// back says nothing about the origin, if only for a moment until it has had time to publish again.
 fn answers_since(camera: &Name, since: Instant, noticed: SystemTime, known: &impl Known) -> bool {
     target(SubjectClass::Endpoint, camera, known).is_some_and(|view| {
-        let answered = view.report.as_ref().and_then(|report| report.last_success);
         let stayed = matches!(view.verdict.health, Health::Up | Health::Degraded) && view.verdict.since <= noticed;
-        stayed && answered.is_some_and(|at| at > since)
+        let answers = |report: &Arc<TargetReport>| {
+            // By then it is known of all that was asked before.
+            let answered = report.last_success.filter(|at| *at > since + view.spec.check.timeout)?;
+            let away = report.last_failure.filter(|at| *at + BEFORE > since);
+            Some(away.is_none_or(|at| answered > at + PUBLISHES_AGAIN))
+        };
+        stayed && view.report.as_ref().and_then(answers) == Some(true)
     })
 }
 
