@@ -522,7 +522,7 @@ def monitor():
         ("Load", 8, [
             (8, graph("Processor", [(f"rate(process_cpu_seconds_total{{job=\"rtmp-hmonitor\",{here}}}[$__rate_interval])", "{{instance}}")], "percentunit", at_most(1.5, 2), min=0, description="1 is one core; the stack's container may use two.")),
             (8, graph("Memory", [(f"process_resident_memory_bytes{{job=\"rtmp-hmonitor\",{here}}}", "{{instance}}")], "bytes", at_most(384 << 20, 480 << 20), min=0,
-                description="The stack's container may use 512 MiB.")),
+                description="The stack's container may use 512 MiB, or HMONITOR_MEMORY.")),
             (8, graph("File descriptors in use", [(f"process_open_fds{{job=\"rtmp-hmonitor\",{here}}} / process_max_fds", "{{instance}}")], "percentunit", at_most(0.7, 0.9), min=0,
                 description="Of those that the process may open.")),
             (8, graph("Received from origins", [(f"8 * sum by (instance) (rate(hmonitor_stream_received_bytes_total{{{here}}}[$__rate_interval]))", "{{instance}}")], "bps")),

@@ -80,6 +80,12 @@ fn compose_accepts_the_stack_with_every_profile() {
         let shown = passes(docker_compose(copy.path(), &["--env-file", &path, "config"]));
         let config = file.replace(".env", ".yml");
         assert!(copy.path().join("monitor").join(&config).exists());
+        let mut command = docker_compose(copy.path(), &["--env-file", &path, "config"]);
+        command.env("HMONITOR_MEMORY", "2300m");
+        let bounds = YamlLoader::load_from_str(&passes(command).stdout).unwrap().remove(0);
+        let monitor = &bounds["services"]["monitor"];
+        // As numbers, where the engine takes nothing else.
+        assert_eq!((monitor["mem_limit"].as_str(), monitor["pids_limit"].as_i64()), (Some("2300m"), Some(1024)));
         assert!(shown.stdout.contains(&format!("/etc/rtmp-hmonitor/{config}\n")), "{file} chooses {config}");
     }
     let tool = root().join("target/dashboard-check/bin/check-jsonschema");
