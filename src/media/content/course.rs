@@ -17,7 +17,7 @@ const WRITTEN_ROWS: usize = Picture::SIGNATURE_HEIGHT / 6;
 const WRITTEN_BOXES: usize = Picture::SIGNATURE / 10;
 /// Mean difference of detail up to which two keyframes are one picture, coded twice. The same picture at the same quality differs by
 /// nothing, or by next to nothing. What is left of a sensor's noise where an encoder has removed it from everything but keyframes was
-/// above 0.0003, but on a wall of one colour.
+/// above 0.00015, but on a wall of one colour.
 const SAME_DETAIL: f32 = 0.00001;
 /// Keyframes that the next one is held against: where the quality varies, as at a constant bit rate, it is like one of them, not like all.
 const KEYFRAMES: usize = 4;
