@@ -412,7 +412,7 @@ fn a_picture_repeated_at_varying_quality_is_frozen_and_stays_so() {
     }
     // It lives again, and nothing moves.
     world.scene = Scene::Asleep;
-    world.until(&[], 60);
+    world.until(&[], 80);
     world.never_but(&[], 300);
 }
 

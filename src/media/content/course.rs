@@ -16,13 +16,18 @@ const MOST: f32 = 0.5;
 const WRITTEN_ROWS: usize = Picture::SIGNATURE_HEIGHT / 6;
 const WRITTEN_BOXES: usize = Picture::SIGNATURE / 10;
 /// Mean difference of detail up to which two keyframes are one picture, coded twice. The same picture at the same quality differs by
-/// nothing, or by next to nothing. What is left of a sensor's noise where an encoder has removed it from everything but keyframes was
-/// above 0.0003, but on a wall of one colour.
+/// nothing, or by next to nothing.
 const SAME_DETAIL: f32 = 0.00001;
-/// Keyframes that the next one is held against: where the quality varies, as at a constant bit rate, it is like one of them, not like all.
+/// Where the quality varies, as at a constant bit rate, keyframes of the same picture differ, and so do the pictures after them, which
+/// improve on them: by up to so many times the change between these, and never by more than `MOST_IMPROVED`. What is left of a sensor's
+/// noise where an encoder removes it from everything but keyframes was at least four times the change, on a wall of one colour, and
+/// tens to thousands of times elsewhere.
+const IMPROVED: f32 = 2.0;
+const MOST_IMPROVED: f32 = 0.001;
+/// Keyframes that the next one is held against: where the quality varies it is like one of them, not like all.
 const KEYFRAMES: usize = 4;
 /// After so many in a row that are like none of them the picture is not repeated, or not any more.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 6;
 
 /// What has been seen in this session.
 #[derive(Debug, Clone, Default)]
@@ -46,21 +51,25 @@ struct Still {
     details: VecDeque<Box<Detail>>,
     /// Keyframes in a row that were like none before them.
     unlike: u32,
+    /// Whether one has been like another, as no two of a living scene are.
+    repeats: bool,
 }
 
 impl Still {
     fn new(at: Instant, picture: &Picture) -> Self {
         let details = VecDeque::from([picture.detail.clone()]);
-        Self { at, signature: Box::new(picture.signature), details, unlike: 0 }
+        Self { at, signature: Box::new(picture.signature), details, unlike: 0, repeats: false }
     }
 
-    /// Whether this keyframe repeats an earlier one; `None` while that cannot be told.
-    fn is_repeated(&mut self, detail: &Detail) -> Option<bool> {
-        let repeats = self.details.iter().any(|before| mean_difference(before, detail) <= SAME_DETAIL);
+    /// Whether the picture is repeated, now that it looks like this; `None` while that cannot be told.
+    fn is_repeated(&mut self, change: f32, detail: &Detail) -> Option<bool> {
+        let most = SAME_DETAIL.max((IMPROVED * change).min(MOST_IMPROVED));
+        let like = self.details.iter().any(|before| mean_difference(before, detail) <= most);
         self.details.truncate(KEYFRAMES - 1);
         self.details.push_front(Box::new(*detail));
-        self.unlike = if repeats { 0 } else { self.unlike + 1 };
-        if repeats { Some(true) } else { (self.unlike >= PATIENCE).then_some(false) }
+        self.unlike = if like { 0 } else { self.unlike + 1 };
+        self.repeats |= like;
+        if self.unlike >= PATIENCE { Some(false) } else { self.repeats.then_some(true) }
     }
 }
 
@@ -113,7 +122,7 @@ impl Course {
                 let same = |still: &Still| most_different(&still.signature, &picture.signature) <= limits.difference;
                 let (told, since) = match self.still.as_mut().filter(|still| quiet && same(still)) {
                     Some(still) => {
-                        let repeated = still.is_repeated(&picture.detail);
+                        let repeated = still.is_repeated(change, &picture.detail);
                         (repeated.is_some(), Some(still.at).filter(|_| repeated != Some(false)))
                     }
                     // The first picture may be one of a standstill that began before.
