@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ const MAIN_THREADS: usize = 2;
 
 /// File descriptors beside those of streams and checks: listeners, their connections, files.
 const OTHER_FILES: u64 = 600;
+/// Most time that the end of the process waits for the disk.
+const LAST_SAVE: Duration = Duration::from_secs(2);
 /// Owner and group may connect to the Unix socket.
 const SOCKET_MODE: u32 = 0o660;
 const SOCKET_BACKLOG: i32 = 128;
@@ -132,10 +134,18 @@ pub fn run(options: Options) -> Result<()> {
         // One that stays is made room for at the next start.
         let _ = std::fs::remove_file(path);
     }
-    // What the last moments brought, whatever ended the run.
-    let saved = state.save();
+    let saved = save_last(state);
     main.shutdown_background();
-    result.and_then(|()| Ok(saved?))
+    result.and(saved)
+}
+
+/// Keeps what the last moments brought, whatever ended the run. A disk that hangs is not waited for: whoever starts us anew waits for our end.
+fn save_last(state: Arc<StateFile>) -> Result<()> {
+    let (done, saved) = mpsc::sync_channel(1);
+    // Nobody may be waiting any more.
+    let save = move || drop(done.send(state.save()));
+    thread::Builder::new().name("last-save".into()).spawn(save).context("cannot write the state file")?;
+    Ok(saved.recv_timeout(LAST_SAVE).context("the disk takes too long: the state file may be an older one")??)
 }
 
 struct Parts {

@@ -122,6 +122,32 @@ fn what_could_not_be_written_is_not_kept_in_memory_either() {
     assert!(state.silences().is_empty(), "a silence that was refused is not in force after a restart either");
 }
 
+#[tokio::test]
+async fn what_was_refused_does_not_stay_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let silence = Silence { reason: "works".into(), until: None, created: SystemTime::UNIX_EPOCH };
+    StateFile::open(Some(path.clone())).unwrap().add_silence(&name("a"), &silence).unwrap();
+    let with_silence = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let state = Arc::new(StateFile::open(Some(path.clone())).unwrap());
+    // As if another write had taken it along before its own failed.
+    std::fs::create_dir(path.with_extension("json.new")).unwrap();
+    assert!(state.add_silence(&name("a"), &silence).is_err());
+    std::fs::write(&path, with_silence).unwrap();
+    std::fs::remove_dir(path.with_extension("json.new")).unwrap();
+    let keeping = tokio::spawn(Arc::clone(&state).keep_saved());
+    let gone = || StateFile::open(Some(path.clone())).unwrap().silences().is_empty();
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while !gone() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    keeping.abort();
+}
+
 #[test]
 fn a_silence_that_cannot_be_replaced_stays_as_it_was() {
     let directory = tempfile::tempdir().unwrap();

@@ -46,50 +46,52 @@ impl Deliver for Runner {
     fn deliver<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Delivery> {
         Box::pin(async move {
             let failed = |why: String| Delivery::Never(ActionOutcome::Failed, why);
-            let mut running = match self.start(change) {
-                Ok(running) => running,
-                Err(error) => return failed(format!("cannot be started: {error}")),
+            let (spec, change) = (Arc::clone(&self.spec), change.clone());
+            let run = async {
+                // The program may lie on a mount that hangs, and whoever starts it waits until it is read.
+                let started = tokio::task::spawn_blocking(move || start(&spec, &change)).await;
+                let started = started.map_err(std::io::Error::other).and_then(|started| started);
+                let mut running = started.map_err(|error| format!("cannot be started: {error}"))?;
+                running.end().await.map_err(|error| format!("lost: {error}"))
             };
-            match timeout(self.spec.timeout, running.end()).await {
+            match timeout(self.spec.timeout, run).await {
                 Ok(Ok((status, _))) if status.success() => Delivery::Done,
                 Ok(Ok((status, output))) => {
                     tracing::warn!(command = %self.spec.name, %status, %output, "the program failed");
                     failed(format!("failed, {status}"))
                 }
-                Ok(Err(error)) => failed(format!("lost: {error}")),
+                Ok(Err(why)) => failed(why),
                 Err(_) => failed(format!("killed after {:?}", self.spec.timeout)),
             }
         })
     }
 }
 
-impl Runner {
-    fn start(&self, change: &Change) -> std::io::Result<Running> {
-        let Some((program, arguments)) = self.spec.argv.split_first() else {
-            return Err(std::io::Error::other("no program"));
-        };
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear();
-        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.envs([
-            ("HMONITOR_ID", change.id.clone()),
-            ("HMONITOR_KIND", change.kind.as_str().to_owned()),
-            ("HMONITOR_OBJECT", change.object.clone()),
-            ("HMONITOR_FROM", text(&change.from)),
-            ("HMONITOR_TO", text(&change.to)),
-            ("HMONITOR_VALUE_OLD", text(&change.value.old)),
-            ("HMONITOR_VALUE_NEW", text(&change.value.new)),
-            ("HMONITOR_EPOCH", change.epoch.to_string()),
-            ("HMONITOR_REASON", change.reason.clone()),
-            ("HMONITOR_AT", change.at.clone()),
-        ]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own, so that all it starts can be killed with it.
-        let child = command.process_group(0).kill_on_drop(true).spawn()?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Running { child, group })
-    }
+fn start(spec: &HookCommand, change: &Change) -> std::io::Result<Running> {
+    let Some((program, arguments)) = spec.argv.split_first() else {
+        return Err(std::io::Error::other("no program"));
+    };
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear();
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.envs([
+        ("HMONITOR_ID", change.id.clone()),
+        ("HMONITOR_KIND", change.kind.as_str().to_owned()),
+        ("HMONITOR_OBJECT", change.object.clone()),
+        ("HMONITOR_FROM", text(&change.from)),
+        ("HMONITOR_TO", text(&change.to)),
+        ("HMONITOR_VALUE_OLD", text(&change.value.old)),
+        ("HMONITOR_VALUE_NEW", text(&change.value.new)),
+        ("HMONITOR_EPOCH", change.epoch.to_string()),
+        ("HMONITOR_REASON", change.reason.clone()),
+        ("HMONITOR_AT", change.at.clone()),
+    ]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A group of its own, so that all it starts can be killed with it.
+    let child = command.process_group(0).kill_on_drop(true).spawn()?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    Ok(Running { child, group })
 }
 
 /// A program that runs. Killed with all it has started when dropped before its end.

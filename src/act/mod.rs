@@ -97,7 +97,7 @@ impl Actuator {
     /// Its task, which ends only with the decisions' source.
     fn run(&self, inputs: Inputs, env: Arc<ProbeEnvironment>) -> Task {
         match self.clone() {
-            Self::Haproxy(spec) => Box::pin(haproxy::run(spec, inputs)),
+            Self::Haproxy(spec) => Box::pin(haproxy::run(spec, inputs, env)),
             Self::TrackFile(spec) => Box::pin(track_file::run(spec, inputs)),
             Self::Webhook(spec, outbox) => Box::pin(webhook::run(spec, outbox, inputs, env)),
             Self::Command(spec, outbox) => Box::pin(command::run(spec, outbox, inputs)),

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::model::clock::Clock;
 use crate::model::url::Host;
@@ -28,6 +28,8 @@ const KEEP_FAILURE: Duration = Duration::from_secs(1);
 const KEEP_OLD: Duration = Duration::from_secs(600);
 /// How long a look-up may take before they do: long for a resolver that works, and little of any timeout.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// Look-ups under way: fewer than there are threads for what blocks, which others need, too.
+const MAX_LOOK_UPS: usize = 48;
 /// Names kept before idle ones are dropped.
 const MAX_NAMES: usize = 4096;
 
@@ -41,6 +43,7 @@ type LookUp = dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Arc<[IpAd
 pub struct Resolver {
     clock: Clock,
     look_up: Arc<LookUp>,
+    places: Arc<Semaphore>,
     names: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
@@ -92,7 +95,8 @@ impl Resolver {
         clock: Clock,
         look_up: impl Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Arc<[IpAddr]>>> + Send>> + Send + Sync + 'static,
     ) -> Self {
-        Self { clock, look_up: Arc::new(look_up), names: Arc::default() }
+        let places = Arc::new(Semaphore::new(MAX_LOOK_UPS));
+        Self { clock, look_up: Arc::new(look_up), places, names: Arc::default() }
     }
 
     /// The addresses of `host`, at least one, in the system's order of preference.
@@ -157,6 +161,8 @@ impl Resolver {
     fn start(&self, name: String, sender: watch::Sender<Option<Answer>>) {
         let resolver = self.clone();
         tokio::spawn(async move {
+            // It is never closed.
+            let _place = resolver.places.acquire().await;
             let answer = (resolver.look_up)(name.clone()).await.map_err(|e| Arc::from(e.to_string()));
             let now = resolver.clock.now();
             let mut names = resolver.lock();
@@ -315,6 +321,31 @@ mod tests {
         let moody = Moody::new();
         moody.mood.store(FAILS, Ordering::SeqCst);
         assert_eq!(moody.ask().await, Err("no such name".into()));
+    }
+
+    #[tokio::test]
+    async fn look_ups_that_hang_leave_threads_to_others() {
+        let moody = Moody::new();
+        moody.mood.store(HANGS, Ordering::SeqCst);
+        let names = (0..MAX_LOOK_UPS + 10).map(|index| Host::Name(format!("slave-{index}")));
+        let waiting = futures_util::future::join_all(names.map(|name| {
+            let resolver = moody.resolver.clone();
+            async move { resolver.resolve(&name).await }
+        }));
+        let all_begun = async {
+            while (moody.asked() as usize) < MAX_LOOK_UPS {
+                tokio::task::yield_now().await;
+            }
+            // Whoever were to begin beyond that would have by now.
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = waiting => panic!("nobody has been answered"),
+            () = all_begun => {}
+        }
+        assert_eq!(moody.asked() as usize, MAX_LOOK_UPS);
     }
 
     #[tokio::test]

@@ -115,19 +115,16 @@ impl StateFile {
     /// Keeps a definition; on disk when this returns.
     pub fn add_stream(&self, name: &Name, definition: Value) -> Result<(), StateError> {
         let before = self.document().added.insert(name.to_string(), definition);
-        self.save().inspect_err(|_| {
-            let mut document = self.document();
-            match before {
-                Some(before) => drop(document.added.insert(name.to_string(), before)),
-                None => drop(document.added.remove(name.as_str())),
-            }
+        self.save_or(|document| match before {
+            Some(before) => drop(document.added.insert(name.to_string(), before)),
+            None => drop(document.added.remove(name.as_str())),
         })
     }
 
     /// Drops a definition; gone from disk when this returns.
     pub fn remove_added_stream(&self, name: &Name) -> Result<(), StateError> {
         let Some(before) = self.document().added.remove(name.as_str()) else { return Ok(()) };
-        self.save().inspect_err(|_| drop(self.document().added.insert(name.to_string(), before)))
+        self.save_or(|document| drop(document.added.insert(name.to_string(), before)))
     }
 
     /// The lists that a discovery source last gave.
@@ -154,7 +151,7 @@ impl StateFile {
     /// Keeps a silence; on disk when this returns.
     pub fn add_silence(&self, name: &Name, silence: &Silence) -> Result<(), StateError> {
         let before = self.document().set_silence(name, Some(silence.into()));
-        self.save().inspect_err(|_| drop(self.document().set_silence(name, before)))
+        self.save_or(|document| drop(document.set_silence(name, before)))
     }
 
     /// Lifts a silence. It is lifted even if that cannot be written now: better an alarm too many after a restart than a blind stream.
@@ -170,7 +167,7 @@ impl StateFile {
     /// Keeps a group's maintenance, or its end; on disk when this returns.
     pub fn set_maintenance(&self, group: &Name, to: Option<&Maintenance>) -> Result<(), StateError> {
         let before = self.document().set_maintenance(group, to.map(Into::into));
-        self.save().inspect_err(|_| drop(self.document().set_maintenance(group, before)))
+        self.save_or(|document| drop(document.set_maintenance(group, before)))
     }
 
     pub fn pins(&self) -> Vec<(Name, Arc<FailoverPin>)> {
@@ -180,7 +177,7 @@ impl StateFile {
     /// Keeps a failover's pin, or its end; on disk when this returns.
     pub fn set_pin(&self, failover: &Name, to: Option<&FailoverPin>) -> Result<(), StateError> {
         let before = self.document().set_pin(failover, to.map(Into::into));
-        self.save().inspect_err(|_| drop(self.document().set_pin(failover, before)))
+        self.save_or(|document| drop(document.set_pin(failover, before)))
     }
 
     /// Drops maintenance and pins whose time is over; written soon. What cannot be written is over after a restart, too: its time is in
@@ -217,6 +214,15 @@ impl StateFile {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let text = self.document().to_json();
         replace(path, &text).map_err(|source| StateError::Write { path: path.clone(), source })
+    }
+
+    /// Writes the present content, or else undoes what cannot be kept. Another write may have put it on disk meanwhile: soon it is gone there,
+    /// too.
+    fn save_or(&self, undo: impl FnOnce(&mut Document)) -> Result<(), StateError> {
+        self.save().inspect_err(|_| {
+            undo(&mut self.document());
+            self.changed.notify_one();
+        })
     }
 
     /// Writes changes until the task is dropped. A failure is logged once until writing works again.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtmp_hmonitor::model::Health;
-use rtmp_hmonitor::model::action::{ActionKind, ActionOutcome, ActionSpecs, ChangeFilter, HookCommand};
+use rtmp_hmonitor::model::action::{ActionKind, ActionOutcome, ActionSpecs, ChangeFilter, HookCommand, TrackFile};
 use rtmp_hmonitor::model::failover::SwitchReason;
 
-use crate::decided::{Acting, SOON, World, name};
+use crate::decided::{Acting, SOON, World, alone, name};
+use crate::disk::Silent;
 use crate::harness::eventually;
 
 fn script(directory: &Path, text: &str) -> String {
@@ -57,6 +58,27 @@ fn a_program_gets_the_change_and_no_shell_reads_anything() {
         ]
     );
     eventually("done", SOON, || (acting.count(ActionKind::Command, ActionOutcome::Done) == 2).then_some(()));
+}
+
+#[test]
+fn a_program_that_cannot_even_be_read_delays_no_other_actuator() {
+    let directory = tempfile::tempdir().unwrap();
+    let silent = Silent::new();
+    let hook = silent.mount.path().join("hook");
+    let mut specs = command(&[hook.to_str().unwrap()], Duration::from_secs(1), directory.path());
+    let track = directory.path().join("track");
+    let decider = alone("one");
+    specs.track_files.push(Arc::new(TrackFile { file: track.clone(), decider, unhealthy: 1 }));
+    let mut world = world();
+    let acting = Acting::start(specs, &world);
+    eventually("it is given up", SOON, || {
+        (acting.count(ActionKind::Command, ActionOutcome::Failed) == 1).then_some(())
+    });
+    world.set("one", Health::Down, 0.0);
+    acting.decide(&world);
+    eventually("the file", SOON, || (lines(&track) == ["1"]).then_some(()));
+    // Those who wait there are told to go before the actuators' thread is waited for.
+    drop(silent);
 }
 
 #[test]

@@ -151,13 +151,13 @@ fn a_disk_that_hangs_delays_no_answer_no_switch_no_follower_and_no_message() {
 }
 
 /// A mount whose server never answers, as of a share that has gone: whoever looks at anything there waits.
-struct Silent {
-    mount: tempfile::TempDir,
+pub struct Silent {
+    pub mount: tempfile::TempDir,
     server: Child,
 }
 
 impl Silent {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mount = tempfile::tempdir().unwrap();
         let mut server = mortal("sh", "dash");
         let script = "exec 3<>/dev/fuse && mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none \"$0\" && echo up && exec sleep 600";
@@ -213,4 +213,14 @@ fn a_configuration_that_hangs_keeps_no_stream_where_nobody_is_and_no_operator_wa
     drop(silent);
     eventually("the new file is in force", SOON, || monitor.log().contains("configuration reloaded").then_some(()));
     assert!(monitor.terminate().success());
+}
+
+#[test]
+fn a_disk_that_hangs_keeps_nobody_from_ending() {
+    let mut monitor = Monitor::start("streams: []\n");
+    // Whoever opens it to write waits for somebody who reads.
+    run(Command::new("mkfifo").arg(monitor.path().join("state.json.new")));
+    assert!(!monitor.terminate().success());
+    let log = monitor.log();
+    assert!(log.contains("the state file may be an older one"), "{log}");
 }

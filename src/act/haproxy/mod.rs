@@ -22,7 +22,9 @@ use super::decided::subject;
 use super::status::Pending;
 use crate::model::action::{ActionKind, ActionOutcome, HaproxyPush, PushedServer, ServerId};
 use crate::model::failover::Decisions;
+use crate::probe::ProbeEnvironment;
 use crate::probe::haproxy::statistics::{self, StatisticsError};
+use crate::probe::resolve::Resolver;
 use answers::AnswerError;
 use plan::{Obstacle, Step, outlived, plan, present};
 use socket::{SocketError, ask};
@@ -49,7 +51,7 @@ enum PushError {
 }
 
 /// Keeps the servers of one HAProxy as decided. Ends with the decisions' source.
-pub async fn run(push: Arc<HaproxyPush>, inputs: Inputs) {
+pub async fn run(push: Arc<HaproxyPush>, inputs: Inputs, env: Arc<ProbeEnvironment>) {
     let mut decisions = inputs.decisions.clone();
     if decisions.wait_for(|decisions| decisions.complete).await.is_err() {
         return;
@@ -58,6 +60,7 @@ pub async fn run(push: Arc<HaproxyPush>, inputs: Inputs) {
         pending: Pending::new(&inputs.status, ActionKind::Haproxy),
         push: &push,
         inputs: &inputs,
+        resolver: &env.resolver,
         servers: HashMap::new(),
         reachable: true,
         master_reachable: true,
@@ -75,6 +78,7 @@ pub async fn run(push: Arc<HaproxyPush>, inputs: Inputs) {
 struct Pusher<'a> {
     push: &'a HaproxyPush,
     inputs: &'a Inputs,
+    resolver: &'a Resolver,
     pending: Pending,
     servers: HashMap<&'a ServerId, Memory>,
     reachable: bool,
@@ -138,7 +142,7 @@ impl<'a> Pusher<'a> {
     }
 
     async fn read(&self) -> Result<HashMap<ServerId, plan::Present>, PushError> {
-        let answer = ask(&self.push.socket, "show servers state;show stat").await?;
+        let answer = ask(&self.push.socket, self.resolver, "show servers state;show stat").await?;
         Ok(present(answers::servers(&answer)?, &statistics::read(&answer)?))
     }
 
@@ -152,7 +156,7 @@ impl<'a> Pusher<'a> {
             return true;
         }
         memory.corrections = if flipped { 0 } else { memory.corrections + 1 };
-        let answer = ask(&self.push.socket, &step.orders.join(";")).await;
+        let answer = ask(&self.push.socket, self.resolver, &step.orders.join(";")).await;
         let (outcome, detail) = match &answer {
             Ok(text) if text.trim().is_empty() => (ActionOutcome::Done, String::new()),
             Ok(text) => {
@@ -203,7 +207,7 @@ impl<'a> Pusher<'a> {
         if down.is_empty() {
             return true;
         }
-        match workers::end_sessions(master, &down).await {
+        match workers::end_sessions(master, self.resolver, &down).await {
             Ok(ended) => {
                 self.master_reachable = true;
                 if ended > 0 {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::answers::{self, AnswerError};
 use super::socket::{SocketError, ask};
 use crate::model::action::{ControlSocket, ServerId};
+use crate::probe::resolve::Resolver;
 
 /// Sessions ended over one connection.
 const BATCH: usize = 100;
@@ -19,14 +20,18 @@ pub enum WorkerError {
 }
 
 /// Ends the sessions that old workers hold with `servers`; says how many.
-pub async fn end_sessions(master: &ControlSocket, servers: &BTreeSet<&ServerId>) -> Result<usize, WorkerError> {
+pub async fn end_sessions(
+    master: &ControlSocket,
+    resolver: &Resolver,
+    servers: &BTreeSet<&ServerId>,
+) -> Result<usize, WorkerError> {
     let mut ended = 0;
-    for worker in answers::old_workers(&ask(master, "show proc").await?)? {
-        let held = answers::sessions(&ask(master, &format!("@!{worker} show sess")).await?)?;
+    for worker in answers::old_workers(&ask(master, resolver, "show proc").await?)? {
+        let held = answers::sessions(&ask(master, resolver, &format!("@!{worker} show sess")).await?)?;
         let held: Vec<_> = held.iter().filter(|(_, server)| servers.contains(server)).collect();
         for batch in held.chunks(BATCH) {
             let orders: Vec<_> = batch.iter().map(|(id, _)| format!("@!{worker} shutdown session {id}")).collect();
-            ask(master, &orders.join("\n")).await?;
+            ask(master, resolver, &orders.join("\n")).await?;
         }
         ended += held.len();
     }
