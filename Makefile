@@ -12,7 +12,7 @@ FUZZ_TARGETS := rtmp_session amf flv_tag codec_header agent_line haproxy_statist
 
 TESTS := CARGO="$(CARGO)" RUST_TEST_THREADS=$(TEST_THREADS) .ci/test
 
-.PHONY: help run test test-without-libav test-compose test-content test-ha lint format bench fuzz build deb
+.PHONY: help run test test-without-libav test-ffmpeg-7 test-compose test-content test-ha lint format bench fuzz build deb
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: ## install what is missing and run all tests
 test-without-libav: ## run all tests of a build without FFmpeg (about 20 minutes)
 	@.ci/install test
 	$(TESTS) --no-default-features
+
+test-ffmpeg-7: ## build the worker against the FFmpeg of Debian 13 and run its tests there (as root, about 10 minutes)
+	.ci/test-ffmpeg-7
 
 test-ha: ## judge 10,000 random sites, then measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
 	@.ci/install test
