@@ -41,6 +41,7 @@ impl Control {
 
     fn add_stream(&mut self, definition: Value, reply: Reply<Name>) {
         let (config, posted) = (Arc::clone(&self.config), definition.clone());
+        let read_by = Arc::clone(&config);
         // It may name files.
         self.words.begin(
             move || config.stream_from_json(posted),
@@ -57,10 +58,13 @@ impl Control {
                 control.keep(
                     move |state| state.add_stream(&of, definition),
                     move |control, written| {
-                        // A reload meanwhile may have found it.
+                        // A reload meanwhile may have found it; one that has not reads it with what is configured now.
                         match written {
                             Ok(()) => drop(control.added.entry(name.clone()).or_insert(spec)),
                             Err(_) => drop(control.added.remove(&name)),
+                        }
+                        if !Arc::ptr_eq(&read_by, &control.config) {
+                            control.reloads.get_or_insert_default();
                         }
                         control.apply();
                         answer(reply, written.map(|()| name));

@@ -74,6 +74,13 @@ impl BlameTracker {
         self.moved = Some(Moved { at: now, ends: report.map_or(0, ends) });
     }
 
+    /// Whoever plays it has been told where it has moved to: what ended until now ended elsewhere.
+    pub fn note_left(&mut self, report: Option<&StreamReport>) {
+        if let Some(moved) = &mut self.moved {
+            moved.ends = report.map_or(0, ends);
+        }
+    }
+
     /// When the stream began to be played where it is played now, if it has moved.
     pub fn moved_at(&self) -> Option<Instant> {
         self.moved.map(|moved| moved.at)

@@ -106,6 +106,8 @@ pub struct TransportReport {
     pub received_bytes: u64,
     /// Whether the origin has ever answered our ping.
     pub origin_answers_ping: bool,
+    /// The newest attempt went elsewhere than its URL says, because a server sent us there.
+    pub redirected: bool,
     /// What the server has said in the newest answer to `connect` that it can do, if it has.
     pub server_capabilities: Option<Arc<ServerCapabilities>>,
     /// The present session's connection, as the kernel knows it.

@@ -104,6 +104,7 @@ pub async fn run(ctx: &mut ProbeContext<'_>, tally: &mut StreamTally) -> ProbeEx
     // Where a session played that was asked to move.
     let mut left = None;
     let end = loop {
+        tally.transport.redirected = url != ctx.spec.url;
         match attempt(ctx, tally, &url, &introduction).await {
             End::Redirect(target) if redirects < MAX_REDIRECTS && (ctx.may_redirect_to)(&target) => {
                 redirects += 1;

@@ -111,6 +111,14 @@ fn a_resolver_that_fails_moves_no_slave() {
 }
 
 #[test]
+fn a_slave_whose_name_is_gone_before_the_monitor_starts_is_left() {
+    let mut site = settled(Plan { cameras: 0, pinged: 0, ..Plan::default() });
+    site.unresolved[0] = true;
+    site.without_monitor(60.0);
+    site.run_until(30.0, |s| s.active() == Some(1)).expect("it is nowhere");
+}
+
+#[test]
 fn sessions_that_stay_with_the_old_candidate_say_nothing_about_the_new_one() {
     let mut site = settled(Plan { slaves: 3, ..Plan::default() });
     site.followers_stuck = true;

@@ -1,8 +1,12 @@
 //! What plays at a candidate against looks at it that fail.
 
+use std::sync::Arc;
+
 use rtmp_hmonitor::model::failover::{SuppressReason, SwitchReason};
+use rtmp_hmonitor::model::spec::{ProbeSpec, StreamSpec, Watch};
 
 use crate::site::{Plan, Site, Slave};
+use crate::specs::seconds;
 use crate::switching::settled;
 
 fn lost(site: &mut Site, endpoints: &[&str]) {
@@ -67,4 +71,25 @@ fn a_canary_is_not_refuted_by_what_played_elsewhere() {
     site.run(30.0);
     site.pin(None);
     site.run_until(60.0, |s| s.active() == Some(1)).expect("it relays nothing still");
+}
+
+#[test]
+fn a_canary_is_refuted_by_streams_that_are_looked_at_now_and_then() {
+    let mut site = settled(Plan { canaries: true, ..Plan::default() });
+    site.slaves[0] = Slave::Gone;
+    site.run_until(10.0, |s| s.active() == Some(1)).expect("left");
+    site.slaves[0] = Slave::Well;
+    site.run(1.0);
+    let periodic = Watch::Periodic { every: seconds(60.0), listen: seconds(5.0) };
+    site.want(|desired| {
+        let streams = desired.streams.iter().map(|stream| {
+            let probe = ProbeSpec { watch: periodic, ..(*stream.probe).clone() };
+            Arc::new(StreamSpec { probe: Arc::new(probe), ..(**stream).clone() })
+        });
+        desired.streams = streams.collect();
+    });
+    site.run(60.0);
+    (site.resting, site.canary_refused[1]) = (true, true);
+    site.run(50.0);
+    assert_eq!((site.moves.len(), site.group(1).eligible), (2, Some(true)));
 }

@@ -145,6 +145,8 @@ pub struct Site {
     pub unresolved: Vec<bool>,
     /// Endpoints to which the monitor's looks get lost.
     pub lost: HashSet<String>,
+    /// No stream is played: it is between two windows of all.
+    pub resting: bool,
     /// The monitor goes on playing streams where it does.
     pub followers_stuck: bool,
     /// Cameras reach no slave. They still answer the monitor.
@@ -187,6 +189,7 @@ impl Site {
             isolated: false,
             unresolved: vec![false; plan.slaves],
             lost: HashSet::new(),
+            resting: false,
             followers_stuck: false,
             uplink_cut: false,
             dark: None,
@@ -483,6 +486,7 @@ impl Site {
             session.busy_until = now + backoff;
         };
         match slave {
+            _ if self.resting => {}
             _ if self.isolated && silent < STALL => {}
             _ if self.isolated && silent < STALL + 5.0 => fail(session, DownCause::OriginUnresponsive),
             _ if self.isolated => fail(session, DownCause::Connect),
@@ -514,7 +518,7 @@ impl Site {
         let session = self.sessions[i].clone();
         let playing = session.fault.is_none_or(|(cause, _)| cause == DownCause::NoMedia);
         let live = session.last_frame.filter(|at| *at >= session.began);
-        let stalled = live.filter(|at| now - at >= STALL && session.fault.is_none());
+        let stalled = live.filter(|at| !self.resting && now - at >= STALL && session.fault.is_none());
         let mut media = MediaReport {
             live_since: live.map(|_| self.instant(session.began)),
             stall: stalled.map(|at| Stall { media: None, since: self.instant(at) }),
@@ -531,6 +535,7 @@ impl Site {
             observed_at: self.now(),
             content: Some(content),
             connection: match playing {
+                _ if self.resting => Connection::Resting,
                 true => Connection::Playing { since: self.instant(session.began) },
                 false => Connection::BackingOff,
             },

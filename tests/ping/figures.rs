@@ -9,7 +9,7 @@ use crate::network::{ALL, Answers, NONE, Packet, Responder, inside, run};
 use crate::target::{Bench, Target, block_on, every};
 
 const PACKETS: u64 = 2000;
-const TIMEOUT: u64 = 200;
+const TIMEOUT: u64 = 400;
 
 /// What comes back from each host. Numbers of the last byte of the address.
 fn behave() -> impl FnMut(&Packet) -> Answers + Send {

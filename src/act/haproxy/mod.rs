@@ -3,7 +3,8 @@
 //! Every second, and whenever a decision changes, the servers are read (`show servers state;show stat`) and what differs is set right:
 //! after a reload, a restart or a word of somebody else they are as decided again within two seconds. What is set is what an agent check
 //! sets (`agent up|down`, the weight) and nothing else, so that an operator's own drain or maintenance stays; `state` is set only where a
-//! group's maintenance is ours. One that drains keeps its sessions, as the agent says it: a weight of 0 keeps new ones away. A server needs an agent check that asks this monitor: it is what keeps the server so when we are gone.
+//! group's maintenance is ours. One that drains keeps its sessions, as the agent says it: a weight of 0 keeps new ones away. A server needs
+//! an agent check that asks this monitor: it is what keeps the server so when we are gone.
 //!
 //! A backend that serves while no server of the first is up (`use_backend … if { nbsrv(…) eq 0 }`) keeps the sessions it was given then, and
 //! nothing of what is decided reaches them. Named as a server's `fallback` they end with the server's own.

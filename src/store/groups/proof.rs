@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::super::paths::Known;
 use super::roster::{Listed, Roster};
-use super::standing::{Turn, Witnesses, last_frame, shows_every, target};
+use super::standing::{Turn, Witnesses, shows_every, target};
 use crate::model::event::{Subject, SubjectClass};
-use crate::model::report::Connection;
 use crate::model::snapshot::StreamView;
 use crate::model::spec::{EvidenceSource, Watch};
 use crate::model::target::Check;
@@ -29,7 +28,7 @@ const ASK: Duration = Duration::from_millis(50);
 pub struct Proof {
     /// Canaries that count as well: what plays shows better than any canary that the candidate relays.
     pub refuted: BTreeSet<Subject>,
-    /// Looks that nobody answered, which count for nobody.
+    /// Looks that count for nobody.
     pub excused: BTreeSet<Subject>,
     /// A canary has failed, and nothing speaks against it.
     pub canary_failed: bool,
@@ -41,7 +40,7 @@ pub struct Proof {
 enum Failing<'k> {
     /// Since when it is known to.
     Canary(Instant),
-    /// Since when nobody has answered. `until`: the longest that it may be excused.
+    /// Since when none has succeeded. `until`: the longest that it may be excused.
     Look { since: Instant, timeout: Duration, until: Option<Instant>, host: &'k Host, port: Option<u16> },
 }
 
@@ -50,6 +49,7 @@ struct Player<'k> {
     url: &'k StreamUrl,
     last_frame: Instant,
     observed_at: Instant,
+    has_ended: bool,
     /// How often it shows itself.
     every: Duration,
     always: bool,
@@ -110,7 +110,7 @@ impl Proof {
     }
 }
 
-/// Until when looks that nobody has answered since `since` prove nothing, because of what has come `there` meanwhile, or may have and is
+/// Until when looks of which none has succeeded since `since` prove nothing, because of what has come `there` meanwhile, or may have and is
 /// not known yet. A machine that is gone sends nothing for as long as a look takes.
 fn excused_until<'p>(
     there: impl Iterator<Item = &'p Player<'p>>,
@@ -120,7 +120,8 @@ fn excused_until<'p>(
 ) -> Option<Instant> {
     let excuse = |player: &Player<'_>| {
         let shows_until = player.last_frame + SHOWS_WITHIN * player.every;
-        let untold = shows_until > since && player.observed_at < since + timeout && now < since + timeout + TOLD_WITHIN;
+        let recent = !player.has_ended && shows_until > since;
+        let untold = recent && player.observed_at < since + timeout && now < since + timeout + TOLD_WITHIN;
         match () {
             () if player.last_frame > since && shows_until > now => Some(shows_until),
             () if untold => Some(now + ASK),
@@ -139,13 +140,17 @@ fn players<'k, K: Known>(
     let player = |view: &'k StreamView| {
         let probe = &view.spec.probe;
         let report = view.report.as_ref()?;
-        // What a server's statistics count has come in; whether it goes out only those see who play it.
+        // What a server's statistics count has come in; whether it goes out only those see who play it. And who was sent elsewhere is there.
         let is_played = matches!(probe.evidence, EvidenceSource::Play | EvidenceSource::Demux(_));
-        let moved_at = witnesses.moved_at(&view.spec.name);
-        let here = moved_at.is_none_or(|at| matches!(report.connection, Connection::Playing { since } if since > at));
-        let last_frame = last_frame(view).filter(|at| is_played && here && moved_at.is_none_or(|moved| *at > moved))?;
-        let (every, always) = (shows_every(probe), matches!(probe.watch, Watch::Always));
-        Some(Player { url: &probe.url, last_frame, observed_at: report.observed_at, every, always })
+        let last_frame = witnesses.played_at(view).filter(|_| is_played && !report.transport.redirected)?;
+        Some(Player {
+            url: &probe.url,
+            last_frame,
+            observed_at: report.observed_at,
+            has_ended: report.fault.is_some(),
+            every: shows_every(probe),
+            always: matches!(probe.watch, Watch::Always),
+        })
     };
     streams.filter_map(|stream| known.stream(&stream.name)).filter_map(player).collect()
 }

@@ -18,6 +18,7 @@ use crate::model::content_report::ContentIssue;
 use crate::model::event::{Subject, SubjectClass};
 use crate::model::group::{MemberCounts, Quorum};
 use crate::model::health::{Cause, Health};
+use crate::model::report::Connection;
 use crate::model::snapshot::{StreamView, TargetView, Verdict};
 use crate::model::spec::{Desired, EvidenceSource, ProbeSpec, Watch};
 use crate::model::target::CheckKind;
@@ -49,13 +50,30 @@ struct Record {
     probe: Arc<ProbeSpec>,
     tracker: BlameTracker,
     blame: Blame,
-    /// It is to be played elsewhere, and nobody has begun to.
-    is_leaving: bool,
+    /// Where it is to be played, while nobody has begun to.
+    leaves_for: Option<Arc<ProbeSpec>>,
+    /// Its media have come from where it is played now.
+    has_played: bool,
 }
 
 impl Record {
     fn new(probe: &Arc<ProbeSpec>, tracker: BlameTracker) -> Self {
-        Self { probe: Arc::clone(probe), tracker, blame: Blame::Nobody, is_leaving: false }
+        Self { probe: Arc::clone(probe), tracker, blame: Blame::Nobody, leaves_for: None, has_played: false }
+    }
+
+    fn note_move(&mut self, now: Instant, report: Option<&StreamReport>) {
+        self.tracker.note_move(now, report);
+        (self.blame, self.has_played) = (Blame::Nobody, false);
+    }
+
+    /// Notes whether media come from where it is played now: a session that began after the move has shown some.
+    fn note_media(&mut self, view: &StreamView) {
+        let begun = match view.report.as_ref().map(|report| report.connection) {
+            Some(Connection::Playing { since }) if self.leaves_for.is_none() => since,
+            _ => return,
+        };
+        let here = self.tracker.moved_at().is_none_or(|moved| begun > moved);
+        self.has_played |= here && last_frame(view).is_some_and(|at| at >= begun);
     }
 }
 
@@ -64,7 +82,7 @@ impl Witnesses {
         self.own = own;
     }
 
-    /// Follows what is wanted, of which what has moved is played where it belongs. `remembered`: how an earlier process judged a stream.
+    /// Follows what is wanted. `remembered`: how an earlier process judged a stream.
     pub fn set_desired(
         &mut self,
         now: Instant,
@@ -81,11 +99,15 @@ impl Witnesses {
                 continue;
             }
             match self.blames.entry(stream.name.clone()) {
-                hash_map::Entry::Occupied(mut record) => record.get_mut().is_leaving = false,
-                hash_map::Entry::Vacant(place) => {
+                hash_map::Entry::Occupied(mut record) => {
+                    let mut places = stream.follow.iter().flat_map(|follow| &follow.served_by);
+                    let leaves_for = &mut record.get_mut().leaves_for;
+                    *leaves_for = leaves_for.take().filter(|wanted| places.any(|place| place.probe.url == wanted.url));
+                }
+                hash_map::Entry::Vacant(record) => {
                     let (health, since) = remembered(&subject).map_or((Health::Unknown, wall), |r| (r.health, r.since));
                     let lasted = wall.duration_since(since).unwrap_or_default();
-                    place.insert(Record::new(&stream.probe, BlameTracker::remembering(now, health, lasted)));
+                    record.insert(Record::new(&stream.probe, BlameTracker::remembering(now, health, lasted)));
                 }
             }
         }
@@ -95,15 +117,19 @@ impl Witnesses {
     pub fn note_stream(&mut self, now: Instant, view: &StreamView, sight: &mut SightEvaluator) {
         let spec = &view.spec;
         if let Some(record) = self.blames.get_mut(&spec.name) {
+            let (down, report) = (view.verdict.health == Health::Down, view.report.as_deref());
             if !Arc::ptr_eq(&record.probe, &spec.probe) && record.probe.url != spec.probe.url {
-                record.tracker.note_move(now, view.report.as_deref());
+                match record.leaves_for.take() {
+                    Some(place) if place.url == spec.probe.url => record.tracker.note_left(report),
+                    _ => record.note_move(now, report),
+                }
             }
             record.probe = Arc::clone(&spec.probe);
+            record.note_media(view);
             let unplayable = view.server.as_ref().is_some_and(|server| server.unplayable_since.is_some());
-            let (down, report) = (view.verdict.health == Health::Down, view.report.as_deref());
             record.tracker.follow(view.verdict.health, report);
             record.blame = match shows(view) {
-                _ if record.is_leaving => Blame::Nobody,
+                _ if record.leaves_for.is_some() => Blame::Nobody,
                 Some(issue) => record.tracker.read_content(issue, report),
                 None => record.tracker.read(down, report, unplayable),
             };
@@ -116,16 +142,18 @@ impl Witnesses {
     /// The stream is to be played where `active` serves it.
     pub fn note_move(&mut self, now: Instant, stream: &Name, active: Option<&Name>, known: &impl Known) {
         let Some((record, view)) = self.blames.get_mut(stream).zip(known.stream(stream)) else { return };
-        record.tracker.note_move(now, view.report.as_deref());
-        record.blame = Blame::Nobody;
-        let places = view.spec.follow.iter().flat_map(|follow| &follow.served_by);
-        let place = places.filter(|place| Some(&place.group) == active).map(|place| &place.probe.url).next();
-        record.is_leaving = place.is_some_and(|url| *url != view.spec.probe.url);
+        record.note_move(now, view.report.as_deref());
+        let mut places = view.spec.follow.iter().flat_map(|follow| &follow.served_by);
+        let place = places.find(|place| Some(&place.group) == active).map(|place| &place.probe);
+        record.leaves_for = place.filter(|place| place.url != view.spec.probe.url).cloned();
     }
 
-    /// When a stream began to be played where it is played now, if it has moved.
-    pub fn moved_at(&self, stream: &Name) -> Option<Instant> {
-        self.blames.get(stream)?.tracker.moved_at()
+    /// When a stream's newest frame came from where it is played now.
+    pub fn played_at(&self, view: &StreamView) -> Option<Instant> {
+        let at = last_frame(view)?;
+        let record = self.blames.get(&view.spec.name)?;
+        let here = record.tracker.moved_at().is_none_or(|moved| record.has_played && at > moved);
+        here.then_some(at)
     }
 
     /// Since when a canary is known to fail.
@@ -195,14 +223,15 @@ impl Witnesses {
     }
 
     fn target(&self, view: &TargetView) -> Member {
-        // Whose name cannot be resolved was not looked at.
+        let last_success = view.report.as_ref().and_then(|report| report.last_success);
+        // Whose name cannot be resolved any more is not looked at. One that never could be is nowhere.
         let down = match view.verdict.down {
-            Some(DownCause::Dns) => Standing::Down { blame: Blame::Nobody, camera: None },
+            Some(DownCause::Dns) if last_success.is_some() => Standing::Down { blame: Blame::Nobody, camera: None },
             _ => Standing::DOWN,
         };
         Member {
             standing: standing(&view.verdict, answers_again(view), down),
-            seen_well: view.report.as_ref().and_then(|report| report.last_success),
+            seen_well: last_success,
             local: self.is_own(view.spec.check.check.host().as_ref()),
             looked_at_within: view.spec.check.looked_at_within(),
         }
@@ -252,7 +281,8 @@ fn answers_since(camera: &Name, since: Instant, noticed: SystemTime, known: &imp
         let answers = |report: &Arc<TargetReport>| {
             // By then it is known of all that was asked before.
             let answered = report.last_success.filter(|at| *at > since + view.spec.check.timeout)?;
-            let away = report.last_failure.filter(|at| *at + BEFORE > since);
+            let around = |at: &Instant| *at + BEFORE > since && *at < since + PUBLISHES_AGAIN;
+            let away = report.last_failure.filter(around);
             Some(away.is_none_or(|at| answered > at + PUBLISHES_AGAIN))
         };
         stayed && view.report.as_ref().and_then(answers) == Some(true)
