@@ -35,6 +35,7 @@ test-without-libav: ## run all tests of a build without FFmpeg (about 20 minutes
 	$(TESTS) --no-default-features
 
 test-ffmpeg-7: ## build the worker against the FFmpeg of Debian 13 and run its tests there (as root, about 10 minutes)
+	@.ci/install test
 	.ci/test-ffmpeg-7
 
 test-ha: ## judge 10,000 random sites, then measure failovers: every fault with every way of checking, HMONITOR_HA_RUNS (default 5) times (about an hour)
