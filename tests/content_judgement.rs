@@ -43,6 +43,10 @@ enum Scene {
     Refused,
     /// Sampled while the picture is being refreshed piece by piece.
     Unfinished,
+    /// Likewise, for longer, and one frame is damaged.
+    Unlucky,
+    /// Likewise, and most of them are.
+    Ruined,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -160,7 +164,7 @@ impl World {
     fn frame_size(&mut self, key: bool) -> usize {
         let (inter, key_size) = match self.scene {
             Scene::Street | Scene::Damaged | Scene::Refused => (8_000.0, 40_000.0),
-            Scene::Unfinished => (8_000.0, 8_000.0),
+            Scene::Unfinished | Scene::Unlucky | Scene::Ruined => (8_000.0, 8_000.0),
             Scene::Night => (3_000.0, 12_000.0),
             Scene::Clock | Scene::Dusk => (300.0, 30_000.0),
             Scene::Asleep => (120.0, 12_000.0),
@@ -273,7 +277,7 @@ impl World {
             }
             // The decoder shows the picture before.
             Scene::Damaged => (errors, change) = (3, 0.0),
-            Scene::Refused | Scene::Unfinished => {}
+            Scene::Refused | Scene::Unfinished | Scene::Unlucky | Scene::Ruined => {}
         }
         let picture = Picture {
             frames: 8 - errors,
@@ -288,8 +292,13 @@ impl World {
             change: Some(change),
             thumbnail: None,
         };
-        let unfinished = Picture { incomplete: 8, ..Picture::default() };
-        let picture = if self.scene == Scene::Unfinished { unfinished } else { picture };
+        let unfinished = |incomplete, errors| Picture { incomplete, errors, ..Picture::default() };
+        let picture = match self.scene {
+            Scene::Unfinished => unfinished(8, 0),
+            Scene::Unlucky => unfinished(60, 1),
+            Scene::Ruined => unfinished(5, 55),
+            _ => picture,
+        };
         let (loudness_dbfs, digital_silence) = match self.noise {
             Noise::Speech => (-22.0, false),
             Noise::Room => (-58.0, false),
@@ -359,6 +368,7 @@ fn each_fault_is_its_own_cause_and_goes_with_the_fault() {
         (Scene::Street, Noise::Digital, C::Silent, 10),
         (Scene::Damaged, Noise::Speech, C::Undecodable, 5),
         (Scene::Refused, Noise::Speech, C::Undecodable, 5),
+        (Scene::Ruined, Noise::Speech, C::Undecodable, 5),
     ] {
         let mut world = World::new(everything());
         world.never_but(&[], 60);
@@ -381,6 +391,7 @@ fn what_is_merely_quiet_is_no_fault() {
         (Scene::Lamps, Noise::Speech),
         (Scene::Clock, Noise::Speech),
         (Scene::Unfinished, Noise::Speech),
+        (Scene::Unlucky, Noise::Speech),
         (Scene::Street, Noise::Room),
     ] {
         let mut world = World::new(everything());

@@ -77,7 +77,7 @@ impl Course {
     /// Takes what a sample of the moment `at` has shown.
     pub fn inspected(&mut self, at: Instant, inspection: &Inspection, policy: &ContentPolicy) {
         if let Some(limits) = policy.undecodable {
-            let picture = inspection.picture.as_ref().filter(|p| p.is_told()).map(|p| (p.frames, p.errors));
+            let picture = inspection.picture.as_ref().filter(|p| p.is_told()).map(|p| (p.decoded(), p.errors));
             let sound = inspection.sound.as_ref().map(|sound| (sound.frames, sound.errors));
             let media = [picture, sound];
             if media.iter().any(Option::is_some) {
@@ -90,7 +90,7 @@ impl Course {
         let tolerated =
             policy.undecodable.unwrap_or(UndecodableLimits { errors: MOST, ..UndecodableLimits::default() });
         let picture = inspection.picture.as_ref();
-        if let Some(picture) = picture.filter(|p| p.is_told() && !is_broken(p.frames, p.errors, tolerated)) {
+        if let Some(picture) = picture.filter(|p| p.frames > 0 && !is_broken(p.decoded(), p.errors, tolerated)) {
             self.seen(at, picture, policy);
         }
         let sound = inspection.sound.as_ref();
