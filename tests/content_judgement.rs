@@ -234,7 +234,8 @@ impl World {
             Scene::Asleep => {
                 // A value in twenty is another one.
                 detail.iter_mut().for_each(|value| *value += u8::from(noise(19) == 0));
-                (luma_mean, luma_deviation, change) = (0.07, 0.02, 0.00002);
+                // Where there are keyframes alone, that is all that changes.
+                (luma_mean, luma_deviation, change) = (0.07, 0.02, if self.intra { 0.0004 } else { 0.00002 });
             }
             Scene::Breathing => {
                 detail = Box::new([90 + noise(2); Picture::DETAIL]);
@@ -424,6 +425,19 @@ fn a_picture_repeated_at_varying_quality_is_frozen_and_stays_so() {
     // It lives again, and nothing moves.
     world.scene = Scene::Asleep;
     world.until(&[], 80);
+    world.never_but(&[], 300);
+}
+
+#[test]
+fn where_there_are_keyframes_alone_their_noise_is_no_standstill_and_a_repetition_is() {
+    let mut world = World::new(everything());
+    world.intra = true;
+    world.pass(30).scene = Scene::Asleep;
+    world.never_but(&[], 600);
+    world.scene = Scene::Still;
+    world.until(&[DegradedCause::Frozen], 40);
+    world.scene = Scene::Asleep;
+    world.until(&[], 120);
     world.never_but(&[], 300);
 }
 

@@ -54,8 +54,8 @@ pub struct ContentWatch {
     put_off: bool,
     /// Inspections in a row that took a worker with them, or too long.
     setbacks: u32,
-    /// When the sample was taken that is being inspected.
-    inspecting: Option<Instant>,
+    /// When the sample was taken that is being inspected, and whether it is of hardly anything but keyframes.
+    inspecting: Option<(Instant, bool)>,
     inspections: u64,
     decode_errors: u64,
     thumbnail: Option<Arc<Thumbnail>>,
@@ -167,7 +167,7 @@ impl ContentWatch {
                 self.plan(now, None);
                 return Wanted::NoSample;
             };
-            self.inspecting = Some(taken);
+            self.inspecting = Some((taken, is_intra(&sample)));
             return Wanted::Inspection(sample, held);
         }
         if flows && self.policy.is_on() && self.inspecting.is_none() && self.sampler.wanted_bodies().is_none() {
@@ -198,14 +198,14 @@ impl ContentWatch {
 
     /// The outcome of the inspection that [`ContentWatch::poll`] has asked for.
     pub fn handle_result(&mut self, now: Instant, result: Result<&Inspection, InspectFailure>) {
-        let Some(taken) = self.inspecting.take() else { return };
+        let Some((taken, intra)) = self.inspecting.take() else { return };
         match result {
             Ok(inspection) => {
                 self.inspections += 1;
                 let errors =
                     [inspection.picture.as_ref().map(|p| p.errors), inspection.sound.as_ref().map(|s| s.errors)];
                 self.decode_errors += errors.into_iter().flatten().map(u64::from).sum::<u64>();
-                self.course.inspected(taken, inspection, &self.policy);
+                self.course.inspected(taken, inspection, intra, &self.policy);
             }
             Err(failure) => self.course.failed(taken, failure, &self.policy),
         }
@@ -268,4 +268,10 @@ impl ContentWatch {
             thumbnail: self.thumbnail.clone(),
         })
     }
+}
+
+/// Whether a quarter or more of the changes in a sample's picture lead to a keyframe: what these have of their own is part of what changes.
+fn is_intra(sample: &Sample) -> bool {
+    let after = sample.video.as_ref().and_then(|video| video.frames.get(1..)).unwrap_or_default();
+    4 * after.iter().filter(|frame| frame.keyframe).count() >= after.len()
 }
