@@ -43,6 +43,10 @@ enum Scene {
     Refused,
     /// Sampled while the picture is being refreshed piece by piece.
     Unfinished,
+    /// Likewise, for longer, and one frame is damaged.
+    Unlucky,
+    /// Likewise, and most of them are.
+    Ruined,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,9 +73,13 @@ struct World {
     pending: Option<(Instant, Sample)>,
     samples: Vec<(Instant, Sample)>,
     no_sample: u32,
+    /// Outcomes that are to be counted.
+    counted: Vec<(Instant, Result<(), InspectFailure>)>,
     flows: bool,
     /// Whether every frame is a keyframe.
     intra: bool,
+    /// Whether none is.
+    keyless: bool,
     /// Which media there are, and when each last came.
     video: bool,
     audio: bool,
@@ -108,6 +116,7 @@ impl World {
             noise: Noise::Speech,
             damaged: 0,
             intra: false,
+            keyless: false,
             failure: None,
             random: fastrand::Rng::with_seed(7),
             watch: ContentWatch::new(content, phase),
@@ -116,6 +125,7 @@ impl World {
             pending: None,
             samples: Vec::new(),
             no_sample: 0,
+            counted: Vec::new(),
             flows: true,
             video: true,
             audio,
@@ -160,7 +170,7 @@ impl World {
     fn frame_size(&mut self, key: bool) -> usize {
         let (inter, key_size) = match self.scene {
             Scene::Street | Scene::Damaged | Scene::Refused => (8_000.0, 40_000.0),
-            Scene::Unfinished => (8_000.0, 8_000.0),
+            Scene::Unfinished | Scene::Unlucky | Scene::Ruined => (8_000.0, 8_000.0),
             Scene::Night => (3_000.0, 12_000.0),
             Scene::Clock | Scene::Dusk => (300.0, 30_000.0),
             Scene::Asleep => (120.0, 12_000.0),
@@ -175,7 +185,7 @@ impl World {
 
     /// One frame's time passes.
     fn step(&mut self) {
-        let key = self.intra || self.frame.is_multiple_of(GOP);
+        let key = !self.keyless && (self.intra || self.frame.is_multiple_of(GOP));
         if self.flows && self.video {
             let mut body = vec![0xaa; self.frame_size(key)];
             body[..5].copy_from_slice(&[if key { 0x17 } else { 0x27 }, 1, 0, 0, 0]);
@@ -194,10 +204,13 @@ impl World {
                 picture: whole.picture.filter(|_| sample.video.is_some()),
                 sound: whole.sound.filter(|_| sample.audio.is_some()),
             });
-            self.watch.handle_result(self.now, result.as_ref().map_err(|f| *f));
+            if self.watch.handle_result(self.now, result.as_ref().map_err(|f| *f)) {
+                self.counted.push((self.now, result.map(drop)));
+            }
         }
         match self.watch.poll(self.now, self.flows, &self.budget) {
-            Wanted::Nothing | Wanted::Room => {}
+            Wanted::Nothing => {}
+            Wanted::Room => self.counted.push((self.now, Err(InspectFailure::Busy))),
             Wanted::NoSample => self.no_sample += 1,
             Wanted::Inspection(sample, held) => {
                 assert_eq!(held.bytes(), sample.bytes(), "it holds what it takes");
@@ -230,7 +243,8 @@ impl World {
             Scene::Asleep => {
                 // A value in twenty is another one.
                 detail.iter_mut().for_each(|value| *value += u8::from(noise(19) == 0));
-                (luma_mean, luma_deviation, change) = (0.07, 0.02, 0.00002);
+                // Where there are keyframes alone, that is all that changes.
+                (luma_mean, luma_deviation, change) = (0.07, 0.02, if self.intra { 0.0004 } else { 0.00002 });
             }
             Scene::Breathing => {
                 detail = Box::new([90 + noise(2); Picture::DETAIL]);
@@ -273,7 +287,7 @@ impl World {
             }
             // The decoder shows the picture before.
             Scene::Damaged => (errors, change) = (3, 0.0),
-            Scene::Refused | Scene::Unfinished => {}
+            Scene::Refused | Scene::Unfinished | Scene::Unlucky | Scene::Ruined => {}
         }
         let picture = Picture {
             frames: 8 - errors,
@@ -288,8 +302,13 @@ impl World {
             change: Some(change),
             thumbnail: None,
         };
-        let unfinished = Picture { incomplete: 8, ..Picture::default() };
-        let picture = if self.scene == Scene::Unfinished { unfinished } else { picture };
+        let unfinished = |incomplete, errors| Picture { incomplete, errors, ..Picture::default() };
+        let picture = match self.scene {
+            Scene::Unfinished => unfinished(8, 0),
+            Scene::Unlucky => unfinished(60, 1),
+            Scene::Ruined => unfinished(5, 55),
+            _ => picture,
+        };
         let (loudness_dbfs, digital_silence) = match self.noise {
             Noise::Speech => (-22.0, false),
             Noise::Room => (-58.0, false),
@@ -359,6 +378,7 @@ fn each_fault_is_its_own_cause_and_goes_with_the_fault() {
         (Scene::Street, Noise::Digital, C::Silent, 10),
         (Scene::Damaged, Noise::Speech, C::Undecodable, 5),
         (Scene::Refused, Noise::Speech, C::Undecodable, 5),
+        (Scene::Ruined, Noise::Speech, C::Undecodable, 5),
     ] {
         let mut world = World::new(everything());
         world.never_but(&[], 60);
@@ -381,6 +401,7 @@ fn what_is_merely_quiet_is_no_fault() {
         (Scene::Lamps, Noise::Speech),
         (Scene::Clock, Noise::Speech),
         (Scene::Unfinished, Noise::Speech),
+        (Scene::Unlucky, Noise::Speech),
         (Scene::Street, Noise::Room),
     ] {
         let mut world = World::new(everything());
@@ -413,6 +434,19 @@ fn a_picture_repeated_at_varying_quality_is_frozen_and_stays_so() {
     // It lives again, and nothing moves.
     world.scene = Scene::Asleep;
     world.until(&[], 80);
+    world.never_but(&[], 300);
+}
+
+#[test]
+fn where_there_are_keyframes_alone_their_noise_is_no_standstill_and_a_repetition_is() {
+    let mut world = World::new(everything());
+    world.intra = true;
+    world.pass(30).scene = Scene::Asleep;
+    world.never_but(&[], 600);
+    world.scene = Scene::Still;
+    world.until(&[DegradedCause::Frozen], 40);
+    world.scene = Scene::Asleep;
+    world.until(&[], 120);
     world.never_but(&[], 300);
 }
 
@@ -532,6 +566,66 @@ fn a_cause_does_not_come_and_go_because_decoders_are_busy() {
     // What is not there any more goes with the next look.
     (world.scene, world.failure) = (Scene::Street, None);
     world.until(&[], 15);
+}
+
+/// Those who decode have time for every second look, and no room for what comes with the other.
+#[test]
+fn a_look_that_is_put_off_is_counted_once_however_often_it_is_tried() {
+    let mut world = World::new(everything());
+    world.pass(30);
+    let (from, interval) = (world.now, everything().interval.as_secs());
+    let (mut looks, mut tries) = (0, 0);
+    while world.now - from < Duration::from_secs(600) {
+        let before = world.samples.len();
+        world.failure = (tries < 3).then_some(InspectFailure::Busy);
+        world.step();
+        tries += world.samples.len() - before;
+        if world.watch.report().is_some_and(|report| report.inspections > looks) {
+            (looks, tries) = (world.watch.report().unwrap().inspections, 0);
+        }
+    }
+    let counted =
+        |world: &World, from, what| world.counted.iter().filter(|(at, how)| *at >= from && *how == what).count();
+    let (done, busy) = (counted(&world, from, Ok(())), counted(&world, from, Err(InspectFailure::Busy)));
+    println!("{done} done, {busy} put off");
+    assert!(done >= 25 && done.abs_diff(busy) <= 1, "{done} done, {busy} put off");
+
+    // As long as it does not come to be, it is told once an interval.
+    world.failure = Some(InspectFailure::Busy);
+    world.pass(30);
+    let from = world.now;
+    world.pass(20 * interval);
+    let busy = counted(&world, from, Err(InspectFailure::Busy));
+    assert!((15..=21).contains(&busy), "{busy} in 20 intervals");
+    // Nor is there room.
+    world.budget = ByteBudget::new(1);
+    let from = world.now;
+    world.pass(20 * interval);
+    let busy = counted(&world, from, Err(InspectFailure::Busy));
+    assert!((15..=21).contains(&busy), "{busy} in 20 intervals without room");
+}
+
+/// The look that was put off comes, and finds nothing to decode: the cause is not held by decoders that have time.
+#[test]
+fn what_was_put_off_is_not_put_off_any_more_when_nothing_comes_or_a_session_begins() {
+    let mut world = World::of(Instant::now(), everything(), 0.3, false);
+    world.pass(30).scene = Scene::Black;
+    world.until(&[DegradedCause::Black], 40);
+    world.failure = Some(InspectFailure::Busy);
+    world.pass(90);
+    let put_off = |world: &World| world.watch.report().unwrap().put_off;
+    assert!(put_off(&world));
+    let mut other = World::new(everything());
+    other.pass(30).failure = Some(InspectFailure::Busy);
+    other.pass(20);
+    assert!(put_off(&other));
+    other.reconnect(true, true);
+    assert!(!put_off(&other));
+
+    assert_eq!(world.causes(), [DegradedCause::Black], "as long as it is put off");
+    (world.failure, world.keyless) = (None, true);
+    world.until(&[], 40);
+    assert!(world.no_sample > 0 && !put_off(&world));
 }
 
 #[test]

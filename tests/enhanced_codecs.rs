@@ -315,6 +315,31 @@ fn other_tracks_together_are_no_frames_of_the_stream() {
     }
 }
 
+/// The first track comes behind another one. A head shows it only where a message is small, or is brought whole for an inspection.
+#[test]
+fn a_first_track_that_was_read_once_goes_on_being_counted() {
+    let mut watch = Watch::new(settings());
+    let message = |watch: &mut Watch, at: u64, size: usize, whole: bool| {
+        let [_, a, b, c] = (size as u32).to_be_bytes();
+        let track = |number: u8| [&[number, a, b, c][..], &vec![0x41; size]].concat();
+        let body = [b"\xa6\x11avc1", &track(1)[..], &track(0)].concat();
+        let shown = if whole { body.len() } else { body.len().min(MediaPacket::HEAD) };
+        watch.message(at as f64, PacketKind::Video, at as u32, &body[..shown], body.len() as u32);
+    };
+    let records =
+        [b"\x96\x10avc1\x01\0\0\x04".as_slice(), &[1, 0x64, 0, 0x1f], &[0, 0, 0, 4, 1, 0x64, 0, 0x1f]].concat();
+    watch.message(0.0, PacketKind::Video, 0, &records, records.len() as u32);
+    for frame in 1..=500_u64 {
+        match frame {
+            100..110 => message(&mut watch, frame * 40, 5000, true),
+            200 => message(&mut watch, frame * 40, 10, false),
+            _ => message(&mut watch, frame * 40, 5000, false),
+        }
+        assert!(!watch.analyzer.is_stalled(), "frame {frame}");
+        assert_eq!(watch.report(frame as f64 * 40.0).video.medium.frames, frame);
+    }
+}
+
 /// H.265 by the codec id of vendors, H.264, AAC and MP3 by FourCC: the same frames and facts as in their own wrapping.
 #[test]
 fn the_wrapping_changes_nothing() {

@@ -50,8 +50,9 @@ const CHANGES: u64 = 0x7ff3;
 /// To read files and directories.
 const READING: u64 = 0xc;
 
-/// Gives up these rights everywhere for good, by which version of Landlock, and to reach processes that have not: to send them signals, for one. With a user of its own
-/// the monitor shares it with us, and its files. What was opened before stays open, and shared libraries are only read.
+/// Gives up these rights everywhere for good, and to reach processes that have not: to send them signals, for one. A monitor with
+/// a user of its own shares that user with us, and its files. What was opened before stays open, and shared libraries are only
+/// read. Gives the version of Landlock, of which it depends what has been given up.
 ///
 /// # Errors
 /// The kernel has no Landlock. One that has not all of it forbids what it knows.

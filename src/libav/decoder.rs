@@ -25,10 +25,11 @@ pub fn decode(
     let mut opened = open(track)?;
     let mut decoded = Decoded::default();
     let mut frame = empty_frame();
-    for coded in track.frames.iter().filter(|frame| !frame.data.is_empty()) {
+    for (at, coded) in track.frames.iter().filter(|frame| !frame.data.is_empty()).enumerate() {
         let sent = opened.send_packet(&packet(coded));
         decoded.note(sent)?;
         drain(&mut opened, &mut frame, deadline, &mut decoded, &mut see)?;
+        decoded.headless |= at == 0 && decoded.errors > 0;
     }
     decoded.note(opened.send_eof())?;
     drain(&mut opened, &mut frame, deadline, &mut decoded, &mut see)?;
@@ -41,6 +42,8 @@ pub struct Decoded {
     pub errors: u32,
     /// Pictures before the first that refers to nothing outside of the sample.
     pub incomplete: u32,
+    /// The first frame was refused: what refers to it is damaged.
+    headless: bool,
 }
 
 impl Decoded {
@@ -78,7 +81,7 @@ fn drain(
             return Err(InspectFailure::Deadline);
         }
         match opened.receive_frame(frame) {
-            Ok(()) if decoded.frames == 0 && frame.is_corrupt() => decoded.incomplete += 1,
+            Ok(()) if decoded.frames == 0 && !decoded.headless && frame.is_corrupt() => decoded.incomplete += 1,
             Ok(()) => {
                 decoded.frames += 1;
                 decoded.errors += u32::from(frame.has_decode_errors() || frame.is_corrupt());

@@ -38,7 +38,7 @@ fn known<T>(
 fn watch(track: &CodedTrack, thumbnail: bool, deadline: Instant) -> Result<Picture, InspectFailure> {
     let mut watcher = Watcher::default();
     let decoded = decode(track, deadline, |frame| watcher.see(frame))?;
-    let Decoded { frames, errors, incomplete } = decoded;
+    let Decoded { frames, errors, incomplete, .. } = decoded;
     Ok(Picture { frames, errors, incomplete, ..watcher.finish(thumbnail) })
 }
 

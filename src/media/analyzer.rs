@@ -214,7 +214,7 @@ impl StreamAnalyzer {
             VideoTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Video, packet))?;
         let judged = self.video.session.is_judged(tag.tracks);
         let frame = matches!(tag.content, Content::Frame { .. });
-        let counts = frame && self.video.session.counts(judged, tag.batch);
+        let counts = frame && self.video.session.counts(judged, tag.batch, tag.many);
         if !counts {
             self.overhead(MediaKind::Video, packet);
         }
@@ -248,7 +248,7 @@ impl StreamAnalyzer {
             AudioTag::parse(packet.head, packet.length).inspect_err(|_| self.overhead(MediaKind::Audio, packet))?;
         let judged = self.audio.session.is_judged(tag.tracks);
         let frame = matches!(tag.content, Content::Frame { .. });
-        let counts = frame && self.audio.session.counts(judged, tag.batch);
+        let counts = frame && self.audio.session.counts(judged, tag.batch, tag.many);
         if !counts {
             self.overhead(MediaKind::Audio, packet);
         }

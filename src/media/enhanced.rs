@@ -85,7 +85,7 @@ pub(super) struct Track<'a> {
     /// Whether the message may have tracks that the head does not show.
     pub batch: bool,
     /// Whether it is made for several tracks.
-    many: bool,
+    pub many: bool,
 }
 
 impl<'a> Track<'a> {

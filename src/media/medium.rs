@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub headers: bool,
     /// Tracks that have been seen.
     pub tracks: Tracks,
-    /// The judged track comes in messages that show it: it is hidden in no others.
+    /// The judged track comes in messages of its own: it is hidden in no others.
     pub shown: bool,
     pub rates: RateWindow,
     pub lead: Lead,
@@ -99,9 +99,9 @@ impl Session {
     }
 
     /// Whether a frame of a message with these tracks is one of the stream. A `batch` may have the judged track where its head does not
-    /// reach, unless that has come by itself before.
-    pub(super) fn counts(&mut self, judged: bool, batch: bool) -> bool {
-        self.shown |= judged && !batch;
+    /// reach, unless that has come by itself before: not in a message made for `many` that happened to be read whole.
+    pub(super) fn counts(&mut self, judged: bool, batch: bool, many: bool) -> bool {
+        self.shown |= judged && !many;
         judged || batch && !self.shown
     }
 

@@ -34,6 +34,8 @@ pub struct VideoTag<'a> {
     pub tracks: Tracks,
     /// Whether the message may carry tracks that the head does not show.
     pub batch: bool,
+    /// Whether it is made for several tracks.
+    pub many: bool,
 }
 
 /// An audio message.
@@ -47,6 +49,7 @@ pub struct AudioTag<'a> {
     pub nanoseconds: u32,
     pub tracks: Tracks,
     pub batch: bool,
+    pub many: bool,
 }
 
 const KEY_FRAME: u8 = 1;
@@ -79,7 +82,7 @@ impl<'a> VideoTag<'a> {
         };
         let tag = |content| {
             let tracks = Tracks::DEFAULT;
-            Ok(Self { codec: Some(codec), content, composition: 0, nanoseconds: 0, tracks, batch: false })
+            Ok(Self { codec: Some(codec), content, composition: 0, nanoseconds: 0, tracks, batch: false, many: false })
         };
         if frame_type == COMMAND_FRAME {
             return tag(Content::Other);
@@ -115,6 +118,7 @@ impl<'a> VideoTag<'a> {
                 nanoseconds,
                 tracks,
                 batch: false,
+                many: false,
             });
         }
         let track = Track::parse(packet_type, 6, rest, cut)?;
@@ -143,8 +147,8 @@ impl<'a> VideoTag<'a> {
             1..=3 | 5 => Content::Other,
             _ => return Err(MediaError::Tag("unknown video packet type")),
         };
-        let Track { tracks, batch, .. } = track;
-        Ok(Self { codec: Some(codec), content, composition, nanoseconds, tracks, batch })
+        let Track { tracks, batch, many, .. } = track;
+        Ok(Self { codec: Some(codec), content, composition, nanoseconds, tracks, batch, many })
     }
 }
 
@@ -169,7 +173,7 @@ impl<'a> AudioTag<'a> {
         }
         let tag = |codec, content, shape| {
             let tracks = Tracks::DEFAULT;
-            Ok(Self { codec: Some(codec), content, shape, nanoseconds: 0, tracks, batch: false })
+            Ok(Self { codec: Some(codec), content, shape, nanoseconds: 0, tracks, batch: false, many: false })
         };
         if format == 10 {
             let content = match rest {
@@ -226,8 +230,8 @@ impl<'a> AudioTag<'a> {
             1 | 2 => Content::Other,
             _ => return Err(MediaError::Tag("unknown audio packet type")),
         };
-        let Track { tracks, batch, .. } = track;
-        Ok(Self { codec: Some(codec), content, shape: None, nanoseconds, tracks, batch })
+        let Track { tracks, batch, many, .. } = track;
+        Ok(Self { codec: Some(codec), content, shape: None, nanoseconds, tracks, batch, many })
     }
 }
 

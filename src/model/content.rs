@@ -81,7 +81,7 @@ pub struct Picture {
     pub frames: u32,
     /// Frames that the decoder refused or had to conceal parts of.
     pub errors: u32,
-    /// Pictures that refer to some before the sample, and are counted nowhere else: at the start of a sample of an encoder that refreshes
+    /// Pictures that refer to some before the sample, and are none of `frames`: at the start of a sample of an encoder that refreshes
     /// its picture piece by piece none is complete.
     pub incomplete: u32,
     /// Pixels, of the last picture.
@@ -115,6 +115,11 @@ impl Picture {
     /// Whether the sample tells anything: one of incomplete pictures alone ended too early to.
     pub fn is_told(&self) -> bool {
         self.frames > 0 || self.errors > 0 || self.incomplete == 0
+    }
+
+    /// Pictures decoded, incomplete ones as well: what errors are a part of.
+    pub fn decoded(&self) -> u32 {
+        self.frames.saturating_add(self.incomplete)
     }
 }
 

@@ -71,13 +71,14 @@ impl Inspector {
             Ok(_) => InspectionOutcome::Done,
             Err(failure) => InspectionOutcome::Failed(*failure),
         };
-        self.shared.count(now, outcome);
         let picture = result.as_mut().ok().and_then(|inspection| inspection.picture.as_mut());
         if let Some(jpeg) = picture.and_then(|picture| picture.thumbnail.take()) {
             // Its room is free for the next one.
             content.set_thumbnail(None);
             content.set_thumbnail(Thumbnail::hold(&self.shared.thumbnails, taken, jpeg));
         }
-        content.handle_result(now, result.as_ref().map_err(|failure| *failure));
+        if content.handle_result(now, result.as_ref().map_err(|failure| *failure)) {
+            self.shared.count(now, outcome);
+        }
     }
 }

@@ -65,15 +65,15 @@ impl Inspections {
 /// Time over which looks are counted: longer than the rush when many streams begin.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Fewer say nothing.
-const LEAST_LOOKS: u32 = 20;
-/// One in so many that is put off is too many, and one in so many is none.
+const LEAST_OUTCOMES: u32 = 20;
+/// One that is put off for so many that are taken is too many, and one for so many is none.
 const TOO_MANY: u32 = 4;
 const FEW: u32 = 20;
 
 /// Whether those who decode keep up.
 #[derive(Debug, Default)]
 struct Load {
-    /// When the present window began, looks in it, and how many of them were put off.
+    /// When the present window began, outcomes in it, and how many of them are that a look was put off: it is taken later.
     window: Option<(Instant, u32, u32)>,
     over: bool,
 }
@@ -81,14 +81,14 @@ struct Load {
 impl Load {
     /// Takes how a look has ended. Whether there is too much from now on, when that changes.
     fn note(&mut self, now: Instant, busy: bool) -> Option<bool> {
-        let (since, looks, put_off) = self.window.unwrap_or((now, 0, 0));
-        let (looks, put_off) = (looks.saturating_add(1), put_off.saturating_add(u32::from(busy)));
-        if now.saturating_duration_since(since) < WINDOW || looks < LEAST_LOOKS {
-            self.window = Some((since, looks, put_off));
+        let (since, outcomes, put_off) = self.window.unwrap_or((now, 0, 0));
+        let (outcomes, put_off) = (outcomes.saturating_add(1), put_off.saturating_add(u32::from(busy)));
+        if now.saturating_duration_since(since) < WINDOW || outcomes < LEAST_OUTCOMES {
+            self.window = Some((since, outcomes, put_off));
             return None;
         }
         self.window = None;
-        let over = put_off > looks / if self.over { FEW } else { TOO_MANY };
+        let over = put_off > outcomes.saturating_sub(put_off) / if self.over { FEW } else { TOO_MANY };
         (over != std::mem::replace(&mut self.over, over)).then_some(over)
     }
 }

@@ -169,6 +169,13 @@ async fn damage_is_counted_and_nothing_decodable_is_said() {
     let picture = seen(&damaged).await;
     assert!(picture.errors >= 5, "{picture:?}");
 
+    // What refers to a keyframe that is refused is damaged, and not incomplete.
+    let mut headless = whole.clone();
+    headless.video.as_mut().unwrap().frames[0].data.fill(0x5a);
+    let picture = seen(&headless).await;
+    println!("{picture:?}");
+    assert!(picture.errors >= 14 && picture.incomplete == 0, "{picture:?}");
+
     let mut noise = whole.clone();
     for frame in &mut noise.video.as_mut().unwrap().frames {
         frame.data.fill(0x5a);

@@ -21,7 +21,7 @@ const SAME_DETAIL: f32 = 0.00001;
 /// Where the quality varies, as at a constant bit rate, keyframes of the same picture differ, and so do the pictures after them, which
 /// improve on them: by up to so many times the change between these, and never by more than `MOST_IMPROVED`. What is left of a sensor's
 /// noise where an encoder removes it from everything but keyframes was at least four times the change, on a wall of one colour, and
-/// tens to thousands of times elsewhere.
+/// tens to thousands of times elsewhere. It is part of the change itself where keyframes follow keyframes: there it explains nothing.
 const IMPROVED: f32 = 2.0;
 const MOST_IMPROVED: f32 = 0.001;
 /// Keyframes that the next one is held against: where the quality varies it is like one of them, not like all.
@@ -61,9 +61,9 @@ impl Still {
         Self { at, signature: Box::new(picture.signature), details, unlike: 0, repeats: false }
     }
 
-    /// Whether the picture is repeated, now that it looks like this; `None` while that cannot be told.
-    fn is_repeated(&mut self, change: f32, detail: &Detail) -> Option<bool> {
-        let most = SAME_DETAIL.max((IMPROVED * change).min(MOST_IMPROVED));
+    /// Whether the picture is repeated, now that it looks like this and has improved by so much; `None` while that cannot be told.
+    fn is_repeated(&mut self, improved: f32, detail: &Detail) -> Option<bool> {
+        let most = SAME_DETAIL.max((IMPROVED * improved).min(MOST_IMPROVED));
         let like = self.details.iter().any(|before| mean_difference(before, detail) <= most);
         self.details.truncate(KEYFRAMES - 1);
         self.details.push_front(Box::new(*detail));
@@ -74,10 +74,10 @@ impl Still {
 }
 
 impl Course {
-    /// Takes what a sample of the moment `at` has shown.
-    pub fn inspected(&mut self, at: Instant, inspection: &Inspection, policy: &ContentPolicy) {
+    /// Takes what a sample of the moment `at` has shown. `intra`: its pictures are hardly anything but keyframes.
+    pub fn inspected(&mut self, at: Instant, inspection: &Inspection, intra: bool, policy: &ContentPolicy) {
         if let Some(limits) = policy.undecodable {
-            let picture = inspection.picture.as_ref().filter(|p| p.is_told()).map(|p| (p.frames, p.errors));
+            let picture = inspection.picture.as_ref().filter(|p| p.is_told()).map(|p| (p.decoded(), p.errors));
             let sound = inspection.sound.as_ref().map(|sound| (sound.frames, sound.errors));
             let media = [picture, sound];
             if media.iter().any(Option::is_some) {
@@ -90,8 +90,8 @@ impl Course {
         let tolerated =
             policy.undecodable.unwrap_or(UndecodableLimits { errors: MOST, ..UndecodableLimits::default() });
         let picture = inspection.picture.as_ref();
-        if let Some(picture) = picture.filter(|p| p.is_told() && !is_broken(p.frames, p.errors, tolerated)) {
-            self.seen(at, picture, policy);
+        if let Some(picture) = picture.filter(|p| p.frames > 0 && !is_broken(p.decoded(), p.errors, tolerated)) {
+            self.seen(at, picture, intra, policy);
         }
         let sound = inspection.sound.as_ref();
         if let Some(sound) = sound.filter(|s| !is_broken(s.frames, s.errors, tolerated)) {
@@ -106,7 +106,7 @@ impl Course {
         }
     }
 
-    fn seen(&mut self, at: Instant, picture: &Picture, policy: &ContentPolicy) {
+    fn seen(&mut self, at: Instant, picture: &Picture, intra: bool, policy: &ContentPolicy) {
         let difference = self.signature.as_deref().map(|before| most_different(before, &picture.signature));
         let black = policy.black.map(|limits| is_black(picture, limits));
         if let Some(black) = black {
@@ -122,7 +122,8 @@ impl Course {
                 let same = |still: &Still| most_different(&still.signature, &picture.signature) <= limits.difference;
                 let (told, since) = match self.still.as_mut().filter(|still| quiet && same(still)) {
                     Some(still) => {
-                        let repeated = still.is_repeated(change, &picture.detail);
+                        let improved = if intra { 0.0 } else { change };
+                        let repeated = still.is_repeated(improved, &picture.detail);
                         (repeated.is_some(), Some(still.at).filter(|_| repeated != Some(false)))
                     }
                     // The first picture may be one of a standstill that began before.

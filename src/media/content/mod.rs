@@ -50,12 +50,12 @@ pub struct ContentWatch {
     again: bool,
     /// The next look, or the one under way, is to confirm what the one before has shown.
     confirms: bool,
-    /// The newest look was put off because those who decode were busy.
-    put_off: bool,
+    /// The newest look was put off because those who decode were busy, and that has been told at this moment.
+    put_off: Option<Instant>,
     /// Inspections in a row that took a worker with them, or too long.
     setbacks: u32,
-    /// When the sample was taken that is being inspected.
-    inspecting: Option<Instant>,
+    /// When the sample was taken that is being inspected, and whether it is of hardly anything but keyframes.
+    inspecting: Option<(Instant, bool)>,
     inspections: u64,
     decode_errors: u64,
     thumbnail: Option<Arc<Thumbnail>>,
@@ -67,7 +67,7 @@ pub enum Wanted {
     Nothing,
     /// To be inspected; [`ContentWatch::handle_result`] wants to know the outcome. Its part of the budget is to be held until then.
     Inspection(Sample, Held),
-    /// A sample was wanted, but there is no room for it. It is tried again soon.
+    /// A sample was wanted, but there is no room for it. It is tried again soon, and told again if a whole interval passes so.
     Room,
     /// A sample was wanted, but nothing came that could be decoded.
     NoSample,
@@ -86,7 +86,7 @@ impl ContentWatch {
             turn: None,
             again: false,
             confirms: false,
-            put_off: false,
+            put_off: None,
             setbacks: 0,
             inspecting: None,
             inspections: 0,
@@ -120,6 +120,7 @@ impl ContentWatch {
     pub fn restart(&mut self) {
         (self.sampler, self.sizes, self.course) = Default::default();
         (self.due, self.again, self.confirms, self.inspecting) = (None, false, false, None);
+        self.put_off = None;
     }
 
     /// How long bodies may be that the next messages should bring whole; `None`: heads will do.
@@ -164,10 +165,11 @@ impl ContentWatch {
     pub fn poll(&mut self, now: Instant, flows: bool, samples: &ByteBudget) -> Wanted {
         if let Some(complete) = self.sampler.poll(now) {
             let Some((taken, sample, held)) = complete else {
+                self.put_off = None;
                 self.plan(now, None);
                 return Wanted::NoSample;
             };
-            self.inspecting = Some(taken);
+            self.inspecting = Some((taken, is_intra(&sample)));
             return Wanted::Inspection(sample, held);
         }
         if flows && self.policy.is_on() && self.inspecting.is_none() && self.sampler.wanted_bodies().is_none() {
@@ -176,8 +178,7 @@ impl ContentWatch {
                 None => self.begin(now),
             };
             if now >= due && !self.sampler.begin(now, samples) {
-                self.put_off(now);
-                return Wanted::Room;
+                return if self.put_off(now) { Wanted::Room } else { Wanted::Nothing };
             }
         }
         Wanted::Nothing
@@ -190,28 +191,35 @@ impl ContentWatch {
         *self.due.insert(now + interval.min(FIRST_WITHIN).mul_f64(self.phase))
     }
 
-    /// Those who decode are busy: the same look is taken later.
-    fn put_off(&mut self, now: Instant) {
-        self.put_off = true;
+    /// Those who decode are busy: the same look is taken later. Whether that is to be told: of one look once an interval.
+    fn put_off(&mut self, now: Instant) -> bool {
         self.due = Some(now + BUSY_PAUSE.mul_f64(0.5 + self.phase));
+        let told = self.put_off.is_some_and(|at| now.saturating_duration_since(at) < self.policy.interval);
+        if !told {
+            self.put_off = Some(now);
+        }
+        !told
     }
 
-    /// The outcome of the inspection that [`ContentWatch::poll`] has asked for.
-    pub fn handle_result(&mut self, now: Instant, result: Result<&Inspection, InspectFailure>) {
-        let Some(taken) = self.inspecting.take() else { return };
+    /// The outcome of the inspection that [`ContentWatch::poll`] has asked for. Whether it is to be counted: a look that is put off again and
+    /// again is one.
+    pub fn handle_result(&mut self, now: Instant, result: Result<&Inspection, InspectFailure>) -> bool {
+        let Some((taken, intra)) = self.inspecting.take() else { return true };
+        if matches!(result, Err(InspectFailure::Busy)) {
+            return self.put_off(now);
+        }
+        self.put_off = None;
         match result {
             Ok(inspection) => {
                 self.inspections += 1;
                 let errors =
                     [inspection.picture.as_ref().map(|p| p.errors), inspection.sound.as_ref().map(|s| s.errors)];
                 self.decode_errors += errors.into_iter().flatten().map(u64::from).sum::<u64>();
-                self.course.inspected(taken, inspection, &self.policy);
+                self.course.inspected(taken, inspection, intra, &self.policy);
             }
             Err(failure) => self.course.failed(taken, failure, &self.policy),
         }
-        self.put_off = false;
         match result {
-            Err(InspectFailure::Busy) => self.put_off(now),
             Err(InspectFailure::Deadline | InspectFailure::WorkerLost | InspectFailure::Memory) => {
                 // It may be its sample that does this, and all the others that pay.
                 self.setbacks = (self.setbacks + 1).min(LONGEST_REST);
@@ -224,6 +232,7 @@ impl ContentWatch {
                 self.plan(now, Some(taken));
             }
         }
+        true
     }
 
     /// Shows this picture from now on, or none.
@@ -261,11 +270,17 @@ impl ContentWatch {
         self.policy.is_on().then(|| ContentReport {
             inspections: self.inspections,
             decode_errors: self.decode_errors,
-            put_off: self.put_off,
+            put_off: self.put_off.is_some(),
             picture: self.course.picture,
             sound: self.course.sound,
             findings: self.course.findings,
             thumbnail: self.thumbnail.clone(),
         })
     }
+}
+
+/// Whether a quarter or more of the changes in a sample's picture lead to a keyframe: what these have of their own is part of what changes.
+fn is_intra(sample: &Sample) -> bool {
+    let after = sample.video.as_ref().and_then(|video| video.frames.get(1..)).unwrap_or_default();
+    4 * after.iter().filter(|frame| frame.keyframe).count() >= after.len()
 }
