@@ -85,7 +85,16 @@ fn everything_that_is_down_is_silent_while_the_monitor_is_blind() {
     assert_eq!(blind["source_matchers"][0].as_str(), Some("alertname = HmonitorIsolated"));
     let held: Vec<_> = named(&blind["target_matchers"]).into_iter().filter_map(|rule| rule.alert).collect();
     // What is about the monitor itself, what has been done, and what no network is asked for.
-    let own = ["Absent", "Stale", "ConfigReloadFailed", "InspectionsFailing", "Restarts", "TaskPanicked", "Watchdog"];
+    let own = [
+        "Absent",
+        "Stale",
+        "ConfigReloadFailed",
+        "InspectionsFailing",
+        "InspectionsPutOff",
+        "Restarts",
+        "TaskPanicked",
+        "Watchdog",
+    ];
     let others = ["Isolated", "FailoverSwitched", "Consequence", "CertificateExpiring"];
     let over_hours = ["SiteBudgetBurnsFast", "SiteBudgetBurnsSlowly"];
     for name in alert_names() {
