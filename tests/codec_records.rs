@@ -521,11 +521,11 @@ fn further_tracks_are_counted_and_change_nothing() {
     for _ in 0..3 {
         send(b"\x96\x01av01\x00x", 5_000);
         send(b"\x96\x01hvc1\x01\0\0\0x", 9_000);
-        // All in one message, of which the head shows the first alone.
+        // All in one message, of which the head shows the first alone: the stream's own has messages of its own.
         send(b"\xa6\x21hvc1\x01\x01\0\0\0\0\0x", 70_000);
     }
     let report = watch.report(0.0);
-    assert_eq!(tracks(&report), (2, 6, 3, 0));
+    assert_eq!(tracks(&report), (2, 3, 3, 0));
     assert_eq!(report.video.format.map(|f| f.codec), Some("av1".into()));
     assert_eq!(report.video.medium.bytes, 11 + 300 + 3 * (5_000 + 9_000 + 70_000));
 
