@@ -25,7 +25,7 @@ fn failovers_tell_who_is_active_and_why() {
         "ingest",
         "slave-2",
         "10.0.0.12",
-        "because of not serving",
+        "the one before did not serve",
         "decision 7",
         "not eligible",
         "suspect until",
@@ -59,7 +59,7 @@ fn the_decision_of_the_running_monitor_is_shown() {
     browser.until("document.querySelector('#failovers .active-candidate')?.innerText.includes('slave-1')");
     browser.until("document.querySelector('.candidate[data-active=true]')?.innerText.includes('eligible')");
     browser.until("document.querySelector('#groups .card')?.innerText.includes('Up')");
-    assert!(browser.text("#failovers .card").contains("because of initial"), "{}", browser.text("#failovers .card"));
+    assert!(browser.text("#failovers .card").contains("the first that was fit"), "{}", browser.text("#failovers .card"));
     browser.assert_quiet();
 }
 

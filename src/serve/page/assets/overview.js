@@ -148,6 +148,17 @@ function yesNo(value, yes, no) {
   return value === null || value === undefined ? null : badge(value ? yes : no, value ? "good" : "bad");
 }
 
+/** Why the active candidate is that. */
+const REASONS = {
+  initial: "the first that was fit",
+  not_eligible: "the one before was not fit to serve",
+  not_serving: "the one before did not serve",
+  preempt: "preferred, and fit again",
+  pinned: "pinned by an operator",
+  maintenance: "the one before is in maintenance",
+  removed: "the one before is configured no more",
+};
+
 function failover(item) {
   const candidates = (item.candidates || []).map((candidate) => h("li", { class: "candidate", "data-active": String(candidate.active === true) },
     h("span", { class: "title" }, h("b", null, candidate.group), candidate.value ? h("small", null, String(candidate.value)) : null),
@@ -158,7 +169,7 @@ function failover(item) {
       item.suppressed ? badge("no switch: " + words(item.suppressed), "intent") : null, item.pinned ? intent("pinned to " + item.pinned.group, { ...item.pinned, state: null }) : null)),
     h("p", { class: "active-candidate" }, item.active || "none", item.address ? h("small", null, item.address) : null),
     h("p", { class: "note" }, item.since ? "For " : null, item.since ? h("time", { datetime: item.since, title: moment(item.since) }, ago(item.since)) : null,
-      [item.reason ? "because of " + words(item.reason) : null, item.epoch ? "decision " + item.epoch : null].filter(Boolean).map((part, i) => (i || item.since ? ", " : "") + part).join("")),
+      item.reason ? `: ${REASONS[item.reason] || words(item.reason)}` : null, item.epoch ? `, decision ${item.epoch}` : null),
     h("ol", { class: "candidates" }, ...candidates),
   ];
 }
