@@ -128,6 +128,58 @@ fn what_has_a_container_and_does_not_answer_is_not_off() {
     assert_eq!(some, ["off   cameras", "BAD   haproxy", "off   kibana", "off   logs"]);
 }
 
+/// Whoever may log in to the host sees the arguments of all its processes.
+#[test]
+fn secrets_are_no_arguments() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let stack = own_address(94);
+    std::fs::create_dir(at("secrets")).unwrap();
+    std::fs::write(at("secrets/grafana_password"), r#"pass "wo'rd\"#).unwrap();
+    std::fs::write(at("secrets/read_token"), "tokentokentoken2").unwrap();
+    let said = |port: u16, answer: &'static str| {
+        let server = TcpListener::bind((stack, port)).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for mut socket in server.incoming().flatten() {
+                let mut head = [0; 4096];
+                // The request's head comes in one piece.
+                let n = socket.read(&mut head).unwrap_or(0);
+                let _ = tell.send(String::from_utf8_lossy(&head[..n]).into_owned());
+                let _ = socket.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{answer}").as_bytes());
+            }
+        });
+        told
+    };
+    let grafana = said(3000, r#"[{"uid":"1"},{"uid":"2"},{"uid":"3"},{"uid":"4"},{"uid":"5"}]"#);
+    let haproxy = said(8404, "ingest,slave-1,0,UP,");
+    let monitor = said(9935, r#"{"active":"slave-1"}"#);
+    let curl = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" >>{}\nPATH=${{PATH#*:}} exec curl \"$@\"\n",
+        at("arguments").display()
+    );
+    std::fs::write(at("curl"), curl).unwrap();
+    std::fs::set_permissions(at("curl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(copied(directory.path()));
+    command.env("STACK_BIND", stack.to_string()).env("HMONITOR_BIND", stack.to_string());
+    command.env("PATH", format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap()));
+    let ran = finish(command);
+    for line in ["ok    grafana       5 of 5 dashboards\n", "ok    haproxy       sends cameras to slave-1"] {
+        assert!(ran.stdout.contains(line), "{}", ran.all());
+    }
+    let basic = grafana.try_recv().unwrap();
+    assert!(basic.contains("Authorization: Basic YWRtaW46cGFzcyAid28ncmRc\r\n"), "{basic}");
+    assert!(haproxy.try_recv().is_ok_and(|head| !head.contains("Authorization")));
+    let bearer = monitor.try_recv().unwrap();
+    assert!(bearer.contains("Authorization: Bearer tokentokentoken2\r\n"), "{bearer}");
+    let arguments = std::fs::read_to_string(at("arguments")).unwrap();
+    assert!(arguments.contains("/api/search"), "they were not written down: {arguments}");
+    for secret in ["wo'rd", "YWRtaW46", "tokentokentoken2"] {
+        assert!(!arguments.contains(secret), "{arguments}");
+    }
+}
+
 #[test]
 fn it_is_content_with_silenced_streams_and_not_with_messages_that_fail() {
     let directory = tempfile::tempdir().unwrap();
