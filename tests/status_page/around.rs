@@ -59,7 +59,11 @@ fn the_decision_of_the_running_monitor_is_shown() {
     browser.until("document.querySelector('#failovers .active-candidate')?.innerText.includes('slave-1')");
     browser.until("document.querySelector('.candidate[data-active=true]')?.innerText.includes('eligible')");
     browser.until("document.querySelector('#groups .card')?.innerText.includes('Up')");
-    assert!(browser.text("#failovers .card").contains("the first that was fit"), "{}", browser.text("#failovers .card"));
+    assert!(
+        browser.text("#failovers .card").contains("the first that was fit"),
+        "{}",
+        browser.text("#failovers .card")
+    );
     browser.assert_quiet();
 }
 
