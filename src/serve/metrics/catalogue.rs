@@ -153,7 +153,7 @@ pub static CATALOGUE: &[Family] = &[
     stream("hmonitor_stream_frozen_seconds", Gauge, &[], "How long the picture was known to stand still at the newest inspection, where that is checked."),
     stream("hmonitor_stream_audio_loudness_dbfs", Gauge, &[], "Loudness (RMS) of the newest inspected sound; -120 for silence."),
     stream("hmonitor_stream_decode_errors_total", Counter, &[], "Frames of inspected samples that the decoder refused or found damaged."),
-    stream("hmonitor_stream_anomaly_ratio", Gauge, &["signal"], "Where the signal (bitrate, fps, frame_gap) lies in the band that is usual for this stream at this time of day: 0 at its centre, -1 and 1 at its edges, beyond that unusual. Absent until a week is known."),
+    stream("hmonitor_stream_anomaly_ratio", Gauge, &["signal"], "Where the signal (bitrate, fps, frame_gap) lies in the band that is usual for this stream at this time of day: 0 at its centre, -1 and 1 at its edges, beyond that unusual. Absent until eight days are known."),
     stream("hmonitor_stream_unusual", Gauge, &["signal"], "1 while the signal has been out of that band for long enough to be told; absent otherwise."),
     stream("hmonitor_stream_server_publishing", Gauge, &[], "1 while the media server's statistics say that the stream is published, 0 while they do not."),
     stream("hmonitor_stream_server_bytes_total", Counter, &[], "Bytes from the publisher as the media server counts them; starts again with the publication."),

@@ -159,7 +159,7 @@ fn failing<'k>(subject: &Subject, witnesses: &Witnesses, known: &'k impl Known) 
     let view = target(subject.class, &subject.name, known).filter(|view| view.verdict.health == Health::Down)?;
     let since = view.report.as_ref()?.fault.as_ref()?.since;
     let spec = &view.spec.check;
-    let looks = 2 * spec.down_after * (spec.timeout + spec.second_look());
+    let looks = (spec.timeout + spec.second_look()).saturating_mul(spec.down_after.saturating_mul(2));
     let until = Some(since + looks.clamp(EXCUSED.0, EXCUSED.1));
     let look = |host, port, until| Failing::Look { since, timeout: spec.timeout, until, host, port };
     Some(match &spec.check {
