@@ -62,7 +62,8 @@ fn whatever_happens_around_the_slave() {
     // What is lost of a TCP handshake is sent again after a second, for which the looks do not wait: what plays speaks for the slave.
     bed.slaves[0].machine.iptables("-I INPUT -m statistic --mode random --probability 0.025 -j DROP");
     bed.slaves[0].machine.iptables("-I OUTPUT -m statistic --mode random --probability 0.025 -j DROP");
-    calm.lasts_with_decision(&bed, "five packets of a hundred are lost");
+    // HAProxy ends a session of which a packet has been lost again and again for a second (tcp-ut): that camera comes back, and stays there.
+    Calm { attempts: None, ..calm }.lasts_with_decision(&bed, "five packets of a hundred are lost");
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn when_cameras_go() {
     let calm = Calm::of(&bed);
     calm.lasts_with_decision(&bed, "a camera is off");
     bed.cameras[0].switch_on();
-    let calm = Calm { attempts: bed.attempts(), ..calm };
+    let calm = Calm { attempts: Some(bed.attempts()), ..calm };
     calm.lasts_with_decision(&bed, "a camera is back");
 
     let original = std::fs::read_to_string(bed.monitor().config()).unwrap();
@@ -94,12 +95,13 @@ fn when_cameras_go() {
     bed.wait_for_media(&viewers, Instant::now(), PATIENCE);
     bed.monitor().reload(&original);
     bed.monitor().wait_for_streams("up");
-    Calm { attempts: bed.attempts(), ..calm }.lasts_with_decision(&bed, "all cameras are back");
+    Calm { attempts: Some(bed.attempts()), ..calm }.lasts_with_decision(&bed, "all cameras are back");
 }
 
 /// How things were.
 struct Calm {
-    attempts: Vec<usize>,
+    /// `None`: sessions may end.
+    attempts: Option<Vec<usize>>,
     elsewhere: usize,
     epoch: u64,
 }
@@ -107,19 +109,17 @@ struct Calm {
 impl Calm {
     fn of(bed: &Bed) -> Self {
         let elsewhere = bed.slaves[1].publications();
-        Self { attempts: bed.attempts(), elsewhere, epoch: bed.monitor().epoch() }
+        Self { attempts: Some(bed.attempts()), elsewhere, epoch: bed.monitor().epoch() }
     }
 
     /// Watches that streams stay where they are.
     fn lasts(&self, bed: &Bed, while_: &str) {
         let end = Instant::now() + watch();
         while Instant::now() < end {
-            assert_eq!(
-                bed.attempts(),
-                self.attempts,
-                "attempts of {CAMERAS:?} while {while_}\n{}",
-                bed.monitor().log()
-            );
+            if let Some(attempts) = &self.attempts {
+                let log = || bed.monitor().log();
+                assert_eq!(bed.attempts(), *attempts, "attempts of {CAMERAS:?} while {while_}\n{}", log());
+            }
             assert_eq!(bed.slaves[1].publications(), self.elsewhere, "publications on slave 2 while {while_}");
             std::thread::sleep(LOOK);
         }
