@@ -236,7 +236,11 @@ fn the_monitor_s_log_is_on_standard_output_and_a_reason_not_to_start_on_standard
     let refused = finish(run());
     assert!(refused.code == 1 && refused.stdout.is_empty() && refused.stderr.contains("nonsense"), "{refused:?}");
 
-    std::fs::write(&config, "server: { listen: \"127.0.0.1:0\" }\nlog: { format: ecs }\n").unwrap();
+    std::fs::write(
+        &config,
+        "server: { listen: \"127.0.0.1:0\", health_listen: \"127.0.0.1:0\" }\nlog: { format: ecs }\n",
+    )
+    .unwrap();
     let out = |name: &str| std::fs::File::create(directory.path().join(name)).unwrap();
     let mut child = run().stdout(out("out")).stderr(out("err")).spawn().unwrap();
     let text = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
