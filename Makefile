@@ -15,7 +15,7 @@ TESTS := CARGO="$(CARGO)" RUST_TEST_THREADS=$(TEST_THREADS) .ci/test
 .PHONY: help run test test-without-libav test-ffmpeg-7 test-compose test-content test-ha lint format bench fuzz build deb
 
 help: ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, and run the monitor on an embedded demo origin
 	@.ci/install build

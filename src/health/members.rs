@@ -28,7 +28,8 @@ pub enum Standing {
         blame: Blame,
         camera: Option<bool>,
     },
-    /// It was down and shows itself well again; that has to last. Counts for nobody: after an outage of our own network all are so.
+    /// It was down and shows itself well again, which has to last; or looks at it fail, and what plays there shows it well. Counts for
+    /// nobody: after an outage of our own network all are so.
     Returning,
     Unknown,
     /// Not expected now.
